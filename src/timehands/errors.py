@@ -1,0 +1,138 @@
+"""Every error that a user of Timehands can see, as one tree.
+
+::
+
+    TimehandsError
+    ├── UsageError              what was asked does not make sense
+    ├── KernelError             a kernel file cannot be used
+    │   ├── KernelUnreadable    missing, not a file, no permission
+    │   ├── NotAKernel          readable, but no kernel of a known format
+    │   ├── KernelDamaged       truncated, bit-flipped, or larger than its bounds
+    │   └── WrongArchitecture   a kernel, for another processor
+    ├── HostError               this host lacks something; ``mend`` says what to run
+    │   ├── QemuMissing
+    │   ├── CompilerMissing
+    │   ├── PluginUnavailable   QEMU cannot load TCG plugins that read registers
+    │   └── AcceleratorUnavailable
+    ├── MachineError            a machine cannot be made, or QEMU refused it
+    │   └── QemuFailed          QEMU ended before a guest ran
+    ├── SurveyFailed            the survey guest ran, but did not finish or made no sense
+    └── RecordingError          a recording cannot be written or opened
+        └── RecordingDamaged
+
+The message says what happened and to what; ``advice`` says what to do next; the evidence is kept
+as attributes.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class TimehandsError(Exception):
+    """The root. ``str(error)`` is the whole message that the user reads, advice included."""
+
+    def __init__(self, message: str, *, advice: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.advice = advice
+
+    def __str__(self) -> str:
+        return f"{self.message}\n{self.advice}" if self.advice else self.message
+
+
+class UsageError(TimehandsError):
+    """What was asked does not make sense."""
+
+
+class KernelError(TimehandsError):
+    """A kernel file cannot be used. ``path`` is the file, None when it came from memory."""
+
+    def __init__(self, message: str, *, path: Path | None = None, advice: str = "") -> None:
+        super().__init__(f"{path}: {message}" if path else message, advice=advice)
+        self.path = path
+
+
+class KernelUnreadable(KernelError):
+    """The file is missing, is not a regular file, or may not be read."""
+
+
+class NotAKernel(KernelError):
+    """The file can be read but holds no kernel of a known format."""
+
+
+class KernelDamaged(KernelError):
+    """The file claims a format and then breaks it: truncated, flipped, or beyond its bounds."""
+
+
+class WrongArchitecture(KernelError):
+    """A kernel, but not for x86-64. ``machine`` is what the file says it is for."""
+
+    def __init__(self, machine: str, *, path: Path | None = None) -> None:
+        super().__init__(
+            f"this kernel is for {machine}, not for x86-64",
+            path=path,
+            advice="Timehands boots x86-64 kernels only.",
+        )
+        self.machine = machine
+
+
+class HostError(TimehandsError):
+    """This host lacks something. ``mend`` is the command that mends it, or empty."""
+
+    def __init__(self, message: str, *, mend: str = "") -> None:
+        super().__init__(message, advice=f"To mend it: {mend}" if mend else "")
+        self.mend = mend
+
+
+class QemuMissing(HostError):
+    """No usable qemu-system-x86_64 was found."""
+
+
+class CompilerMissing(HostError):
+    """No C compiler was found, or it failed; ``output`` is what it printed."""
+
+    def __init__(self, message: str, *, mend: str = "", output: str = "") -> None:
+        super().__init__(f"{message}\n{output}" if output else message, mend=mend)
+        self.output = output
+
+
+class PluginUnavailable(HostError):
+    """QEMU is there, but cannot load a TCG plugin that reads registers (plugin API 4)."""
+
+
+class AcceleratorUnavailable(HostError):
+    """The accelerator asked for is not to be had on this host."""
+
+
+class MachineError(TimehandsError):
+    """A machine cannot be made as described."""
+
+
+class QemuFailed(MachineError):
+    """QEMU ended before a guest ran; ``stderr`` is what it said, ``command`` what was run."""
+
+    def __init__(self, message: str, *, command: tuple[str, ...] = (), stderr: str = "") -> None:
+        super().__init__(f"{message}\n{stderr.rstrip()}" if stderr.strip() else message)
+        self.command = command
+        self.stderr = stderr
+
+
+class SurveyFailed(TimehandsError):
+    """The survey guest did not finish, or what it printed made no sense; ``output`` is that."""
+
+    def __init__(self, message: str, *, output: str = "", advice: str = "") -> None:
+        super().__init__(message, advice=advice)
+        self.output = output
+
+
+class RecordingError(TimehandsError):
+    """A recording cannot be written or opened. ``path`` is its folder."""
+
+    def __init__(self, message: str, *, path: Path, advice: str = "") -> None:
+        super().__init__(f"{path}: {message}", advice=advice)
+        self.path = path
+
+
+class RecordingDamaged(RecordingError):
+    """The folder is there, but what is in it cannot be understood."""
