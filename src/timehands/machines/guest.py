@@ -1,0 +1,350 @@
+"""A guest: one machine, running, with a load in it.
+
+::
+
+    guest = await Guest.start(qemu, machine, load, sink)
+    async with guest:               # the guest never outlives this block, nor this process
+        ended = await guest.wait(timeout_s=30)
+
+What the guest says arrives at a `Sink`, with the host time (CLOCK_MONOTONIC, ns) at which it was
+read. QEMU is wired to us by inherited socket pairs and a pipe: there is no socket in any folder
+that another process could open. It dies with this process, also when that is killed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import fcntl
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+from qemu.qmp import EventListener, QMPClient
+from qemu.qmp.error import QMPError
+
+from timehands.errors import QemuFailed
+from timehands.machines.machine import Load, Machine
+from timehands.machines.qemu import Wiring, command_line
+
+Consumer = Callable[[int, bytes], None]
+
+START_SECONDS = 20
+QUIT_SECONDS = 5
+PIPE_BYTES = 1 << 20
+READ_BYTES = 1 << 18
+STDERR_BYTES = 64 << 10
+_F_SETPIPE_SZ = 1031
+_PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+class Sink(Protocol):
+    """Takes what a guest says, as it comes. Called from the event loop; must not block."""
+
+    def console(self, host_ns: int, data: bytes) -> None:
+        """Bytes of the serial console."""
+
+    def stream(self, host_ns: int, data: bytes) -> None:
+        """Bytes of the watcher's records; may end within a record."""
+
+    def machine_event(self, host_ns: int, name: str, data: dict[str, Any]) -> None:
+        """A QMP event: ``SHUTDOWN``, ``RESET``, ``STOP``, ``GUEST_PANICKED``, ..."""
+
+
+@dataclass(frozen=True, slots=True)
+class Watcher:
+    """The TCG plugin that goes with a guest: its file, and its arguments but for ``fd``."""
+
+    path: Path
+    arguments: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a guest came to its end, as the machine saw it.
+
+    ``reason`` is QEMU's own word for a shutdown (``guest-reset``, ``guest-shutdown``,
+    ``guest-panic``), or ours: ``stopped`` (we ended it), ``timeout``, ``lost`` (QEMU died).
+    """
+
+    reason: str
+    host_ns: int
+    exit_status: int | None
+    stderr: str
+
+
+class Guest:
+    """One running machine. Make it with `Guest.start`; use it as an async context manager."""
+
+    def __init__(self, sink: Sink, command: tuple[str, ...], log: Path | None) -> None:
+        self.command = command
+        self.started_ns = 0
+        self.ready_ns = 0
+        self._sink = sink
+        self._log = log
+        self._qmp = QMPClient("timehands")
+        self._listener = EventListener()
+        self._shutdown: asyncio.Future[tuple[str, int]] = asyncio.Future()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._readers: list[asyncio.Future[None]] = []
+        self._process: asyncio.subprocess.Process
+        self._follower: asyncio.Task[None] | None = None
+        self._stderr = bytearray()
+        self._ended: Ended | None = None
+
+    @classmethod
+    async def start(
+        cls,
+        qemu: str,
+        machine: Machine,
+        load: Load,
+        sink: Sink,
+        *,
+        watcher: Watcher | None = None,
+        log: Path | None = None,
+    ) -> Self:
+        """Start QEMU with the machine stopped before its first instruction.
+
+        Raises `QemuFailed` with QEMU's own words when it refuses, `MachineError` when the load does
+        not fit. `resume` lets the guest run.
+        """
+        qmp, qmp_theirs = socket.socketpair()
+        console, console_theirs = socket.socketpair()
+        stream, stream_theirs = _pipe() if watcher else (None, None)
+        theirs = [qmp_theirs.fileno(), console_theirs.fileno()]
+        plugin = None
+        if watcher and stream_theirs is not None:
+            theirs.append(stream_theirs)
+            plugin = ",".join((str(watcher.path), f"fd={stream_theirs}", *watcher.arguments))
+        wiring = Wiring(qmp_theirs.fileno(), console_theirs.fileno(), plugin, log)
+        command: tuple[str, ...] = ()
+        try:
+            command = command_line(qemu, machine, load, wiring)
+            guest = cls(sink, command, log)
+            await guest._spawn(tuple(theirs))
+        except BaseException:
+            for end in (qmp, console):
+                end.close()
+            if stream is not None:
+                os.close(stream)
+            raise
+        finally:
+            qmp_theirs.close()
+            console_theirs.close()
+            if stream_theirs is not None:
+                os.close(stream_theirs)
+        guest._read(console.detach(), guest._sink.console)
+        if stream is not None:
+            guest._read(stream, guest._sink.stream)
+        await guest._handshake(qmp)
+        return guest
+
+    async def _spawn(self, theirs: tuple[int, ...]) -> None:
+        owner = os.getpid()
+        self.started_ns = time.monotonic_ns()
+        try:
+            self._process = await asyncio.create_subprocess_exec(
+                *self.command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                pass_fds=theirs,
+                start_new_session=True,
+                preexec_fn=lambda: _die_with(owner),
+            )
+        except OSError as error:
+            raise QemuFailed(
+                f"{self.command[0]}: {error.strerror}", command=self.command
+            ) from error
+        self._tasks.append(asyncio.create_task(self._collect_stderr()))
+
+    async def _handshake(self, qmp: socket.socket) -> None:
+        self._qmp.register_listener(self._listener)
+        exited = asyncio.create_task(self._process.wait())
+        connected = asyncio.create_task(self._qmp.connect(qmp))
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                await asyncio.wait({exited, connected}, return_when=asyncio.FIRST_COMPLETED)
+                if not connected.done():
+                    raise QMPError("QEMU ended")
+                await connected
+        except (QMPError, TimeoutError, OSError, EOFError) as error:
+            connected.cancel()
+            await self.kill()
+            message = f"QEMU did not start this machine (exit status {self._process.returncode})"
+            raise QemuFailed(message, command=self.command, stderr=self._stderr_text()) from error
+        except BaseException:
+            await self.kill()
+            raise
+        finally:
+            exited.cancel()
+        self.ready_ns = time.monotonic_ns()
+        self._tasks.append(asyncio.create_task(self._notice_death()))
+        self._follower = asyncio.create_task(self._follow_events())
+
+    async def resume(self) -> None:
+        """Let the guest run (on). Raises `QemuFailed` when QEMU is gone."""
+        await self.qmp("cont")
+
+    async def qmp(self, command: str, **arguments: Any) -> Any:
+        """Execute a QMP command and return its answer. Raises `QemuFailed` when it cannot."""
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                return await self._qmp.execute(command, arguments or None)
+        except (QMPError, TimeoutError, OSError) as error:
+            raise QemuFailed(
+                f"QEMU did not answer {command}: {error}",
+                command=self.command,
+                stderr=self._stderr_text(),
+            ) from error
+
+    async def registers(self) -> str:
+        """The registers of all vCPUs as QEMU's monitor prints them (``info registers -a``)."""
+        answer = await self.qmp("human-monitor-command", **{"command-line": "info registers -a"})
+        return str(answer)
+
+    async def wait(self, timeout_s: float | None = None) -> str | None:
+        """Wait until the guest shuts down or QEMU dies; None when the time is over before."""
+        done, _ = await asyncio.wait({self._shutdown}, timeout=timeout_s)
+        return self._shutdown.result()[0] if done else None
+
+    async def end(self, reason: str = "stopped") -> Ended:
+        """End the guest and collect everything that it still has to say.
+
+        ``reason`` is what to call this end when the guest had not ended by itself.
+        """
+        if self._ended is None:
+            if self._shutdown.done():
+                reason, when = self._shutdown.result()
+            else:
+                when = time.monotonic_ns()
+            await self._quit()
+            self._ended = Ended(reason, when, self._process.returncode, self._stderr_text())
+        return self._ended
+
+    async def kill(self) -> None:
+        """Kill QEMU at once."""
+        if self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+        await self._settle()
+
+    @property
+    def process_id(self) -> int:
+        """The process id of QEMU."""
+        return self._process.pid
+
+    def reset_log(self) -> str:
+        """What QEMU noted about CPU resets (registers at a triple fault), bounded."""
+        if self._log is None or not self._log.exists():
+            return ""
+        with self._log.open("rb") as file:
+            return file.read(STDERR_BYTES).decode(errors="replace")
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.kill()
+
+    async def _quit(self) -> None:
+        with contextlib.suppress(QMPError, QemuFailed, OSError, asyncio.TimeoutError):
+            async with asyncio.timeout(QUIT_SECONDS):
+                if self._process.returncode is None:
+                    await self._qmp.execute("quit")
+                await self._process.wait()
+        await self.kill()
+
+    async def _settle(self) -> None:
+        """Everything that follows the death of QEMU: its last words, the tasks, the client."""
+        await self._process.wait()
+        if self._readers:
+            await asyncio.wait(self._readers, timeout=QUIT_SECONDS)
+        with contextlib.suppress(Exception):
+            await self._qmp.disconnect()
+        if self._follower:
+            self._follower.cancel()
+        if self._tasks:
+            _, pending = await asyncio.wait(self._tasks, timeout=QUIT_SECONDS)
+            for task in pending:
+                task.cancel()
+
+    async def _follow_events(self) -> None:
+        """Hand QMP's events on; a SHUTDOWN is the guest's own end."""
+        async for event in self._listener:
+            now = time.monotonic_ns()
+            payload = event.get("data")
+            data = dict(payload) if isinstance(payload, Mapping) else {}
+            self._sink.machine_event(now, str(event["event"]), data)
+            if event["event"] == "SHUTDOWN" and not self._shutdown.done():
+                self._shutdown.set_result((str(data.get("reason", "unknown")), now))
+
+    async def _notice_death(self) -> None:
+        """QEMU does not exit at a shutdown (it pauses): when it does, the machine is lost."""
+        await self._process.wait()
+        if not self._shutdown.done():
+            self._shutdown.set_result(("lost", time.monotonic_ns()))
+
+    async def _collect_stderr(self) -> None:
+        assert self._process.stderr is not None
+        while data := await self._process.stderr.read(READ_BYTES):
+            self._stderr += data[: max(0, STDERR_BYTES - len(self._stderr))]
+
+    def _stderr_text(self) -> str:
+        return self._stderr.decode(errors="replace")
+
+    def _read(self, descriptor: int, consumer: Consumer) -> None:
+        self._readers.append(_read_until_end(descriptor, consumer))
+
+
+def _read_until_end(descriptor: int, consumer: Consumer) -> asyncio.Future[None]:
+    """Read a descriptor from the event loop until its other end closes; then close it."""
+    loop = asyncio.get_running_loop()
+    finished: asyncio.Future[None] = loop.create_future()
+    os.set_blocking(descriptor, False)
+
+    def readable() -> None:
+        try:
+            data = os.read(descriptor, READ_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if data:
+            consumer(time.monotonic_ns(), data)
+            return
+        loop.remove_reader(descriptor)
+        os.close(descriptor)
+        if not finished.done():
+            finished.set_result(None)
+
+    loop.add_reader(descriptor, readable)
+    return finished
+
+
+def _pipe() -> tuple[int, int]:
+    ours, theirs = os.pipe()
+    with contextlib.suppress(OSError):
+        fcntl.fcntl(ours, _F_SETPIPE_SZ, PIPE_BYTES)
+    return ours, theirs
+
+
+def _die_with(owner: int) -> None:
+    """In the child, before exec: die when the owner does, even if it died a moment ago."""
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != owner:
+        os._exit(1)

@@ -1,0 +1,124 @@
+"""QEMU's command line, made from a `Machine` and a `Load`: here and nowhere else."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from timehands.errors import MachineError
+from timehands.machines.machine import Load, Machine
+
+#: The date at which the clock of a deterministic machine starts.
+DETERMINISTIC_START = "2026-01-01T00:00:00"
+_QCOW2_MAGIC = b"QFI\xfb"
+_SANDBOX = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
+
+
+@dataclass(frozen=True, slots=True)
+class Wiring:
+    """How QEMU talks to us: inherited descriptors, so that there is no name to find in a folder.
+
+    ``plugin`` is the whole argument of ``-plugin``; ``log`` takes QEMU's note of a CPU reset.
+    """
+
+    qmp_fd: int
+    console_fd: int
+    plugin: str | None = None
+    log: Path | None = None
+    sandbox: bool = True
+
+
+def command_line(
+    qemu: str, machine: Machine, load: Load, wiring: Wiring | None = None
+) -> tuple[str, ...]:
+    """The command that runs the load on the machine.
+
+    Without ``wiring`` it is the command to paste into a terminal: the same machine, its console on
+    standard input and output. Raises `MachineError` when the load does not fit the machine.
+    """
+    words = [qemu, "-nodefaults", "-no-user-config", "-display", "none"]
+    words += ["-machine", _machine_argument(machine), "-cpu", machine.cpu_argument]
+    words += ["-accel", machine.accelerator, "-m", str(machine.memory_mib)]
+    words += ["-smp", str(machine.vcpus), *_clock_words(machine)]
+    words += ["-kernel", str(load.kernel)]
+    if load.arguments:
+        words += ["-append", load.command_line]
+    if load.initrd:
+        words += ["-initrd", str(load.initrd)]
+    words += [*_disk_words(machine, load), *_network_words(machine, load)]
+    words += _wiring_words(wiring) if wiring else ["-serial", "stdio", "-no-reboot"]
+    return tuple(words)
+
+
+def paste_ready(command: tuple[str, ...]) -> str:
+    """The command as a shell takes it, one option a line."""
+    lines: list[str] = []
+    for word in command:
+        quoted = shlex.quote(word)
+        starts = word.startswith("-") and lines
+        if starts or not lines:
+            lines.append(quoted)
+        else:
+            lines[-1] += f" {quoted}"
+    return " \\\n    ".join(lines)
+
+
+def _machine_argument(machine: Machine) -> str:
+    parts: list[str] = [machine.type]
+    if machine.type == "microvm":
+        parts.append("acpi=off")
+        parts.append(f"rtc={'on' if machine.has('rtc') else 'off'}")
+    parts += [
+        f"{name}={'on' if present else 'off'}"
+        for name, present in machine.devices
+        if not (name == "rtc" or (name == "hpet" and machine.type == "microvm"))
+    ]
+    return ",".join(parts)
+
+
+def _clock_words(machine: Machine) -> Iterator[str]:
+    if machine.deterministic:
+        yield from ("-icount", "shift=0,sleep=off,align=off", "-seed", "1")
+        yield from ("-rtc", f"base={DETERMINISTIC_START},clock=vm")
+    else:
+        yield from ("-rtc", "base=utc,clock=host")
+
+
+def _device(machine: Machine, name: str) -> str:
+    return f"{name}-device" if machine.type == "microvm" else f"{name}-pci"
+
+
+def _disk_words(machine: Machine, load: Load) -> Iterator[str]:
+    if load.disk is None:
+        return
+    try:
+        with load.disk.open("rb") as file:
+            image = "qcow2" if file.read(4) == _QCOW2_MAGIC else "raw"
+    except OSError as error:
+        raise MachineError(f"the disk cannot be read: {load.disk}: {error.strerror}") from error
+    name = str(load.disk).replace(",", ",,")
+    yield from ("-drive", f"if=none,id=disk0,format={image},snapshot=on,file={name}")
+    yield from ("-device", f"{_device(machine, 'virtio-blk')},drive=disk0")
+
+
+def _network_words(machine: Machine, load: Load) -> Iterator[str]:
+    if not load.network:
+        return
+    forwards = "".join(f",hostfwd={forward}" for forward in load.forwards)
+    yield from ("-netdev", f"user,id=net0{forwards}")
+    yield from ("-device", f"{_device(machine, 'virtio-net')},netdev=net0")
+
+
+def _wiring_words(wiring: Wiring) -> Iterator[str]:
+    yield from ("-chardev", f"socket,id=qmp,fd={wiring.qmp_fd}", "-mon", "chardev=qmp,mode=control")
+    yield from ("-chardev", f"socket,id=console,fd={wiring.console_fd}")
+    yield from ("-serial", "chardev:console", "-S")
+    yield from ("-action", "reboot=shutdown,shutdown=pause,panic=none")
+    if wiring.sandbox:
+        yield from ("-sandbox", _SANDBOX)
+    if wiring.log:
+        yield from ("-d", "cpu_reset", "-D", str(wiring.log))
+    if wiring.plugin:
+        yield from ("-plugin", wiring.plugin)

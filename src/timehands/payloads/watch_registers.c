@@ -1,0 +1,93 @@
+/* Registers and memory of the guest, as seen from a callback on the vCPU's own thread. */
+#include <pthread.h>
+#include <string.h>
+
+#include "watch.h"
+
+static const char *const NAMES[N_REGISTERS] = {"rax", "rbx", "rcx", "rdx", "rsi",
+                                               "rdi", "rsp", "r8",  "r9"};
+static struct qemu_plugin_register *handles[N_REGISTERS];
+static __thread GByteArray *scratch;
+
+/* Once for each vCPU, on its thread; the handles are the same for all. */
+void registers_init(void)
+{
+    GArray *all = qemu_plugin_get_registers();
+    qemu_plugin_reg_descriptor *d = (qemu_plugin_reg_descriptor *)(void *)all->data;
+    for (unsigned i = 0; i < all->len; i++)
+        for (int n = 0; n < N_REGISTERS; n++)
+            if (!strcmp(d[i].name, NAMES[n]) && !handles[n])
+                handles[n] = d[i].handle;
+}
+
+static GByteArray *empty_scratch(void)
+{
+    if (!scratch)
+        scratch = g_byte_array_new();
+    return g_byte_array_set_size(scratch, 0);
+}
+
+uint64_t reg(int name)
+{
+    uint64_t value = 0;
+    GByteArray *bytes = empty_scratch();
+    if (!handles[name])
+        return 0;
+    int n = qemu_plugin_read_register(handles[name], bytes);
+    if (n > 0)
+        memcpy(&value, bytes->data, n < 8 ? (size_t)n : 8);
+    return value;
+}
+
+/* Reads as much as is mapped, up to the end of a page at a time; returns how many bytes. */
+size_t guest_read(uint64_t address, void *out, size_t length)
+{
+    size_t done = 0;
+    while (done < length) {
+        size_t part = 0x1000 - ((address + done) & 0xfff);
+        GByteArray *bytes = empty_scratch();
+        if (part > length - done)
+            part = length - done;
+        if (!qemu_plugin_read_memory_vaddr(address + done, bytes, part) || bytes->len < part)
+            break;
+        memcpy((char *)out + done, bytes->data, part);
+        done += part;
+    }
+    return done;
+}
+
+static bool read_address(const struct read *r, const struct record *of, uint64_t *address)
+{
+    static const int ARGUMENTS[] = {RDI, RSI, RDX, RCX, R8, R9};
+    (void)of;
+    *address = r->base < 6 ? reg(ARGUMENTS[r->base]) : r->address + slide;
+    for (int i = 0; i < r->hops; i++)
+        if (guest_read(*address + (uint64_t)r->offset[i], address, 8) != 8)
+            return false;
+    *address += (uint64_t)r->offset[r->hops];
+    return true;
+}
+
+/* The bytes that a function's reads ask for, as DATA records behind the one that they belong to. */
+size_t reads_follow(const struct function *f, int when, struct record *out, const struct record *of)
+{
+    size_t n = 0;
+    for (uint32_t i = 0; i < f->n_reads; i++) {
+        const struct read *r = &f->reads[i];
+        uint8_t bytes[MAX_READ_BYTES];
+        uint64_t address;
+        if (r->when != when || !read_address(r, of, &address))
+            continue;
+        size_t length = guest_read(address, bytes, r->length);
+        if (r->string)
+            length = strnlen((char *)bytes, length);
+        for (size_t at = 0; at == 0 || at < length; at += DATA_BYTES) {
+            size_t part = length - at < DATA_BYTES ? length - at : DATA_BYTES;
+            out[n] = (struct record){.kind = REC_DATA, .vcpu = of->vcpu, .host_ns = of->host_ns,
+                                     .pc = address, .extra = i << 16 | (uint32_t)part,
+                                     .flags = at ? FLAG_SECOND_RESULT : 0};
+            memcpy(out[n++].v, bytes + at, part);
+        }
+    }
+    return n;
+}
