@@ -1,0 +1,137 @@
+"""Something wrong, and what to do about it: plain values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from timehands.machines.machine import CLOCK_DEVICES, Load, Machine
+from timehands.story.model import References
+
+
+class Severity(StrEnum):
+    """How bad: ``error`` keeps time wrong or the boot from ending, ``note`` is worth knowing."""
+
+    ERROR = "error"
+    WARNING = "warning"
+    NOTE = "note"
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """One observed fact, in words, and where in the recording it is (``e412``, ``c37``)."""
+
+    text: str
+    references: References = ()
+
+
+class FixKind(StrEnum):
+    """What a fix changes. ``advice`` cannot be applied from outside."""
+
+    KERNEL_ARGUMENT = "kernel argument"
+    CPU_FLAG = "CPU flag"
+    DEVICE = "machine device"
+    ACCELERATOR = "accelerator"
+    ADVICE = "advice"
+
+
+@dataclass(frozen=True, slots=True)
+class Fix:
+    """A change that may mend a finding.
+
+    ``value`` is what to apply: a kernel argument (``tsc_early_khz=2500000``), a CPU flag
+    (``+invtsc``), a device and its state (``pit=on``), an accelerator. ``why`` says what it does.
+    """
+
+    kind: FixKind
+    value: str
+    why: str
+
+    @property
+    def applies(self) -> bool:
+        """Whether Timehands can apply it by itself."""
+        return self.kind is not FixKind.ADVICE
+
+    def apply(self, machine: Machine, load: Load) -> tuple[Machine, Load]:
+        """The machine and load with this fix. An advice changes nothing."""
+        match self.kind:
+            case FixKind.KERNEL_ARGUMENT:
+                return machine, load.with_argument(self.value)
+            case FixKind.CPU_FLAG:
+                return machine.with_cpu_flag(self.value), load
+            case FixKind.DEVICE:
+                name, _, state = self.value.partition("=")
+                device = next(d for d in CLOCK_DEVICES[machine.type] if d == name)
+                return machine.with_device(device, state == "on"), load
+            case FixKind.ACCELERATOR | FixKind.ADVICE:
+                return machine, load
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.value}"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something wrong with the guest's clocks.
+
+    ``code`` is stable (TH101); ``cause`` is in the kernel's own terms; ``cost_ns`` is the host time
+    that it cost the boot, where that was measured.
+    """
+
+    code: str
+    title: str
+    severity: Severity
+    cause: str
+    evidence: tuple[Evidence, ...]
+    fixes: tuple[Fix, ...] = ()
+    cost_ns: int | None = None
+
+
+class Verdict(StrEnum):
+    """What a trial showed."""
+
+    MENDED = "mended"  # the findings that the fix is for are gone
+    BETTER = "better"  # they are still there, but a better clock or a faster boot came out
+    UNCHANGED = "unchanged"
+    WORSE = "worse"
+    FAILED = "failed"  # the machine did not start
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """The same boot again with some fixes: what came out.
+
+    ``gained_ns`` is how much shorter the boot was (first instruction to init), negative when it
+    was longer, None when the two boots did not reach the same boundary.
+    """
+
+    fixes: tuple[Fix, ...]
+    verdict: Verdict
+    outcome: str
+    selected: str | None
+    frequency_hz: int | None
+    boot_ns: int | None
+    gained_ns: int | None
+    mended: tuple[str, ...] = ()
+    left: tuple[str, ...] = ()
+    recording: str | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """The trials of one boot: each fix alone, then all that helped together (the last)."""
+
+    trials: tuple[Trial, ...]
+
+    @property
+    def best(self) -> Trial | None:
+        """The trial that mended most; among equals the one with the fewest fixes."""
+        good = [t for t in self.trials if t.verdict in (Verdict.MENDED, Verdict.BETTER)]
+        return max(good, key=lambda t: (len(t.mended), -len(t.fixes)), default=None)
+
+
+def codes(findings: Iterable[Finding]) -> tuple[str, ...]:
+    """The codes of the findings, each once, in their order."""
+    return tuple(dict.fromkeys(finding.code for finding in findings))

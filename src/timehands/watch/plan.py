@@ -1,0 +1,91 @@
+"""What to watch in a kernel: which functions, and what to read when they are entered and left.
+
+A plan is made by the knowledge of an operating system (`timehands.guests`) from a kernel's symbols,
+and given to the watcher as a small text file (payloads/watch_functions.c reads it).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+MAX_READS = 6
+MAX_READ_BYTES = 80
+MAX_FUNCTIONS = 4096
+#: A read starts from one of the six argument registers, or from an address.
+ARGUMENT_REGISTERS = ("rdi", "rsi", "rdx", "rcx", "r8", "r9")
+_FROM_ADDRESS = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A value to read from guest memory at a function's entry or return.
+
+    It starts from argument number ``argument`` or from ``address`` (a global variable), follows
+    ``path``: each offset but the last leads to a pointer, the last one to ``length`` bytes (at most
+    80), or to a string of at most that length.
+    """
+
+    name: str
+    length: int
+    path: tuple[int, ...] = (0,)
+    argument: int | None = None
+    address: int = 0
+    string: bool = False
+    at_return: bool = False
+
+    def line(self, function: int) -> str:
+        """The read as the plugin takes it."""
+        base = self.argument if self.argument is not None else _FROM_ADDRESS
+        words = [f"R {function} {int(self.at_return)} {base} {'s' if self.string else 'b'}"]
+        words += [f"{self.length} {self.address:x} {len(self.path) - 1}"]
+        return " ".join([*words, *map(str, self.path)])
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """A function to watch, from ``start`` to before ``end`` (guest virtual addresses).
+
+    ``device``: every access of the function to a clock device's memory is an event.
+    ``anchor``: its first bytes ``code`` show by how much KASLR has moved the kernel.
+    """
+
+    name: str
+    start: int
+    end: int
+    enter: bool = True
+    leave: bool = True
+    device: bool = False
+    anchor: bool = False
+    code: bytes = b""
+    reads: tuple[Read, ...] = ()
+
+    def lines(self, number: int) -> Iterator[str]:
+        """The function as the plugin takes it."""
+        flags = self.enter | self.leave << 1 | self.device << 2 | self.anchor << 3
+        code = self.code[:8].ljust(8, b"\0").hex()
+        yield f"F {number} {self.start:x} {self.end:x} {flags:x} {code}"
+        for read in self.reads[:MAX_READS]:
+            yield read.line(number)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The functions to watch. Their numbers in events are their positions here."""
+
+    functions: tuple[Function, ...] = ()
+    return_thunk: int | None = None
+    #: Named points in the kernel file that are no functions: entry addresses before paging.
+    notes: dict[str, int] = field(default_factory=dict)
+
+    def text(self) -> str:
+        """The file that the plugin reads."""
+        lines = [f"T {self.return_thunk:x}"] if self.return_thunk else []
+        for number, function in enumerate(self.functions[:MAX_FUNCTIONS]):
+            lines += function.lines(number)
+        return "\n".join(lines) + "\n"
+
+    @property
+    def finds_slide(self) -> bool:
+        """Whether the plan can tell by how much the kernel was moved."""
+        return any(function.anchor for function in self.functions)

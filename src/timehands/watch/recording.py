@@ -1,0 +1,300 @@
+"""A recording: everything that one boot produced, in a folder that can be opened without the guest.
+
+::
+
+    recording.json   what was booted on what, by whom, and (when it was closed) how it ended
+    events.bin       the watcher's records, as they came (see `timehands.watch.records`)
+    console.jsonl    the console's lines: {"ns": host ns, "text": ...}
+    machine.jsonl    QEMU's own events: {"ns": ..., "name": ..., "data": ...}
+    reset.log        QEMU's note of CPU resets
+    symbols.json     names for the addresses that occur
+
+Everything is written as it comes: what was recorded before a failure opens. A recording is
+untrusted input when it is opened: sizes are bounded, and what makes no sense is `RecordingDamaged`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+from timehands.errors import MachineError, RecordingDamaged, RecordingError
+from timehands.machines.machine import Load, Machine
+from timehands.watch.records import Event, Kind, decode
+
+FORMAT = "timehands-recording/1"
+HEADER = "recording.json"
+MAX_EVENT_BYTES = 256 << 20
+MAX_JSON_BYTES = 64 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class KernelIdentity:
+    """Which kernel it was, and what its file says. ``symbols`` counts them."""
+
+    path: str
+    sha256: str
+    size: int
+    os: str
+    version: str
+    format: str
+    entry: str
+    symbols: int
+    symbol_source: str | None
+    types: tuple[str, ...] = ()
+    orc: bool = False
+    clock_functions: tuple[str, ...] = ()
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """The identity that `dataclasses.asdict` wrote."""
+        known = {f.name: data[f.name] for f in fields(cls)}
+        known["types"] = tuple(known["types"])
+        known["clock_functions"] = tuple(known["clock_functions"])
+        return cls(**known)
+
+
+@dataclass(frozen=True, slots=True)
+class Watching:
+    """What watching saw and what it cost.
+
+    ``callback_ns`` and ``translation_ns`` were measured in the instrument itself (the first by
+    samples); ``qemu_cpu_ns`` is the CPU time of QEMU as a whole. None: not known.
+    """
+
+    instrument: str
+    events: int
+    passed_over: int = 0
+    callbacks: int | None = None
+    callback_ns: int | None = None
+    translation_ns: int | None = None
+    blocks: int | None = None
+    qemu_cpu_ns: int | None = None
+
+    @property
+    def overhead_percent(self) -> float | None:
+        """The instrument's own share of QEMU's CPU time, in percent."""
+        if self.callback_ns is None or self.translation_ns is None or not self.qemu_cpu_ns:
+            return None
+        return 100 * (self.callback_ns + self.translation_ns) / self.qemu_cpu_ns
+
+
+@dataclass(frozen=True, slots=True)
+class ConsoleLine:
+    """A line of the serial console and when its last byte was read, host ns."""
+
+    index: int
+    host_ns: int
+    text: str
+
+    @property
+    def reference(self) -> str:
+        """How evidence refers to this line: ``c37``."""
+        return f"c{self.index}"
+
+
+@dataclass(frozen=True, slots=True)
+class MachineEvent:
+    """An event of QEMU's own (QMP), host ns."""
+
+    host_ns: int
+    name: str
+    data: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """Where a vCPU was when a guest that made no progress was looked at."""
+
+    vcpu: int
+    pc: int
+    halted: bool
+    interrupts: bool
+
+
+@dataclass(slots=True)
+class Header:
+    """What recording.json holds. Times are host ns (CLOCK_MONOTONIC)."""
+
+    kernel: KernelIdentity
+    machine: Machine
+    load: Load
+    instrument: str
+    qemu_version: str = ""
+    command: tuple[str, ...] = ()
+    functions: tuple[str, ...] = ()
+    function_starts: tuple[int, ...] = ()
+    read_names: tuple[tuple[str, ...], ...] = ()
+    started_ns: int = 0
+    ready_ns: int = 0
+    resumed_ns: int = 0
+    ended_ns: int | None = None
+    ended_reason: str | None = None
+    exit_status: int | None = None
+    stderr: str = ""
+    stopped_by: str | None = None
+    spots: tuple[Spot, ...] = ()
+    qemu_cpu_ns: int | None = None
+    console_bytes: int = 0
+    console_dropped: int = 0
+    survey: dict[str, Any] | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """The header as JSON types."""
+        plain = {f.name: getattr(self, f.name) for f in fields(self)}
+        plain |= {"kernel": asdict(self.kernel), "machine": self.machine.to_json()}
+        plain |= {"load": self.load.to_json(), "spots": [asdict(s) for s in self.spots]}
+        return {"format": FORMAT, **plain}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """The header that `to_json` wrote; KeyError, TypeError, ValueError, MachineError else."""
+        if data.get("format") != FORMAT:
+            raise ValueError(f"its format is {data.get('format')!r}, not {FORMAT!r}")
+        known = {f.name: data[f.name] for f in fields(cls) if f.name in data}
+        known["kernel"] = KernelIdentity.from_json(known["kernel"])
+        known["machine"] = Machine.from_json(known["machine"])
+        known["load"] = Load.from_json(known["load"])
+        known["spots"] = tuple(Spot(**spot) for spot in known.get("spots", ()))
+        for name in ("command", "functions", "function_starts"):
+            known[name] = tuple(known.get(name, ()))
+        known["read_names"] = tuple(tuple(names) for names in known.get("read_names", ()))
+        return cls(**known)
+
+
+class Recording:
+    """An opened recording. Cheap to open; events and console are read when asked for."""
+
+    def __init__(self, folder: Path, header: Header) -> None:
+        self.folder = folder
+        self.header = header
+
+    @classmethod
+    def open(cls, folder: Path) -> Self:
+        """Open the recording in a folder. Raises `RecordingError`, `RecordingDamaged`."""
+        path = folder / HEADER
+        try:
+            data = json.loads(_bounded(path, MAX_JSON_BYTES))
+            return cls(folder, Header.from_json(data))
+        except OSError as error:
+            raise RecordingError(
+                f"no recording can be opened here: {error.strerror}",
+                path=folder,
+                advice="A recording is a folder with recording.json, made by timehands boot.",
+            ) from error
+        except (KeyError, TypeError, ValueError, MachineError, RecursionError) as error:
+            raise RecordingDamaged(f"{HEADER} makes no sense: {error}", path=folder) from error
+
+    @cached_property
+    def events(self) -> tuple[Event, ...]:
+        """All events, in the order in which they were streamed."""
+        return tuple(decode(self._read("events.bin", MAX_EVENT_BYTES)))
+
+    @cached_property
+    def console(self) -> tuple[ConsoleLine, ...]:
+        """The console's lines."""
+        rows = self._json_lines("console.jsonl")
+        return tuple(
+            ConsoleLine(i, int(row["ns"]), str(row["text"]))
+            for i, row in enumerate(rows)
+            if {"ns", "text"} <= row.keys()
+        )
+
+    @cached_property
+    def machine_events(self) -> tuple[MachineEvent, ...]:
+        """QEMU's own events."""
+        return tuple(
+            MachineEvent(int(row["ns"]), str(row["name"]), dict(row.get("data") or {}))
+            for row in self._json_lines("machine.jsonl")
+            if {"ns", "name"} <= row.keys()
+        )
+
+    @cached_property
+    def symbols(self) -> dict[int, str]:
+        """Names (``function+0x1f``) of the addresses that occur."""
+        try:
+            data = json.loads(self._read("symbols.json", MAX_JSON_BYTES) or b"{}")
+            return {int(address, 16): str(name) for address, name in data.items()}
+        except (ValueError, AttributeError) as error:
+            raise RecordingDamaged(
+                f"symbols.json makes no sense: {error}", path=self.folder
+            ) from error
+
+    @cached_property
+    def reset_log(self) -> str:
+        """QEMU's note of CPU resets."""
+        return self._read("reset.log", 1 << 20).decode(errors="replace")
+
+    def function(self, event: Event) -> str | None:
+        """The name of the watched function that an ENTER or LEAVE event is of."""
+        if event.kind not in (Kind.ENTER, Kind.LEAVE):
+            return None
+        number = event.values[0]
+        names = self.header.functions
+        return names[number] if number < len(names) else None
+
+    def value(self, event: Event, name: str) -> bytes | None:
+        """What was read under that name with an ENTER or LEAVE event; None: could not be read."""
+        number = event.values[0]
+        if self.function(event) is None or number >= len(self.header.read_names):
+            return None
+        names = self.header.read_names[number]
+        return event.read(names.index(name)) if name in names else None
+
+    def number(self, event: Event, name: str) -> int | None:
+        """The same as an unsigned little-endian integer."""
+        raw = self.value(event, name)
+        return int.from_bytes(raw, "little") if raw else None
+
+    def text(self, event: Event, name: str) -> str | None:
+        """The same as a string, with what cannot be printed replaced."""
+        raw = self.value(event, name)
+        return raw.decode("ascii", errors="replace") if raw is not None else None
+
+    def since_start(self, host_ns: int) -> int:
+        """A host time as ns since the QEMU process was started."""
+        return host_ns - self.header.started_ns
+
+    @property
+    def watching(self) -> Watching:
+        """What watching saw and cost."""
+        events = self.events
+        cost = next((e.values for e in reversed(events) if e.kind is Kind.COST), None)
+        return Watching(
+            instrument=self.header.instrument,
+            events=sum(e.kind not in (Kind.COST, Kind.COUNT, Kind.HELLO) for e in events),
+            passed_over=sum(e.values[2] for e in events if e.kind is Kind.COUNT),
+            callbacks=cost[1] if cost else None,
+            callback_ns=cost[0] if cost else None,
+            translation_ns=cost[2] if cost else None,
+            blocks=cost[3] if cost else None,
+            qemu_cpu_ns=self.header.qemu_cpu_ns,
+        )
+
+    def _read(self, name: str, limit: int) -> bytes:
+        try:
+            return _bounded(self.folder / name, limit)
+        except FileNotFoundError:
+            return b""
+        except OSError as error:
+            raise RecordingError(f"{name}: {error.strerror}", path=self.folder) from error
+
+    def _json_lines(self, name: str) -> Iterator[dict[str, Any]]:
+        """The rows of a file of JSON lines; a last line that is cut off is left out."""
+        for line in self._read(name, MAX_JSON_BYTES).splitlines():
+            try:
+                row = json.loads(line)
+            except (ValueError, RecursionError):
+                continue
+            if isinstance(row, dict):
+                yield row
+
+
+def _bounded(path: Path, limit: int) -> bytes:
+    with path.open("rb") as file:
+        return file.read(limit)
