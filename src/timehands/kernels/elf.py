@@ -1,0 +1,322 @@
+"""What an ELF kernel says about itself: segments, sections, notes, symbols.
+
+The headers are read by pyelftools, once, into plain values with checked bounds. Notes and the
+symbol table are read here: pyelftools takes 2 s for the 150,000 symbols of a big kernel.
+"""
+
+from __future__ import annotations
+
+import io
+from array import array
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from timehands.errors import KernelDamaged, WrongArchitecture
+from timehands.kernels import structs
+from timehands.kernels.descriptions import machine_name
+from timehands.kernels.enums import ElfMachine
+from timehands.kernels.symbols import SymbolTable
+
+if TYPE_CHECKING:
+    from elftools.elf.elffile import ELFFile
+
+MAGIC: Final = b"\x7fELF"
+_MAX_SEGMENTS: Final = 512
+_MAX_SECTIONS: Final = 4096
+_MAX_NOTES: Final = 4096
+_MAX_SYMBOLS: Final = 4_000_000
+
+
+_SHF_WRITE, _SHF_ALLOC, _SHF_EXEC = 1, 2, 4
+_SHT_NOBITS: Final = "SHT_NOBITS"
+_STT_SECTION, _STT_FILE, _STT_IFUNC = 3, 4, 10
+_STB_LOCAL, _STB_WEAK, _STB_UNIQUE = 0, 2, 10
+_STT_OBJECT: Final = 1
+_SHN_UNDEF, _SHN_ABS, _SHN_COMMON = 0, 0xFFF1, 0xFFF2
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One program header. Offsets and sizes are bytes; ``type`` is its name, ``PT_LOAD``."""
+
+    type: str
+    offset: int
+    vaddr: int
+    paddr: int
+    filesz: int
+    memsz: int
+    flags: int
+
+
+@dataclass(frozen=True)
+class Section:
+    """One section header. ``type`` is its name, ``SHT_PROGBITS``; ``link`` a section's number."""
+
+    name: str
+    type: str
+    flags: int
+    address: int
+    offset: int
+    size: int
+    link: int
+
+
+@dataclass(frozen=True)
+class Note:
+    """One ELF note: owner without its final NUL, type number, descriptor."""
+
+    owner: bytes
+    type: int
+    descriptor: bytes
+
+
+@dataclass(frozen=True)
+class ElfImage:
+    """An ELF kernel in memory.
+
+    Attributes:
+        data: the whole file; it may be followed by other things.
+        bits: 64 or 32.
+        entry: ``e_entry``, as it stands (FreeBSD's is virtual, Linux' physical).
+    """
+
+    data: memoryview = field(repr=False)
+    bits: int
+    entry: int
+    segments: tuple[Segment, ...]
+    sections: tuple[Section, ...]
+    notes: tuple[Note, ...] = field(repr=False)
+
+    @classmethod
+    def parse(cls, data: memoryview) -> ElfImage:
+        """Read the headers of an ELF file.
+
+        Raises:
+            WrongArchitecture: it is for a processor other than x86-64 or i386.
+            KernelDamaged: the headers break the format or point outside the file.
+        """
+        try:
+            return cls._parse(data)
+        except (KernelDamaged, WrongArchitecture, MemoryError):
+            raise
+        except Exception as error:  # pyelftools and construct promise no closed set
+            raise KernelDamaged(f"the ELF headers are broken: {error}") from error
+
+    @classmethod
+    def _parse(cls, data: memoryview) -> ElfImage:
+        from elftools.elf.elffile import ELFFile  # noqa: PLC0415
+
+        elf = ELFFile(_stream(data))
+        machine = elf.header.e_machine
+        _check_machine(machine, elf.little_endian)
+        segments = tuple(_segments(elf, len(data)))
+        sections = tuple(_sections(elf, len(data)))
+        return cls(
+            data=data,
+            bits=elf.elfclass,
+            entry=elf.header.e_entry,
+            segments=segments,
+            sections=sections,
+            notes=tuple(_notes(data, segments, sections)),
+        )
+
+    def section(self, name: str) -> Section | None:
+        """The first section with a name, or None."""
+        return next((s for s in self.sections if s.name == name), None)
+
+    def contents(self, section: Section) -> memoryview:
+        """The bytes of a section; empty when it has none in the file."""
+        if section.type == _SHT_NOBITS:
+            return self.data[:0]
+        return self.data[section.offset : section.offset + section.size]
+
+    @property
+    def loaded(self) -> tuple[Segment, ...]:
+        """The segments that are loaded into memory."""
+        return tuple(s for s in self.segments if s.type == "PT_LOAD" and s.memsz)
+
+    def address_of(self, offset: int) -> int | None:
+        """The virtual address of a byte of the file, None when it is not loaded."""
+        for segment in self.loaded:
+            if segment.offset <= offset < segment.offset + segment.filesz:
+                return segment.vaddr + offset - segment.offset
+        return None
+
+
+def _stream(data: memoryview) -> Any:
+    """A view as a stream, without a copy of the whole."""
+    return io.BufferedReader(_ViewStream(data), buffer_size=1 << 16)
+
+
+class _ViewStream(io.RawIOBase):
+    def __init__(self, view: memoryview) -> None:
+        self._view = view
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        chunk = self._view[self._at : self._at + len(buffer)]
+        buffer[: len(chunk)] = chunk
+        self._at += len(chunk)
+        return len(chunk)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: len(self._view)}[whence]
+        self._at = max(0, start + offset)
+        return self._at
+
+
+def _check_machine(machine: str | int, little_endian: bool) -> None:
+    from elftools.elf.enums import ENUM_E_MACHINE  # noqa: PLC0415
+
+    number = machine if isinstance(machine, int) else ENUM_E_MACHINE[machine]
+    if number not in (ElfMachine.X86_64, ElfMachine.I386) or not little_endian:
+        raise WrongArchitecture(machine_name(number))
+
+
+def _segments(elf: ELFFile, size: int) -> Iterator[Segment]:
+    if elf.num_segments() > _MAX_SEGMENTS:
+        raise KernelDamaged(f"the ELF header claims {elf.num_segments()} segments")
+    for number in range(elf.num_segments()):
+        header = elf._get_segment_header(number)  # the constructors of segments read ahead
+        if header.p_type == "PT_LOAD" and header.p_offset + header.p_filesz > size:
+            raise KernelDamaged(
+                f"the ELF file is cut short: segment {number} ends at "
+                f"{header.p_offset + header.p_filesz} and the file at {size}"
+            )
+        yield Segment(
+            type=str(header.p_type),
+            offset=header.p_offset,
+            vaddr=header.p_vaddr,
+            paddr=header.p_paddr,
+            filesz=header.p_filesz,
+            memsz=header.p_memsz,
+            flags=header.p_flags,
+        )
+
+
+def _sections(elf: ELFFile, size: int) -> Iterator[Section]:
+    """The sections that lie in the file. A kernel boots without them, so broken ones are left."""
+    count = elf.num_sections()
+    if count > _MAX_SECTIONS:
+        raise KernelDamaged(f"the ELF header claims {count} sections")
+    for number in range(count):
+        header = elf._get_section_header(number)
+        nobits = header.sh_type == _SHT_NOBITS
+        if not nobits and header.sh_offset + header.sh_size > size:
+            raise KernelDamaged(f"the ELF file is cut short: section {number} ends outside it")
+        yield Section(
+            name=elf._get_section_name(header),
+            type=str(header.sh_type),
+            flags=header.sh_flags,
+            address=header.sh_addr,
+            offset=header.sh_offset,
+            size=header.sh_size,
+            link=header.sh_link,
+        )
+
+
+def _notes(
+    data: memoryview, segments: tuple[Segment, ...], sections: tuple[Section, ...]
+) -> Iterator[Note]:
+    """Every note, by program headers where there are any (as boot loaders do), else sections."""
+    places = [(s.offset, s.filesz) for s in segments if s.type == "PT_NOTE"]
+    places = places or [(s.offset, s.size) for s in sections if s.type == "SHT_NOTE"]
+    for offset, size in places:
+        yield from _parse_notes(data[offset : offset + size])
+
+
+def _parse_notes(data: memoryview) -> Iterator[Note]:
+    at = 0
+    for _ in range(_MAX_NOTES):
+        if at + structs.NOTE_HEADER.size > len(data):
+            return
+        name_size, size, kind = structs.NOTE_HEADER.unpack_from(data, at)
+        name_at = at + structs.NOTE_HEADER.size
+        descriptor_at = name_at + _align4(name_size)
+        if descriptor_at + size > len(data):
+            return
+        owner = bytes(data[name_at : name_at + name_size]).rstrip(b"\0")
+        yield Note(owner, kind, bytes(data[descriptor_at : descriptor_at + size]))
+        at = descriptor_at + _align4(size)
+
+
+def _align4(value: int) -> int:
+    return value + 3 & ~3
+
+
+def read_symtab(elf: ElfImage) -> SymbolTable | None:
+    """The symbols of ``.symtab``, typed as nm types them; None when there is none.
+
+    Raises:
+        KernelDamaged: the table claims more symbols than a kernel can have.
+    """
+    section = next((s for s in elf.sections if s.type == "SHT_SYMTAB" and s.size), None)
+    if section is None or section.link >= len(elf.sections):
+        return None
+    layout = structs.ELF64_SYM if elf.bits == 64 else structs.ELF32_SYM
+    table = elf.contents(section)
+    count = len(table) // layout.size
+    if count > _MAX_SYMBOLS:
+        raise KernelDamaged(f"the ELF symbol table claims {count} symbols")
+    records = layout.iter_unpack(table[: count * layout.size])
+    if elf.bits == 32:
+        records = ((n, i, o, x, v, s) for n, v, s, i, o, x in records)
+    strings = bytes(elf.contents(elf.sections[section.link]))
+    return _collect(records, strings, _section_letters(elf.sections))
+
+
+def _collect(
+    records: Iterator[tuple[Any, ...]], strings: bytes, letters: list[str]
+) -> SymbolTable | None:
+    found: list[tuple[int, bytes, int]] = []
+    for name_at, info, _other, index, value, _size in records:
+        kind = info & 0xF
+        if not name_at or index == _SHN_UNDEF or kind in (_STT_SECTION, _STT_FILE):
+            continue
+        name = strings[name_at : strings.find(b"\0", name_at)]
+        if name and not name.isspace() and b"\n" not in name:
+            found.append((value, name, _letter(info, index, letters)))
+    if not found:
+        return None
+    found.sort(key=lambda symbol: symbol[0])
+    return SymbolTable(
+        array("Q", [address for address, _, _ in found]),
+        bytes(letter for _, _, letter in found),
+        [name for _, name, _ in found],
+    )
+
+
+def _section_letters(sections: tuple[Section, ...]) -> list[str]:
+    """nm's letter for a symbol in each section (binutils: bfd/syms.c, ``decode_section_type``)."""
+    return [_section_letter(section) for section in sections]
+
+
+def _section_letter(section: Section) -> str:
+    if section.flags & _SHF_EXEC:
+        return "t"
+    if not section.flags & _SHF_ALLOC:
+        return "n"
+    if section.type == _SHT_NOBITS:
+        return "b"
+    return "d" if section.flags & _SHF_WRITE else "r"
+
+
+def _letter(info: int, index: int, letters: list[str]) -> int:
+    kind, binding = info & 0xF, info >> 4
+    if binding == _STB_WEAK:
+        return ord("V" if kind == _STT_OBJECT else "W")
+    if kind == _STT_IFUNC:
+        return ord("i")
+    if binding == _STB_UNIQUE:
+        return ord("u")
+    if index == _SHN_COMMON:
+        return ord("C")
+    letter = letters[index] if index < len(letters) else "a" if index == _SHN_ABS else "?"
+    return ord(letter if binding == _STB_LOCAL else letter.upper())

@@ -1,0 +1,195 @@
+"""A kernel's symbols, compact: 190,000 of them take about 6 MB.
+
+Addresses are an array of 64-bit numbers in ascending order; names are one block of bytes, in the
+same order. Nothing is kept per symbol until someone asks for names by pattern or likeness.
+"""
+
+from __future__ import annotations
+
+import difflib
+import fnmatch
+import re
+import struct
+import zlib
+from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
+from itertools import accumulate
+from typing import Final, NamedTuple
+
+from timehands.errors import KernelDamaged
+
+_FILE_HEADER: Final = struct.Struct("<8sIQQ")  # magic, crc32 of the rest, symbols, bytes of names
+_FILE_MAGIC: Final = b"THsyms\x00\x01"
+_LIKENESS_CANDIDATES: Final = 3000
+
+
+class Symbol(NamedTuple):
+    """One symbol: virtual address, nm's type letter, name."""
+
+    address: int
+    type: str
+    name: str
+
+
+class Place(NamedTuple):
+    """Where an address lies: ``name+offset``. ``size`` is that of the symbol in bytes, 0 when no
+    symbol follows it."""
+
+    name: str
+    offset: int
+    size: int
+
+
+class SymbolTable:
+    """Symbols by address and by name.
+
+    Args:
+        addresses: ascending; kept, not copied.
+        types: one letter each.
+        names: one each; no name holds a newline.
+        spans: the (start, end) ranges of memory that the kernel occupies; ``find`` answers only
+            within them. Empty means everywhere.
+
+    Raises:
+        ValueError: the three are not of one length.
+    """
+
+    def __init__(
+        self,
+        addresses: array[int],
+        types: bytes,
+        names: Sequence[bytes],
+        spans: Sequence[tuple[int, int]] = (),
+    ) -> None:
+        if not len(addresses) == len(types) == len(names):
+            raise ValueError("a symbol table needs as many addresses as types and names")
+        self._addresses = addresses
+        self._types = types
+        self._text = b"\n" + b"\n".join(names) + b"\n"
+        self._spans = tuple(spans)
+
+    def within(self, spans: Iterable[tuple[int, int]]) -> SymbolTable:
+        """The same table for a kernel that occupies these (start, end) ranges of memory."""
+        self._spans = tuple(spans)
+        return self
+
+    def __len__(self) -> int:
+        return len(self._addresses)
+
+    def __iter__(self) -> Iterator[Symbol]:
+        names = self._text[1:-1].decode("latin-1").split("\n")
+        return map(Symbol, self._addresses, self._types.decode("latin-1"), names)
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and self._text.find(_needle(name)) >= 0
+
+    def __repr__(self) -> str:
+        return f"<SymbolTable: {len(self):,} symbols>"
+
+    @cached_property
+    def _starts(self) -> array[int]:
+        """Where each name begins in the text."""
+        lengths = map(len, self._text[1:-1].split(b"\n"))
+        return array("I", accumulate((length + 1 for length in lengths), initial=1))
+
+    def _name(self, index: int) -> str:
+        return self._text[self._starts[index] : self._starts[index + 1] - 1].decode("latin-1")
+
+    def lookup(self, name: str) -> tuple[int, ...]:
+        """Every address that bears a name, ascending; empty when none does.
+
+        Kernels have static functions of the same name in several files, so there may be many.
+        """
+        return tuple(self._addresses[index] for index in self._indices(name))
+
+    def _indices(self, name: str) -> Iterator[int]:
+        needle = _needle(name)
+        at = self._text.find(needle)
+        while at >= 0:
+            yield bisect_left(self._starts, at + 1)
+            at = self._text.find(needle, at + 1)
+
+    def symbols(self, name: str) -> tuple[Symbol, ...]:
+        """Every symbol that bears a name, with its type, by ascending address."""
+        return tuple(
+            Symbol(self._addresses[i], chr(self._types[i]), name) for i in self._indices(name)
+        )
+
+    def find(self, address: int) -> Place | None:
+        """The symbol that covers an address, or None outside the kernel.
+
+        Of several symbols at one address the first is named, as the kernel itself does
+        (kernel/kallsyms.c, ``get_symbol_pos``). The last symbol covers its own address only.
+        """
+        if self._spans and not any(start <= address < end for start, end in self._spans):
+            return None
+        after = bisect_right(self._addresses, address)
+        if not after:
+            return None
+        base = self._addresses[after - 1]
+        size = self._addresses[after] - base if after < len(self) else 0
+        if not size and address != base:
+            return None
+        return Place(self._name(bisect_left(self._addresses, base)), address - base, size)
+
+    def size_of(self, address: int) -> int:
+        """Bytes from a symbol's address to the next symbol's; 0 when none follows."""
+        after = bisect_right(self._addresses, address)
+        return self._addresses[after] - address if after < len(self) else 0
+
+    def match(self, pattern: str) -> list[Symbol]:
+        """The symbols whose names fit a shell pattern, such as ``pvclock_*``, by address."""
+        fits = re.compile(fnmatch.translate(pattern)).match
+        return [symbol for symbol in self if fits(symbol.name)]
+
+    def present(self, names: Iterable[str]) -> list[str]:
+        """Those of the names that some symbol bears, in the order given."""
+        asked = {name.encode("utf-8", "replace"): name for name in names}
+        there = set(asked).intersection(self._text.split(b"\n"))
+        return [name for key, name in asked.items() if key in there]
+
+    def nearest(self, name: str, count: int = 3) -> list[str]:
+        """Names like one that is not there, best first: for messages that suggest a correction."""
+        candidates = sorted(self._candidates(name), key=lambda one: abs(len(one) - len(name)))
+        return difflib.get_close_matches(name, candidates[:_LIKENESS_CANDIDATES], n=count)
+
+    def _candidates(self, name: str) -> set[str]:
+        """Names that share a beginning, an ending, or a longer word with this one."""
+        words = [word for word in name.split("_") if len(word) > 3] or [name]
+        parts = [re.escape(word) for word in words]
+        parts += ["^" + re.escape(name[:4]), re.escape(name[-4:]) + "$"] if len(name) > 4 else []
+        fits = re.compile("|".join(parts), re.IGNORECASE).search
+        return {text for text in self._text[1:-1].decode("latin-1").split("\n") if fits(text)}
+
+    def to_bytes(self) -> bytes:
+        """The table in a form that ``from_bytes`` reads back."""
+        body = self._addresses.tobytes() + self._types + self._text
+        header = _FILE_HEADER.pack(_FILE_MAGIC, zlib.crc32(body), len(self), len(self._text))
+        return header + body
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> SymbolTable:
+        """Read what ``to_bytes`` wrote.
+
+        Raises:
+            KernelDamaged: it is of another version, truncated, or altered.
+        """
+        if len(data) < _FILE_HEADER.size:
+            raise KernelDamaged("the stored symbol table is cut short")
+        magic, checksum, count, text_size = _FILE_HEADER.unpack_from(data)
+        body = memoryview(data)[_FILE_HEADER.size :]
+        if magic != _FILE_MAGIC or len(body) != 9 * count + text_size:
+            raise KernelDamaged("the stored symbol table is of another version")
+        if zlib.crc32(body) != checksum:
+            raise KernelDamaged("the stored symbol table is damaged")
+        table = cls(array("Q"), b"", [])
+        table._addresses.frombytes(body[: 8 * count])
+        table._types = bytes(body[8 * count : 9 * count])
+        table._text = bytes(body[9 * count :])
+        return table
+
+
+def _needle(name: str) -> bytes:
+    return b"\n" + name.encode("utf-8", "replace") + b"\n"
