@@ -17,6 +17,7 @@
     ├── MachineError            a machine cannot be made, or QEMU refused it
     │   └── QemuFailed          QEMU ended before a guest ran
     ├── SurveyFailed            the survey guest ran, but did not finish or made no sense
+    ├── CpuidDumpDamaged        a file is no dump in the format of ``cpuid -r``
     └── RecordingError          a recording cannot be written or opened
         └── RecordingDamaged
 
@@ -124,6 +125,17 @@ class SurveyFailed(TimehandsError):
     def __init__(self, message: str, *, output: str = "", advice: str = "") -> None:
         super().__init__(message, advice=advice)
         self.output = output
+
+
+class CpuidDumpDamaged(TimehandsError):
+    """A text is no dump in the format of ``cpuid -r``. ``line`` counts from 1; 0: the whole."""
+
+    def __init__(self, message: str, *, line: int = 0) -> None:
+        super().__init__(
+            f"line {line}: {message}" if line else message,
+            advice="Make a dump with: cpuid -1 -r > FILE",
+        )
+        self.line = line
 
 
 class RecordingError(TimehandsError):
