@@ -103,7 +103,7 @@ def _bzip2(data: memoryview, _limit: int) -> Iterator[bytes]:
 
 
 def _lz4_frame(data: memoryview, _limit: int) -> Iterator[bytes]:
-    import lz4.frame  # noqa: PLC0415
+    import lz4.frame
 
     decoder = lz4.frame.LZ4FrameDecompressor()
     yield from _pull(decoder.decompress, lambda: (decoder.eof, decoder.needs_input), data, "lz4")
@@ -128,38 +128,37 @@ def _pull(
 
 
 def _zstd(data: memoryview, _limit: int) -> Iterator[bytes]:
-    import zstandard  # noqa: PLC0415
+    import zstandard
 
-    decoder = zstandard.ZstdDecompressor(max_window_size=_MAX_DICTIONARY)
     # One frame only: in a bzImage four bytes follow it, which are not zstd.
-    with decoder.stream_reader(data, read_across_frames=False) as reader:
+    frame = data[: _zstd_frame_end(data)]
+    decoder = zstandard.ZstdDecompressor(max_window_size=_MAX_DICTIONARY)
+    with decoder.stream_reader(frame) as reader:
         while chunk := reader.read(_CHUNK):
             yield chunk
-    if not _zstd_is_whole(data):
-        raise _cut_short("zstd")
 
 
-def _zstd_is_whole(data: memoryview) -> bool:
-    # stream_reader ends quietly when its input does: walk the frame's block headers to its end
-    # (RFC 8878, 3.1.1).
-    import zstandard  # noqa: PLC0415
+def _zstd_frame_end(data: memoryview) -> int:
+    """Where a frame ends, by its block headers (RFC 8878, 3.1.1)."""
+    import zstandard
 
     at = zstandard.frame_header_size(data)
     checksum = zstandard.get_frame_parameters(data).has_checksum
     last = False
-    while not last:
-        if at + 3 > len(data):
-            return False
+    while not last and at + 3 <= len(data):
         header = int.from_bytes(data[at : at + 3], "little")
         last = bool(header & 1)
-        is_rle = (header >> 1) & 3 == 1
+        is_rle = header >> 1 & 3 == 1
         at += 3 + (1 if is_rle else header >> 3)
-    return at + 4 * checksum <= len(data)
+    at += 4 * checksum
+    if not last or at > len(data):
+        raise _cut_short("zstd")
+    return at
 
 
 def _lz4_legacy(data: memoryview, _limit: int) -> Iterator[bytes]:
     """Blocks of u32 size and data, until four bytes or fewer are left (lib/decompress_unlz4.c)."""
-    import lz4.block  # noqa: PLC0415
+    import lz4.block
 
     at = len(_LZ4_LEGACY_MAGIC)
     while len(data) - at > 4:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from timehands.errors import KernelDamaged, WrongArchitecture
 from timehands.kernels import structs
 from timehands.kernels.descriptions import machine_name
-from timehands.kernels.enums import ElfMachine
+from timehands.kernels.enums import ElfMachine, SymbolSource
 from timehands.kernels.symbols import SymbolTable
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ class ElfImage:
 
     @classmethod
     def _parse(cls, data: memoryview) -> ElfImage:
-        from elftools.elf.elffile import ELFFile  # noqa: PLC0415
+        from elftools.elf.elffile import ELFFile
 
         elf = ELFFile(_stream(data))
         machine = elf.header.e_machine
@@ -173,7 +173,7 @@ class _ViewStream(io.RawIOBase):
 
 
 def _check_machine(machine: str | int, little_endian: bool) -> None:
-    from elftools.elf.enums import ENUM_E_MACHINE  # noqa: PLC0415
+    from elftools.elf.enums import ENUM_E_MACHINE
 
     number = machine if isinstance(machine, int) else ENUM_E_MACHINE[machine]
     if number not in (ElfMachine.X86_64, ElfMachine.I386) or not little_endian:
@@ -290,6 +290,7 @@ def _collect(
         array("Q", [address for address, _, _ in found]),
         bytes(letter for _, _, letter in found),
         [name for _, name, _ in found],
+        SymbolSource.ELF,
     )
 
 

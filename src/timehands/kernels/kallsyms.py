@@ -10,6 +10,7 @@ from typing import Final
 
 from timehands.errors import KernelDamaged
 from timehands.kernels.elf import ElfImage
+from timehands.kernels.enums import SymbolSource
 from timehands.kernels.kallsyms_find import KallsymsTables, find_tables
 from timehands.kernels.symbols import SymbolTable
 
@@ -40,6 +41,7 @@ def decode(data: memoryview, tables: KallsymsTables) -> SymbolTable:
         tables.addresses,
         bytes([record[0] for record in records]),
         [record[1:] for record in records],
+        SymbolSource.KALLSYMS,
     )
 
 

@@ -70,7 +70,7 @@ def decompress(data: memoryview, limit: int) -> bytes:
     Raises:
         KernelDamaged: the data is truncated or broken, or would grow past ``limit``.
     """
-    from lzallright import LZOCompressor  # noqa: PLC0415
+    from lzallright import LZOCompressor
 
     reader = _Reader(data)
     flags = _read_header(reader)

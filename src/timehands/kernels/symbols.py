@@ -19,8 +19,10 @@ from itertools import accumulate
 from typing import Final, NamedTuple
 
 from timehands.errors import KernelDamaged
+from timehands.kernels.enums import SymbolSource
 
-_FILE_HEADER: Final = struct.Struct("<8sIQQ")  # magic, crc32 of the rest, symbols, bytes of names
+# magic, crc32 of the rest, symbols, bytes of names, source
+_FILE_HEADER: Final = struct.Struct("<8sIQQ8s")
 _FILE_MAGIC: Final = b"THsyms\x00\x01"
 _LIKENESS_CANDIDATES: Final = 3000
 
@@ -49,8 +51,7 @@ class SymbolTable:
         addresses: ascending; kept, not copied.
         types: one letter each.
         names: one each; no name holds a newline.
-        spans: the (start, end) ranges of memory that the kernel occupies; ``find`` answers only
-            within them. Empty means everywhere.
+        source: where they were read from.
 
     Raises:
         ValueError: the three are not of one length.
@@ -61,17 +62,24 @@ class SymbolTable:
         addresses: array[int],
         types: bytes,
         names: Sequence[bytes],
-        spans: Sequence[tuple[int, int]] = (),
+        source: SymbolSource | None = None,
     ) -> None:
         if not len(addresses) == len(types) == len(names):
             raise ValueError("a symbol table needs as many addresses as types and names")
         self._addresses = addresses
         self._types = types
         self._text = b"\n" + b"\n".join(names) + b"\n"
-        self._spans = tuple(spans)
+        self._spans: tuple[tuple[int, int], ...] = ()
+        self.source = source
+
+    @classmethod
+    def empty(cls) -> SymbolTable:
+        """The table of a kernel that has no symbols."""
+        return cls(array("Q"), b"", [])
 
     def within(self, spans: Iterable[tuple[int, int]]) -> SymbolTable:
-        """The same table for a kernel that occupies these (start, end) ranges of memory."""
+        """This table, for a kernel that occupies these (start, end) ranges of memory: ``find``
+        answers only within them."""
         self._spans = tuple(spans)
         return self
 
@@ -144,11 +152,20 @@ class SymbolTable:
         fits = re.compile(fnmatch.translate(pattern)).match
         return [symbol for symbol in self if fits(symbol.name)]
 
-    def present(self, names: Iterable[str]) -> list[str]:
-        """Those of the names that some symbol bears, in the order given."""
+    def present(self, names: Iterable[str], suffix: re.Pattern[bytes] | None = None) -> set[str]:
+        """Those of the names that some symbol bears.
+
+        Args:
+            names: what to look for; asking for many at once is cheap.
+            suffix: what may stand behind a name in the table, such as a compiler's ``.isra.0``.
+        """
         asked = {name.encode("utf-8", "replace"): name for name in names}
-        there = set(asked).intersection(self._text.split(b"\n"))
-        return [name for key, name in asked.items() if key in there]
+        there = self._text.split(b"\n")
+        found = set(asked).intersection(there)
+        if suffix:
+            dotted = (suffix.sub(b"", name) for name in there if b"." in name)
+            found |= set(asked).intersection(dotted)
+        return {asked[name] for name in found}
 
     def nearest(self, name: str, count: int = 3) -> list[str]:
         """Names like one that is not there, best first: for messages that suggest a correction."""
@@ -166,8 +183,9 @@ class SymbolTable:
     def to_bytes(self) -> bytes:
         """The table in a form that ``from_bytes`` reads back."""
         body = self._addresses.tobytes() + self._types + self._text
-        header = _FILE_HEADER.pack(_FILE_MAGIC, zlib.crc32(body), len(self), len(self._text))
-        return header + body
+        source = self.source.value.encode() if self.source else b""
+        sizes = len(self), len(self._text)
+        return _FILE_HEADER.pack(_FILE_MAGIC, zlib.crc32(body), *sizes, source) + body
 
     @classmethod
     def from_bytes(cls, data: bytes) -> SymbolTable:
@@ -178,13 +196,15 @@ class SymbolTable:
         """
         if len(data) < _FILE_HEADER.size:
             raise KernelDamaged("the stored symbol table is cut short")
-        magic, checksum, count, text_size = _FILE_HEADER.unpack_from(data)
+        magic, checksum, count, text_size, source = _FILE_HEADER.unpack_from(data)
         body = memoryview(data)[_FILE_HEADER.size :]
         if magic != _FILE_MAGIC or len(body) != 9 * count + text_size:
             raise KernelDamaged("the stored symbol table is of another version")
         if zlib.crc32(body) != checksum:
             raise KernelDamaged("the stored symbol table is damaged")
-        table = cls(array("Q"), b"", [])
+        table = cls.empty()
+        name = source.rstrip(b"\0").decode("latin-1")
+        table.source = next((one for one in SymbolSource if one.value == name), None)
         table._addresses.frombytes(body[: 8 * count])
         table._types = bytes(body[8 * count : 9 * count])
         table._text = bytes(body[9 * count :])

@@ -1,0 +1,145 @@
+"""The functions by which the known kernels find, choose and keep their clocks.
+
+This is data: which names to look for in a kernel's symbols, which clock each is about and what it
+does with it. Compilers may drop a static function or rename it (``.isra.0``, ``.constprop.0``,
+``.part.0``); a name that is not there says nothing about the clock.
+
+Sources: Linux arch/x86/kernel/{tsc,tsc_sync,kvmclock,pvclock,hpet,i8253,rtc,time}.c,
+arch/x86/kernel/apic/apic.c, arch/x86/xen/time.c, drivers/clocksource/, drivers/rtc/,
+kernel/time/, init/calibrate.c; FreeBSD sys/x86/x86/{tsc,local_apic,delay,pvclock}.c,
+sys/x86/isa/clock.c, sys/kern/kern_{tc,clocksource}.c, subr_clockcalib.c; NetBSD
+sys/arch/x86/x86/{tsc,lapic,cpu,identcpu_subr}.c, sys/kern/kern_tc.c; OpenBSD
+sys/arch/amd64/amd64/{tsc,lapic}.c, sys/dev/pv/pvclock.c, sys/kern/kern_tc.c.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True)
+class ClockFunction:
+    """A function, the clock it is about ("any" for the frameworks), and what it does: one of
+    ``probe``, ``calibrate``, ``check``, ``register``, ``select``, ``reject``, ``read``, ``start``.
+    """
+
+    name: str
+    clock: str
+    role: str
+
+
+def _table(text: str) -> tuple[ClockFunction, ...]:
+    """Lines of ``clock role: names``."""
+    found = []
+    for line in text.strip().splitlines():
+        head, _, names = line.partition(":")
+        clock, role = head.split()
+        found += [ClockFunction(name, clock, role) for name in names.split()]
+    return tuple(found)
+
+
+_LINUX: Final = _table("""
+tsc probe: tsc_early_init tsc_init determine_cpu_tsc_frequencies cpu_khz_from_msr cpu_khz_from_cpuid
+tsc probe: native_calibrate_tsc vmware_get_tsc_khz hv_get_tsc_khz xen_tsc_khz
+tsc calibrate: native_calibrate_cpu_early native_calibrate_cpu quick_pit_calibrate pit_calibrate_tsc
+tsc calibrate: pit_hpet_ptimer_calibrate_cpu tsc_refine_calibration_work recalibrate_cpu_khz
+tsc check: check_tsc_sync_source check_tsc_sync_target check_tsc_warp unsynchronized_tsc
+tsc register: init_tsc_clocksource
+tsc reject: mark_tsc_unstable tsc_cs_mark_unstable
+delay calibrate: calibrate_delay calibrate_delay_is_known calibrate_delay_direct
+lapic probe: apic_needs_pit
+lapic calibrate: calibrate_APIC_clock lapic_cal_handler
+lapic start: setup_boot_APIC_clock setup_secondary_APIC_clock setup_APIC_timer
+lapic register: lapic_init_clockevent lapic_update_tsc_freq
+pvclock probe: kvmclock_init kvm_get_tsc_khz ms_hyperv_init_platform vmware_platform_setup
+pvclock start: kvm_setup_secondary_clock kvmclock_setup_percpu
+pvclock read: pvclock_clocksource_read pvclock_clocksource_read_nowd pvclock_read_wallclock
+pvclock read: kvm_clock_get_cycles kvm_get_wallclock xen_clocksource_get_cycles
+xen register: xen_time_init xen_init_time_ops xen_hvm_init_time_ops xen_setup_timer
+hyperv register: hv_init_clocksource hv_init_tsc_clocksource hv_stimer_init hv_stimer_alloc
+hpet probe: hpet_time_init hpet_enable hpet_late_init
+i8254 start: pit_timer_init clockevent_i8253_init init_pit_clocksource
+acpi_pm register: init_acpi_pm_clocksource
+acpi_pm read: acpi_pm_read
+acpi_pm check: verify_pmtmr_rate acpi_pm_check_blacklist
+jiffies register: init_jiffies_clocksource register_refined_jiffies clocksource_default_clock
+rtc read: read_persistent_clock64 read_persistent_wall_and_boot_offset mach_get_cmos_time
+rtc read: mc146818_get_time kvm_get_wallclock xen_read_wallclock
+rtc probe: rtc_hctosys cmos_do_probe cmos_platform_probe cmos_init
+any start: time_init late_time_init x86_late_time_init timekeeping_init tick_init sched_clock_init
+any register: __clocksource_register_scale __clocksource_update_freq_scale clocksource_enqueue
+any register: clockevents_register_device clockevents_config_and_register clockevents_config
+any register: tick_check_new_device tick_setup_device
+any select: clocksource_select __clocksource_select clocksource_done_booting timekeeping_notify
+any select: change_clocksource tk_setup_internals
+any check: clocksource_watchdog clocksource_verify_percpu clocksource_start_watchdog
+any reject: clocksource_mark_unstable __clocksource_unstable clocksource_unregister
+""")
+
+_FREEBSD: Final = _table("""
+tsc probe: tsc_init probe_tsc_freq_early probe_tsc_freq_late start_TSC tsc_freq_cpuid_vm
+tsc probe: tsc_freq_cpuid tsc_freq_vmware tsc_freq_xen tsc_freq_intel_brand identify_hypervisor
+tsc calibrate: tsc_freq_tc tsc_calibrate tsc_freq_8254
+tsc check: test_tsc adj_smp_tsc comp_smp_tsc
+tsc register: init_TSC_tc
+lapic calibrate: lapic_calibrate_initcount lapic_calibrate_timer lapic_calibrate_deadline
+lapic start: lapic_init lapic_et_start lapic_setup
+pvclock probe: kvm_clock_identify kvm_clock_probe kvm_clock_attach pvclock_init
+pvclock read: pvclock_get_timecount pvclock_get_wallclock pvclock_tsc_freq
+xen start: xentimer_attach xentimer_identify xen_delay
+i8254 start: i8254_init attimer_attach attimer_probe i8254_delay
+hpet probe: hpet_attach hpet_find
+acpi_pm probe: acpi_timer_identify acpi_timer_probe acpi_timer_test
+rtc probe: atrtc_attach atrtc_start
+any start: clock_init startrtclock cpu_initclocks cpu_initclocks_bsp cpu_initclocks_ap initclocks
+any start: inittimecounter DELAY delay_tc
+any calibrate: clockcalib
+any register: tc_init et_register
+any select: et_find tc_windup sysctl_kern_timecounter_hardware
+""")
+
+_NETBSD: Final = _table("""
+tsc probe: cpu_tsc_freq_cpuid cpu_get_tsc_freq tsc_is_invariant tsc_setfunc
+tsc calibrate: cpu_tsc_freq_cpuid tsc_delay
+tsc check: tsc_sync_bp tsc_sync_ap tsc_read_bp tsc_post_ap
+tsc register: tsc_tc_init
+tsc reject: tsc_tc_reset
+lapic calibrate: lapic_calibrate_timer
+lapic start: lapic_initclock lapic_reset lapic_delay lapic_boot_init
+pvclock probe: pvclock_match pvclock_attach kvm_clock_attach
+xen start: xen_initclocks xen_cpu_initclocks xen_delay
+i8254 start: i8254_initclocks i8254_delay i8254_get_timecount initrtclock startrtclock
+hpet probe: hpet_attach_subr hpet_delay
+acpi_pm probe: acpipmtimer_attach acpipmtimer_test
+rtc probe: rtc_get_ymdhms rtc_register
+any start: initclocks cpu_initclocks inittimecounter delay_func
+any register: tc_init tc_detach
+any select: tc_pick tc_windup timecounter_setup
+""")
+
+_OPENBSD: Final = _table("""
+tsc probe: tsc_identify tsc_freq_cpuid tsc_freq_msr tsc_timecounter_init
+tsc calibrate: calibrate_tsc_freq measure_tsc_freq
+tsc check: tsc_test_sync_bp tsc_test_sync_ap
+tsc reject: tsc_reset_adjust
+lapic calibrate: lapic_calibrate_timer
+lapic start: lapic_initclocks lapic_startclock lapic_delay
+pvclock probe: pvclock_match pvclock_attach
+pvclock read: pvclock_get_timecount
+i8254 start: i8254_initclocks i8254_delay i8254_startclock i8254_inittimecounter
+hpet probe: acpihpet_attach acpihpet_test
+acpi_pm probe: acpitimerattach
+rtc probe: rtcstart rtcattach
+any start: initclocks cpu_initclocks inittimecounter inittodr
+any register: tc_init tc_reset_quality
+any select: tc_windup sysctl_tc_hardware
+""")
+
+CLOCK_FUNCTIONS: Final[dict[str, tuple[ClockFunction, ...]]] = {
+    "linux": _LINUX,
+    "freebsd": _FREEBSD,
+    "netbsd": _NETBSD,
+    "openbsd": _OPENBSD,
+}
+"""By operating system, in the order in which a boot mostly calls them."""

@@ -1,0 +1,427 @@
+"""A kernel file, opened: the first thing that every other part of Timehands asks for.
+
+::
+
+    kernel = Kernel.open("/boot/vmlinuz")
+    kernel.os, kernel.os_version        # "linux", "6.1.0-56-cloud-amd64"
+    kernel.symbols.lookup("tsc_init")   # (0xffffffff830c0a2d,)
+    kernel.elf_path()                   # an ELF file that QEMU boots through PVH
+
+Opening reads the file, unpacks it, and reads its headers. Symbols, types and configuration are read
+when asked for. What was read is kept (see ``cache``), so that the next time costs a hash.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import stat
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Final
+
+from timehands.errors import (
+    KernelDamaged,
+    KernelError,
+    KernelUnreadable,
+    NotAKernel,
+    WrongArchitecture,
+)
+from timehands.kernels import bzimage
+from timehands.kernels.btf import Btf
+from timehands.kernels.cache import KernelCache
+from timehands.kernels.clockfunctions import CLOCK_FUNCTIONS
+from timehands.kernels.compression import decompress, detect
+from timehands.kernels.descriptions import format_name
+from timehands.kernels.elf import MAGIC as ELF_MAGIC
+from timehands.kernels.elf import ElfImage, Segment, read_symtab
+from timehands.kernels.enums import Compression, Container, SymbolSource, TypeSource
+from timehands.kernels.facts import KernelFacts
+from timehands.kernels.identity import identify, pvh_entry
+from timehands.kernels.ikconfig import read_ikconfig
+from timehands.kernels.kallsyms import read_kallsyms
+from timehands.kernels.symbols import SymbolTable
+
+MAX_FILE: Final = 512 << 20
+"""The largest kernel file that is read, in bytes (a kernel with DWARF)."""
+MAX_PACKED_FILE: Final = 256 << 20
+"""The largest compressed kernel file that is read, in bytes."""
+
+# Kernels of other processors, by what stands where: (offset, bytes, processor).
+# Linux: Documentation/arch/arm64/booting.rst, arch/riscv/boot-image-header.rst,
+# arch/arm/boot/compressed/head.S, drivers/firmware/efi/libstub/zboot-header.S.
+_FOREIGN: Final = (
+    (56, b"ARM\x64", "AArch64"),
+    (56, b"RSC\x05", "RISC-V"),
+    (0x24, b"\x18\x28\x6f\x01", "ARM"),
+    (4, b"zimg", "another processor (an EFI zboot image)"),
+)
+# A program's interpreter; FreeBSD's kernel has one too, "/red/herring".
+_PROGRAM_INTERPRETER: Final = re.compile(rb"/(usr/)?lib")
+_SUFFIX: Final = re.compile(rb"(?:\.(?:isra|constprop|part)\.\d+)+$")
+
+
+class Kernel:
+    """A kernel file and what it says. Made by ``Kernel.open``.
+
+    Attributes:
+        path: the file as given.
+        size: of the file, in bytes.
+        sha256: of the file, in hexadecimal.
+        facts: everything read from the headers, as one plain value.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        file: memoryview,
+        *,
+        sha256: str,
+        facts: KernelFacts,
+        image: memoryview | None,
+        cache: KernelCache | None,
+    ) -> None:
+        self.path = path
+        self.size = len(file)
+        self.sha256 = sha256
+        self.facts = facts
+        self._file = file
+        self._image = image
+        self._cache = cache
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str], *, cache: bool = True) -> Kernel:
+        """Read a kernel file: bzImage, ELF, or compressed ELF.
+
+        Args:
+            path: a regular file of at most ``MAX_FILE`` bytes.
+            cache: use and fill the user's cache.
+
+        Raises:
+            KernelUnreadable: it is missing, not a regular file, too large, or may not be read.
+            NotAKernel: it has no format of a kernel.
+            KernelDamaged: it has, but is truncated or broken.
+            WrongArchitecture: it is for a processor other than x86-64, or for i386 without a PVH
+                entry.
+        """
+        path = Path(path)
+        with _naming(path):
+            file = memoryview(_read_file(path))
+            sha256 = hashlib.sha256(file).hexdigest()
+            store = KernelCache(sha256) if cache else None
+            kept = store.read_facts() if store else None
+            facts = KernelFacts.from_dict(kept) if kept else None
+            image = None
+            if facts is None:
+                facts, image = _examine(file)
+                if store:
+                    store.write_facts(facts.to_dict())
+            return cls(path, file, sha256=sha256, facts=facts, image=image, cache=store)
+
+    def __repr__(self) -> str:
+        return f"<Kernel {self.path}: {self.os} {self.os_version}, {self.format}>"
+
+    @property
+    def format(self) -> str:
+        """The file's format in words: ``bzImage (lz4)``, ``ELF64``, ``ELF64 (gzip)``."""
+        return format_name(self.facts.container, self.facts.compression)
+
+    @property
+    def container(self) -> Container:
+        """The file's format without its compression."""
+        return self.facts.container
+
+    @property
+    def compression(self) -> Compression:
+        """How the kernel is packed in the file."""
+        return self.facts.compression
+
+    @property
+    def os(self) -> str:
+        """``linux``, ``freebsd``, ``netbsd``, ``openbsd``, or ``unknown``."""
+        return self.facts.os
+
+    @property
+    def os_version(self) -> str:
+        """The release, such as ``6.1.0-56-cloud-amd64`` or ``14.2-RELEASE``; may be empty."""
+        return self.facts.release
+
+    @property
+    def banner(self) -> str:
+        """The version line that the kernel carries, whole; may be empty."""
+        return self.facts.banner
+
+    @property
+    def arch(self) -> str:
+        """``x86-64``, or ``i386`` for a 32-bit PVH guest."""
+        return self.facts.arch
+
+    @property
+    def entry64(self) -> int | None:
+        """The physical address of the ELF entry point; None in a 32-bit kernel."""
+        return self.facts.entry64
+
+    @property
+    def pvh_entry(self) -> int | None:
+        """The physical address of the 32-bit PVH entry point (XEN_ELFNOTE_PHYS32_ENTRY)."""
+        return self.facts.pvh_entry
+
+    @property
+    def bzimage_64bit_entry(self) -> bool:
+        """Whether this is a bzImage with a 64-bit entry point (XLF_KERNEL_64)."""
+        return self.facts.bzimage_64bit_entry
+
+    @property
+    def segments(self) -> tuple[Segment, ...]:
+        """The program headers of the unpacked kernel."""
+        return self.facts.segments
+
+    @property
+    def types(self) -> tuple[TypeSource, ...]:
+        """Which descriptions of its types the kernel carries: DWARF, BTF, both, none."""
+        return self.facts.types
+
+    @property
+    def orc(self) -> bool:
+        """Whether it carries Linux' ORC unwind tables."""
+        return self.facts.orc
+
+    @property
+    def config(self) -> str | None:
+        """The embedded configuration (CONFIG_IKCONFIG) as text, or None."""
+        return self.facts.config
+
+    @property
+    def symbol_source(self) -> SymbolSource | None:
+        """Where ``symbols`` come from; None when the kernel has none."""
+        return self.symbols.source
+
+    @cached_property
+    def symbols(self) -> SymbolTable:
+        """The kernel's symbols; empty when it has neither an ELF symbol table nor kallsyms.
+
+        Raises:
+            KernelDamaged: there are tables, but they make no sense.
+        """
+        with _naming(self.path):
+            table = self._cache.read_symbols() if self._cache else None
+            if table is None:
+                table = read_symtab(self.elf) or read_kallsyms(self.elf) or SymbolTable.empty()
+                if self._cache:
+                    self._cache.write_symbols(table)
+            spans = [(s.vaddr, s.vaddr + s.memsz) for s in self.elf_headers.loaded]
+            return table.within(spans)
+
+    @cached_property
+    def btf(self) -> Btf | None:
+        """The kernel's BTF types, or None.
+
+        Raises:
+            KernelDamaged: the BTF section is broken.
+        """
+        section = self.elf_headers.section(".BTF")
+        if section is None or TypeSource.BTF not in self.types:
+            return None
+        with _naming(self.path):
+            return Btf(self.elf.contents(section))
+
+    @cached_property
+    def clock_functions(self) -> dict[str, list[str]]:
+        """The clock functions that the kernel holds, by operating system.
+
+        For a known system only its own are looked for, for an unknown one those of all. A function
+        that the compiler renamed (``.isra.0``) goes by its name in the source.
+        """
+        systems = [self.os] if self.os in CLOCK_FUNCTIONS else list(CLOCK_FUNCTIONS)
+        there = self.symbols.present(
+            (one.name for system in systems for one in CLOCK_FUNCTIONS[system]), suffix=_SUFFIX
+        )
+        found = {
+            system: [one.name for one in CLOCK_FUNCTIONS[system] if one.name in there]
+            for system in systems
+        }
+        return {system: list(dict.fromkeys(names)) for system, names in found.items() if names}
+
+    @cached_property
+    def elf_headers(self) -> ElfImage:
+        """The unpacked kernel's headers without its contents: costs nothing."""
+        return self.facts.elf(memoryview(b""))
+
+    @cached_property
+    def elf(self) -> ElfImage:
+        """The unpacked kernel: headers and contents."""
+        return self.facts.elf(self.unpacked())
+
+    def unpacked(self) -> memoryview:
+        """The unpacked kernel, an ELF file; relocations may follow it."""
+        if self._image is None:
+            facts = self.facts
+            if facts.is_plain_elf:
+                self._image = self._file
+            elif self._cache:
+                self._image = self._cache.read_elf(facts.unpacked_size, facts.unpacked_crc32)
+        if self._image is None:
+            with _naming(self.path):
+                self._image = _unpack(self._file)[2]
+        return self._image
+
+    def elf_path(self, directory: Path | None = None) -> Path:
+        """A file with the unpacked kernel, for a machine that boots ELF (PVH).
+
+        A plain ELF kernel is its own. Any other is written once, mode 0600, under its SHA-256, and
+        found again the next time.
+
+        Args:
+            directory: where to write it; None for the user's cache.
+
+        Raises:
+            HostError: it cannot be written.
+        """
+        if self.facts.is_plain_elf:
+            return self.path
+        store = KernelCache(self.sha256, directory)
+        if store.read_elf(self.facts.unpacked_size, self.facts.unpacked_crc32) is None:
+            store.write_elf(self.unpacked())
+        return store.elf_file
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Errors about a kernel name its file."""
+    try:
+        yield
+    except KernelError as error:
+        if error.path is None:
+            error.path = path
+            error.message = f"{path}: {error.message}"
+        raise
+
+
+def _read_file(path: Path) -> bytes:
+    try:
+        # O_NONBLOCK: opening a named pipe must not wait for a writer
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(handle, "rb") as file:
+            status = os.fstat(handle)
+            if not stat.S_ISREG(status.st_mode):
+                raise KernelUnreadable("this is not a regular file")
+            if status.st_size > MAX_FILE:
+                raise KernelUnreadable(f"larger than {MAX_FILE >> 20} MiB: no kernel of ours")
+            return file.read(MAX_FILE)
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        reason = getattr(error, "strerror", None) or str(error)
+        raise KernelUnreadable(f"cannot be read: {reason}") from error
+
+
+def _examine(file: memoryview) -> tuple[KernelFacts, memoryview]:
+    """Everything there is to know without symbols, and the unpacked kernel."""
+    container, compression, image, header = _unpack(file)
+    elf = ElfImage.parse(image)
+    entry = pvh_entry(elf.notes)
+    _check_kernel(elf, entry)
+    if container is None:
+        container = Container.ELF64 if elf.bits == 64 else Container.ELF32
+    identity = identify(elf)
+    facts = KernelFacts(
+        container=container,
+        compression=compression,
+        os=identity.os,
+        release=identity.release,
+        banner=identity.banner,
+        arch="x86-64" if elf.bits == 64 else "i386",
+        entry64=_physical_entry(elf) if elf.bits == 64 else None,
+        pvh_entry=entry,
+        bzimage_64bit_entry=bool(header and header.entry_64bit),
+        types=tuple(_type_sources(elf)),
+        orc=bool(elf.section(".orc_unwind") and elf.section(".orc_unwind_ip")),
+        config=read_ikconfig(elf.data),
+        unpacked_size=len(image),
+        unpacked_crc32=zlib.crc32(image),
+        bits=elf.bits,
+        entry=elf.entry,
+        segments=elf.segments,
+        sections=elf.sections,
+        notes=elf.notes,
+    )
+    return facts, image
+
+
+def _unpack(
+    file: memoryview,
+) -> tuple[Container | None, Compression, memoryview, bzimage.BzImage | None]:
+    """The format, and the ELF file inside. The container is None for ELF of any width."""
+    if bytes(file[:4]) == ELF_MAGIC:
+        return None, Compression.NONE, file, None
+    if len(file) > MAX_PACKED_FILE:
+        raise NotAKernel(f"no ELF, and larger than {MAX_PACKED_FILE >> 20} MiB")
+    if bzimage.is_bzimage(file):
+        header = bzimage.read_header(file)
+        compression, image = bzimage.unpack(file, header)
+        return Container.BZIMAGE, compression, _must_be_elf(image, "bzImage"), header
+    compression = detect(file) or _refuse(file)
+    return None, compression, _unpack_outer(file, compression), None
+
+
+def _unpack_outer(file: memoryview, compression: Compression) -> memoryview:
+    """The ELF file inside a compressed file."""
+    try:
+        image = decompress(file, compression)
+    except KernelDamaged as error:
+        if compression is Compression.LZMA:  # its beginning says too little to call it damaged
+            raise NotAKernel("this is neither an ELF file nor a bzImage") from error
+        raise
+    return _must_be_elf(image, f"{compression.value} file")
+
+
+def _must_be_elf(image: bytes | memoryview, where: str) -> memoryview:
+    view = memoryview(image)
+    if bytes(view[:4]) != ELF_MAGIC:
+        _refuse_foreign(view)
+        raise NotAKernel(f"what the {where} holds is not an ELF file")
+    return view
+
+
+def _refuse(file: memoryview) -> Compression:
+    _refuse_foreign(file)
+    raise NotAKernel(
+        "this is neither an ELF file nor a bzImage",
+        advice="A kernel is expected: vmlinuz, vmlinux, bzImage, or a BSD's kernel file.",
+    )
+
+
+def _refuse_foreign(file: memoryview) -> None:
+    for offset, magic, machine in _FOREIGN:
+        if bytes(file[offset : offset + len(magic)]) == magic:
+            raise WrongArchitecture(machine)
+
+
+def _check_kernel(elf: ElfImage, entry: int | None) -> None:
+    if elf.bits == 32 and entry is None:
+        raise WrongArchitecture("i386, without a PVH entry")
+    if not elf.loaded:
+        raise NotAKernel("this ELF file has nothing to load: an object file or a module")
+    for segment in elf.segments:
+        if segment.type == "PT_INTERP":
+            name = bytes(elf.data[segment.offset : segment.offset + segment.filesz])
+            if _PROGRAM_INTERPRETER.match(name):
+                raise NotAKernel("this is a program for user space, not a kernel")
+
+
+def _physical_entry(elf: ElfImage) -> int:
+    """Linux' ``e_entry`` is physical, FreeBSD's virtual: ask the segments."""
+    for segment in elf.loaded:
+        if segment.vaddr <= elf.entry < segment.vaddr + segment.memsz:
+            return segment.paddr + elf.entry - segment.vaddr
+    return elf.entry
+
+
+def _type_sources(elf: ElfImage) -> Iterator[TypeSource]:
+    if elf.section(".debug_info") or elf.section(".zdebug_info"):
+        yield TypeSource.DWARF
+    section = elf.section(".BTF")
+    if section and section.size:
+        yield TypeSource.BTF
