@@ -62,7 +62,7 @@ class RtcTime:
         hour = self._with_half(hour)
         try:
             return datetime(century * 100 + year, month, day, hour, minute, second, tzinfo=UTC)
-        except ValueError:
+        except (ValueError, OverflowError):
             return None
 
     def _hour(self) -> int:
