@@ -12,6 +12,7 @@ set -euo pipefail
 venv=$root/.venv
 stamp=$venv/.timehands-ready
 begun=$venv/.timehands-begun
+release_file=${TIMEHANDS_OS_RELEASE:-/etc/os-release}
 backports_file=/etc/apt/sources.list.d/timehands-backports.sources
 
 # Exported by a QEMU whose plugins read registers and memory (plugin API 4, QEMU 9.2 and later).
@@ -108,7 +109,10 @@ find_missing() {
     }
 }
 
-os_release() { (. /etc/os-release 2>/dev/null && printf '%s\n' "${!1:-}"); }
+os_release() {
+    # shellcheck source=/dev/null
+    (. "$release_file" 2>/dev/null && printf '%s\n' "${!1:-}")
+}
 
 # Mirror and release of each package source that apt is configured for. This works before the first
 # apt-get update and without root.
@@ -246,8 +250,7 @@ pip_install() {
 }
 
 dry_run() {
-    if [ ${#missing[@]} -gt 0 ]; then
-        print_missing
+    if needs_packages; then
         if find_root; then print_system_plan; else refuse_without_root; fi
     fi
     print_venv_plan
@@ -265,13 +268,13 @@ main() {
         return 0
     fi
     find_missing
+    [ ${#missing[@]} -eq 0 ] || print_missing
     check_machine
     choose_qemu_source
     [ "${1:-}" != --dry-run ] || { dry_run && return 0; }
     [ -w "$root" ] || die "this user may not write into $root"
     lock_folder "$root"
     already_done && return 0
-    [ ${#missing[@]} -eq 0 ] || print_missing
     install_packages
     print_venv_plan
     make_venv
