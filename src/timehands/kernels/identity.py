@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 from timehands.kernels.elf import ElfImage, Note
@@ -14,6 +15,8 @@ from timehands.kernels.enums import XenNote
 
 UNKNOWN: Final = "unknown"
 _XEN: Final = b"Xen"
+_MAX_BANNERS: Final = 16
+_BUILD_NUMBER: Final = re.compile(rb"#\d")
 
 
 @dataclass(frozen=True)
@@ -85,11 +88,25 @@ def _speaks_for(note: Note, marks: _Marks) -> bool:
 
 
 def _with_banner(data: memoryview, marks: _Marks) -> Identity | None:
-    found = marks.banner.search(data)
+    found = _best(marks.banner, data)
     if found is None:
         return None
     release, banner = bytes(found[1]).decode("latin-1"), bytes(found[0]).decode("latin-1")
     return Identity(marks.os, _printable(release), _printable(banner).strip())
+
+
+def _best(banner: re.Pattern[bytes], data: memoryview) -> re.Match[bytes] | None:
+    """The first match that has a build number.
+
+    Linux links a banner without one, and then the real one (init/version.c and
+    init/version-timestamp.c, since 2df8220cc511): both stay in the file.
+    """
+    first = None
+    for found in islice(banner.finditer(data), _MAX_BANNERS):
+        first = first or found
+        if _BUILD_NUMBER.search(found[0]):
+            return found
+    return first
 
 
 def _printable(text: str) -> str:
