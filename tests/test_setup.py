@@ -1,8 +1,4 @@
-"""The scripts that set a machine up, run in a machine made of fakes: no root, no network.
-
-Each test has a copy of the scripts in a folder with spaces in its name, and a PATH with the plain
-tools plus stand-ins for what would change the system. The stand-ins log how they were called.
-"""
+"""Setting a machine up, and the two commands, on a machine made of fakes."""
 
 from __future__ import annotations
 
@@ -11,115 +7,31 @@ import shutil
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+from fake_machine import (
+    FAKE_CC,
+    FAKE_PYTHON,
+    GOOD_QEMU,
+    MIRROR,
+    OLD_QEMU,
+    ROOT,
+    TRIXIE,
+    UBUNTU,
+    FakeMachine,
+    make_machine,
+    tree,
+)
+
 SCRIPTS = ("demo", "test", ".ci/run", "scripts/setup.sh", "scripts/fetch-sample-kernel.sh")
-TOOLS = (
-    "awk", "bash", "cat", "chmod", "cp", "cut", "dirname", "env", "flock", "grep", "head", "mkdir",
-    "mktemp", "mv", "rm", "sed", "sh", "sha256sum", "stat", "tail", "tee", "touch", "uname",
-)  # fmt: skip
-GOOD_QEMU = "#!/bin/sh\n# qemu_plugin_read_memory_vaddr\n"
-OLD_QEMU = "#!/bin/sh\n# qemu_plugin_n_vcpus\n"
-FAKE_CC = '#!/bin/sh\nwhile [ "$1" != -o ]; do shift; done; : >"$2"\n'
-FAKE_PYTHON = """#!/bin/sh
-echo "python $*" >>"$FAKES_LOG"
-case "$1 $2" in
-    "-m venv") mkdir -p "$4/bin" && cp "$0" "$4/bin/python" && : >"$4/bin/timehands" &&
-        chmod +x "$4/bin/timehands" ;;
-    "-m pip") [ ! -e "$FAKES_LOG.pip-fails" ] ;;
-esac
-"""
-BOOKWORM = "ID=debian\nVERSION_CODENAME=bookworm\n"
-TRIXIE = "ID=debian\nVERSION_CODENAME=trixie\n"
-UBUNTU = "ID=ubuntu\nVERSION_CODENAME=noble\n"
-MIRROR = "http://mirror.invalid/debian/"
-
-
-@dataclass(frozen=True)
-class FakeMachine:
-    """A folder of stand-ins, a copy of the scripts, and the log of the calls."""
-
-    folder: Path
-
-    @property
-    def checkout(self) -> Path:
-        return self.folder / "check out"
-
-    @property
-    def calls(self) -> list[str]:
-        log = self.folder / "log"
-        return log.read_text().splitlines() if log.exists() else []
-
-    def forget_calls(self) -> None:
-        (self.folder / "log").unlink(missing_ok=True)
-
-    def program(self, name: str, content: str) -> None:
-        path = self.folder / "bin" / name
-        path.unlink(missing_ok=True)
-        path.write_text(content)
-        path.chmod(0o755)
-
-    def logging(self, name: str, then: str = "") -> None:
-        self.program(name, f'#!/bin/sh\necho "{name} $*" >>"$FAKES_LOG"\n{then}\n')
-
-    def apt(self, *suites: str, candidate: str = "") -> None:
-        """An apt that is configured for the suites and would install that QEMU."""
-        uris = "".join(f"'{MIRROR}dists/{suite}/InRelease' name 0\\n" for suite in suites)
-        self.logging("apt-get", f'case "$*" in *--print-uris*) printf "{uris}";; esac')
-        line = f"  Candidate: {candidate or '(none)'}"
-        self.program("apt-cache", f'#!/bin/sh\nprintf "qemu-system-x86:\\n{line}\\n"\n')
-
-    def release(self, text: str) -> None:
-        (self.folder / "os-release").write_text(text)
-
-    def user(self, number: int) -> None:
-        self.program("id", f"#!/bin/sh\necho {number}\n")
-
-    def run(self, script: str, *words: str) -> subprocess.CompletedProcess[str]:
-        environment = {
-            "PATH": str(self.folder / "bin"),
-            "HOME": str(self.folder / "home"),
-            "TMPDIR": str(self.folder),
-            "FAKES_LOG": str(self.folder / "log"),
-            "TIMEHANDS_OS_RELEASE": str(self.folder / "os-release"),
-            "PIP_CERT": "/dev/null",
-        }
-        return subprocess.run(
-            [str(self.checkout / script), *words],
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=30,
-            check=False,
-        )
 
 
 @pytest.fixture
 def machine(tmp_path: Path) -> FakeMachine:
     """Debian 12 as a plain user without sudo; Python is there, QEMU and a compiler are not."""
-    made = FakeMachine(tmp_path)
-    for name in ("bin", "home"):
-        (tmp_path / name).mkdir()
-    for name in TOOLS:
-        path = shutil.which(name) or pytest.skip(f"no program {name}")
-        (tmp_path / "bin" / name).symlink_to(path)
-    dpkg = shutil.which("dpkg") or pytest.skip("no dpkg")
-    (tmp_path / "bin" / "dpkg").symlink_to(dpkg)
-    (made.checkout / "scripts").mkdir(parents=True)
-    for name in ("demo", "test", "pyproject.toml", "constraints.txt"):
-        shutil.copy(ROOT / name, made.checkout / name)
-    for path in (ROOT / "scripts").glob("*.sh"):
-        shutil.copy(path, made.checkout / "scripts" / path.name)
-    made.program("python3", FAKE_PYTHON)
-    made.apt("bookworm", candidate="1:7.2+dfsg-7")
-    made.release(BOOKWORM)
-    made.user(1000)
-    return made
+    return make_machine(tmp_path)
 
 
 @pytest.fixture
@@ -128,10 +40,6 @@ def equipped(machine: FakeMachine) -> FakeMachine:
     machine.program("qemu-system-x86_64", GOOD_QEMU)
     machine.program("cc", FAKE_CC)
     return machine
-
-
-def tree(folder: Path) -> set[str]:
-    return {str(path.relative_to(folder)) for path in folder.rglob("*")}
 
 
 # --- the plan --------------------------------------------------------------------------------
@@ -351,87 +259,6 @@ def test_two_set_ups_at_once_make_one_environment(equipped: FakeMachine) -> None
     assert made_environments(equipped) == 1
 
 
-# --- the sample kernel -----------------------------------------------------------------------
-
-DEPENDS = "Package: linux-image-cloud-amd64\nDepends: linux-image-6.1.0-9-cloud-amd64 (= 6.1.9-2)\n"
-
-
-@pytest.fixture
-def with_kernel(machine: FakeMachine) -> FakeMachine:
-    """A machine whose apt can download a real Debian package with a kernel's file in it."""
-    builder = shutil.which("dpkg-deb") or pytest.skip("no dpkg-deb")
-    tree_of_package = machine.folder / "package"
-    (tree_of_package / "DEBIAN").mkdir(parents=True)
-    (tree_of_package / "DEBIAN" / "control").write_text(
-        "Package: linux-image-6.1.0-9-cloud-amd64\nVersion: 6.1.9-2\nArchitecture: amd64\n"
-        "Maintainer: A <a@b.invalid>\nDescription: a test\n"
-    )
-    (tree_of_package / "boot").mkdir()
-    (tree_of_package / "boot" / "vmlinuz-6.1.0-9-cloud-amd64").write_bytes(b"a kernel")
-    package = machine.folder / "kernel.deb"
-    subprocess.run(
-        [builder, "--root-owner-group", "-b", tree_of_package, package],
-        check=True,
-        capture_output=True,
-        timeout=30,
-    )
-    for name in ("dpkg-deb", "tar", "rmdir"):
-        path = shutil.which(name) or pytest.skip(f"no program {name}")
-        (machine.folder / "bin" / name).symlink_to(path)
-    machine.logging("apt-get", f'case "$*" in *download*) cp "{package}" ./k.deb;; esac')
-    machine.program("apt-cache", f"#!/bin/sh\nprintf '%s' '{DEPENDS}'\n")
-    return machine
-
-
-def sample(machine: FakeMachine) -> Path:
-    return machine.folder / "home/.cache/timehands/sample"
-
-
-def test_the_sample_kernel_is_the_one_that_the_metapackage_stands_for(
-    with_kernel: FakeMachine,
-) -> None:
-    result = with_kernel.run("scripts/fetch-sample-kernel.sh")
-    assert result.returncode == 0, result.stderr
-    kernel = sample(with_kernel) / "boot/vmlinuz-6.1.0-9-cloud-amd64"
-    assert result.stdout == f"{kernel}\n"
-    assert kernel.read_bytes() == b"a kernel"
-    (call,) = (call for call in with_kernel.calls if "download" in call)
-    assert call.endswith("download linux-image-6.1.0-9-cloud-amd64=6.1.9-2")
-    assert [path.name for path in sample(with_kernel).parent.iterdir()] == ["sample"]
-
-
-def test_a_sample_kernel_that_is_there_is_not_fetched_again(with_kernel: FakeMachine) -> None:
-    first = with_kernel.run("scripts/fetch-sample-kernel.sh")
-    with_kernel.forget_calls()
-    second = with_kernel.run("scripts/fetch-sample-kernel.sh")
-    assert (second.returncode, second.stdout, second.stderr) == (0, first.stdout, "")
-    assert with_kernel.calls == []
-
-
-def test_a_half_unpacked_sample_is_replaced(with_kernel: FakeMachine) -> None:
-    (sample(with_kernel) / "boot").mkdir(parents=True)
-    (sample(with_kernel) / "boot/config-6").touch()
-    assert with_kernel.run("scripts/fetch-sample-kernel.sh").returncode == 0
-    assert not (sample(with_kernel) / "boot/config-6").exists()
-
-
-def test_a_package_that_cannot_be_unpacked_leaves_nothing(with_kernel: FakeMachine) -> None:
-    (with_kernel.folder / "kernel.deb").write_bytes(b"not a package")
-    result = with_kernel.run("scripts/fetch-sample-kernel.sh")
-    assert result.returncode == 1
-    assert "could not unpack" in result.stderr
-    assert list(sample(with_kernel).parent.iterdir()) == []
-
-
-def test_without_package_lists_a_plain_user_is_told_to_refresh_them(
-    with_kernel: FakeMachine,
-) -> None:
-    with_kernel.program("apt-cache", "#!/bin/sh\nexit 100\n")
-    result = with_kernel.run("scripts/fetch-sample-kernel.sh")
-    assert result.returncode == 1
-    assert result.stderr.splitlines()[-1].strip() == "apt-get update"
-
-
 # --- the two commands ------------------------------------------------------------------------
 
 
@@ -446,23 +273,22 @@ def test_help_changes_nothing(machine: FakeMachine, name: str) -> None:
 
 @pytest.mark.parametrize("status", [0, 3])
 def test_the_demo_boots_the_sample_and_ends_with_the_path_of_the_report(
-    with_kernel: FakeMachine, status: int
+    equipped: FakeMachine, status: int
 ) -> None:
-    with_kernel.program("qemu-system-x86_64", GOOD_QEMU)
-    with_kernel.program("cc", FAKE_CC)
-    assert with_kernel.run("scripts/setup.sh").returncode == 0
+    assert equipped.run("scripts/setup.sh").returncode == 0
+    kernel = equipped.sample / "boot/vmlinuz-6"
+    kernel.parent.mkdir(parents=True)
+    kernel.touch()
     # Stands in for the command: notes its arguments and writes the file after --html.
-    verb = with_kernel.checkout / ".venv/bin/timehands"
-    verb.write_text(
+    (equipped.checkout / ".venv/bin/timehands").write_text(
         '#!/bin/sh\necho "timehands $*" >>"$FAKES_LOG"\n'
         f'while [ "$1" != --html ]; do shift; done; : >"$2"; exit {status}\n'
     )
-    result = with_kernel.run("demo", "--timeout", "9")
+    result = equipped.run("demo", "--timeout", "9")
     assert result.returncode == status
-    report = Path(result.stdout.splitlines()[-1])
-    assert report.is_file()
-    (call,) = (call for call in with_kernel.calls if call.startswith("timehands"))
-    assert call.startswith(f"timehands boot {sample(with_kernel)}/boot/vmlinuz-")
+    assert Path(result.stdout.splitlines()[-1]).is_file()
+    (call,) = (call for call in equipped.calls if call.startswith("timehands"))
+    assert call.startswith(f"timehands boot {kernel} ")
     assert "--prove" in call
     assert call.endswith("--timeout 9")
 
