@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from timehands.findings.model import Finding, Proof
 from timehands.machines.machine import Load, Machine
-from timehands.machines.survey import Survey
+from timehands.machines.survey_values import Survey
 from timehands.story.model import Story
 from timehands.watch.recording import KernelIdentity, Watching
 

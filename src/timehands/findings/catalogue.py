@@ -1,0 +1,71 @@
+"""Every code that a finding can have: its title, and the page that explains it.
+
+A code is never reused and never changes its meaning. The hundreds group them: 1 the TSC and its
+frequency, 2 the choice of a clock, 3 devices that are assumed, 4 the boot's time, 5 wrong time,
+6 a boot that does not end.
+"""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from importlib import resources
+
+from timehands.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A kind of finding.
+
+    ``title`` is its name. ``because`` is the same as the second half of a sentence about a guest:
+    "Linux runs on refined-jiffies: *its TSC frequency is unknown*".
+    """
+
+    code: str
+    title: str
+    because: str
+
+    @property
+    def page(self) -> str:
+        """The page that explains it, in Markdown of at most 100 columns."""
+        pages = resources.files("timehands.findings") / "pages"
+        return (pages / f"{self.code}.md").read_text(encoding="utf-8")
+
+
+_ENTRIES = (
+    Entry("TH101", "TSC frequency unknown", "its TSC frequency is unknown"),
+    Entry("TH102", "calibration unreliable", "a clock was calibrated to a rate that does not hold"),
+    Entry(
+        "TH103",
+        "frequency leaf not to be believed",
+        "the frequency that CPUID seems to give is not to be believed",
+    ),
+    Entry(
+        "TH201", "slow fallback clock selected", "a slow fallback clock, though better was offered"
+    ),
+    Entry("TH202", "pvclock offered and not used", "pvclock was offered and is not used"),
+    Entry("TH203", "pvclock supported and not offered", "pvclock is supported, but not offered"),
+    Entry("TH301", "PIT assumed and absent", "it counts on a PIT that is not there"),
+    Entry("TH302", "RTC assumed and absent", "it counts on an RTC that is not there"),
+    Entry("TH303", "HPET assumed and absent", "it counts on an HPET that is not there"),
+    Entry("TH304", "i8042 assumed and absent", "it counts on an i8042 that is not there"),
+    Entry("TH401", "boot time lost in calibration", "its boot loses time in calibration"),
+    Entry("TH501", "wall clock wrong at init", "its wall clock is wrong when init begins"),
+    Entry("TH502", "guest time runs at another rate", "its time does not run at the host's rate"),
+    Entry("TH601", "waits for a clock that never moves", "it waits for a clock that never moves"),
+)
+CATALOGUE = {entry.code: entry for entry in _ENTRIES}
+
+
+def entry(code: str) -> Entry:
+    """The entry of a code, in any case (``th101``). Raises `UsageError`, naming the nearest one."""
+    wanted = code.strip().upper()
+    if wanted in CATALOGUE:
+        return CATALOGUE[wanted]
+    near = difflib.get_close_matches(wanted[:20], CATALOGUE, n=1, cutoff=0.5)
+    raise UsageError(
+        f"there is no finding {code[:40]!r}",
+        advice=(f"Did you mean {near[0]}? " if near else "")
+        + "`timehands explain` lists all of them.",
+    )

@@ -1,0 +1,167 @@
+"""The report in a terminal, against rich's own measure of cells and against hostile input."""
+
+from __future__ import annotations
+
+import io
+import re
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rich.cells import cell_len
+
+from reports.build import (
+    HOSTILE,
+    REPORTS,
+    empty_report,
+    hang_report,
+    healthy_report,
+    hostile_report,
+    jiffies_report,
+)
+from timehands.reports.plain import harmless
+from timehands.reports.terminal import Surface, render
+
+COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+
+
+@pytest.mark.parametrize("width", [40, 80, 100, 140])
+@pytest.mark.parametrize("color", [False, True])
+@pytest.mark.parametrize("name", REPORTS)
+def test_no_line_is_wider_than_asked_for(name: str, color: bool, width: int) -> None:
+    text = render(REPORTS[name](), width=width, color=color)
+    assert max(cell_len(COLOURS.sub("", line)) for line in text.split("\n")) <= width
+
+
+@pytest.mark.parametrize("color", [False, True])
+def test_nothing_from_a_guest_reaches_the_terminal_as_a_command(color: bool) -> None:
+    text = COLOURS.sub("", render(hostile_report(), color=color))
+    assert all(c == "\n" or c.isprintable() for c in text)
+
+
+def test_without_colours_there_is_no_escape_at_all() -> None:
+    assert "\x1b" not in render(jiffies_report(), color=False)
+
+
+def test_colours_change_no_word() -> None:
+    plain = render(jiffies_report(), color=False)
+    assert [
+        line.rstrip() for line in COLOURS.sub("", render(jiffies_report(), color=True)).split("\n")
+    ] == plain.split("\n")
+
+
+@pytest.mark.parametrize("name", REPORTS)
+def test_a_stream_without_unicode_gets_ascii(name: str) -> None:
+    text = render(REPORTS[name](), color=False, unicode=False)
+    assert text.isascii()
+    assert max(map(len, text.split("\n"))) <= 100
+
+
+def test_the_verdict_comes_first() -> None:
+    first = render(jiffies_report(), color=False).split("\n")[0]
+    assert first.startswith("✗ Linux runs on refined-jiffies")
+    assert first.endswith("init reached after 2.18 s")
+
+
+def test_a_healthy_boot_says_that_nothing_is_wrong() -> None:
+    text = render(healthy_report(), color=False)
+    assert text.startswith("✓ Linux runs on tsc at 2.596132 GHz; nothing wrong was found")
+    assert "explain" not in text
+
+
+def test_a_hang_says_where() -> None:
+    text = render(hang_report(), color=False)
+    assert text.startswith("✗ Linux hangs in pit_calibrate_tsc+0x6c: ")
+    assert re.search(r"init +not seen", text)
+
+
+def test_evidence_is_followed_by_its_place_in_the_recording() -> None:
+    text = render(jiffies_report(), color=False)
+    assert "leaf 0x15 answers zeros [e12]" in text
+    assert "[e412 ... e469, 58 in all]" in text
+
+
+def test_a_fix_that_was_tried_says_what_came_out() -> None:
+    text = render(jiffies_report(), color=False)
+    assert "proved: mended: tsc selected, 2.500 GHz, boot 171 ms shorter" in text
+    assert "proved: no change: refined-jiffies selected, 250 Hz, boot 12 ms longer" in text
+
+
+def test_a_fix_that_two_findings_share_is_told_once() -> None:
+    text = render(jiffies_report(), color=False)
+    assert text.count("tells the kernel the rate") == 1
+    assert "tsc_early_khz=2500000, as for TH101" in text
+
+
+def test_the_proof_has_the_first_boot_above_the_trials() -> None:
+    lines = render(jiffies_report(), color=False).split("\n")
+    start = next(i for i, line in enumerate(lines) if line.startswith("Proof"))
+    assert lines[start + 2].startswith("(nothing changed)")
+    assert "2.089 s" in lines[start + 2]
+    assert "mended" in lines[start + 3] and "-171 ms" in lines[start + 3]
+
+
+def test_it_ends_with_how_to_see_it_again() -> None:
+    last = render(jiffies_report(), color=False).rstrip().split("\n")[-1]
+    assert last == "More: timehands report /tmp/recording or timehands explain TH101"
+
+
+def test_a_boot_that_gave_nothing_still_makes_a_report() -> None:
+    text = render(empty_report(), color=False)
+    assert "No clock was seen." in text
+
+
+class _Stream(io.StringIO):
+    def __init__(self, tty: bool, encoding: str) -> None:
+        super().__init__()
+        self._tty, self._encoding = tty, encoding
+
+    def isatty(self) -> bool:
+        return self._tty
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        return self._encoding
+
+
+@pytest.mark.parametrize(
+    ("tty", "environ", "color"),
+    [
+        (True, {"TERM": "xterm"}, True),
+        (True, {"TERM": "xterm", "NO_COLOR": "1"}, False),
+        (True, {"TERM": "dumb"}, False),
+        (True, {}, False),
+        (False, {"TERM": "xterm"}, False),
+    ],
+)
+def test_colours_only_on_a_terminal_that_wants_them(
+    tty: bool, environ: dict[str, str], color: bool
+) -> None:
+    assert Surface.of(_Stream(tty, "utf-8"), environ).color is color
+
+
+@pytest.mark.parametrize(
+    ("encoding", "unicode"), [("utf-8", True), ("ascii", False), ("latin-1", False), ("x", False)]
+)
+def test_more_than_ascii_only_where_the_encoding_has_it(encoding: str, unicode: bool) -> None:
+    assert Surface.of(_Stream(False, encoding), {}).unicode is unicode
+
+
+def test_a_stream_that_is_no_terminal_gets_100_columns() -> None:
+    assert Surface.of(_Stream(False, "utf-8"), {"COLUMNS": "37"}).width == 100
+
+
+@given(st.text(max_size=300))
+@settings(max_examples=200, deadline=None)
+def test_harmless_text_prints_and_stays_on_its_line(text: str) -> None:
+    shown = harmless(text)
+    assert shown.isprintable()
+    assert harmless(shown) == shown
+
+
+def test_harmless_text_is_cut_to_its_limit() -> None:
+    assert len(harmless("x" * 10_000, 50)) == 50
+
+
+def test_harmless_shows_what_was_there() -> None:
+    assert harmless(HOSTILE).startswith("\\x1b[31mred\\x1b]0;title\\x07 </script>")
