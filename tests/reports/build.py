@@ -7,6 +7,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from timehands.clocks.cpuid.table import CpuidTable, Registers
+from timehands.clocks.rate import Rate as CounterRate
 from timehands.findings.model import (
     Evidence,
     Finding,
@@ -18,6 +20,7 @@ from timehands.findings.model import (
     Verdict,
 )
 from timehands.machines.machine import Load, Machine
+from timehands.machines.survey_values import AcpiPm, Hpet, Lapic, Pit, Rtc, StartInfo, Survey
 from timehands.reports.model import Report
 from timehands.story.model import (
     Boundary,
@@ -340,3 +343,26 @@ REPORTS = {
     "hostile": hostile_report,
     "empty": empty_report,
 }
+
+
+def survey() -> Survey:
+    """A microvm under TCG: TSC, i8254 and RTC, nothing else."""
+    registers = {
+        (0, 0): Registers(1, 0x68747541, 0x444D4163, 0x69746E65),
+        (1, 0): Registers(0xF61, 0, 1 << 31, 1 << 4),
+    }
+    return Survey(
+        cpuid=CpuidTable(registers),
+        msrs={0x10: 123, 0x6E0: None},
+        ruler="host",
+        tsc=CounterRate(2_500_000_100, 2_499_900_000, 2_500_100_000, 44, 200 * MS),
+        pit=Pit(True, CounterRate(1_193_182, 1_193_100, 1_193_300, 44, 200 * MS), True, True),
+        rtc=Rtc(True, True, 1024, "2026-11-21T08:00:00+00:00", 0),
+        lapic=Lapic(False),
+        hpet=Hpet(False),
+        acpi_pm=AcpiPm(False),
+        pic=True,
+        i8042=False,
+        start_info=StartInfo(1, 0, 0, 0, "pace=host", ((0, 0x9FC00, 1),)),
+        duration_ns=380 * MS,
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -18,6 +19,7 @@ from reports.build import (
     healthy_report,
     hostile_report,
     jiffies_report,
+    survey,
 )
 from timehands.reports.plain import harmless
 from timehands.reports.terminal import Surface, render
@@ -104,6 +106,14 @@ def test_the_proof_has_the_first_boot_above_the_trials() -> None:
 def test_it_ends_with_how_to_see_it_again() -> None:
     last = render(jiffies_report(), color=False).rstrip().split("\n")[-1]
     assert last == "More: timehands report /tmp/recording or timehands explain TH101"
+
+
+def test_a_survey_says_what_the_machine_offers_and_lacks() -> None:
+    text = render(replace(jiffies_report(), survey=survey()), color=False)
+    joined = " ".join(text.split())
+    assert "offers TSC 2.500 GHz (not invariant), i8254 1.193182 MHz, RTC (ticks)" in joined
+    assert "does not offer TSC frequency, pvclock, LAPIC, TSC-deadline, HPET" in joined
+    assert "Xen" not in joined
 
 
 def test_a_boot_that_gave_nothing_still_makes_a_report() -> None:
