@@ -286,15 +286,19 @@ def _is_sorted(addresses: array[int]) -> bool:
 def _readings(
     elf: ElfImage, tokens: TokenTable, names: NameTable, kernel: range
 ) -> Iterator[tuple[AddressEncoding, array[int]]]:
-    """Each way to read addresses that the data does not contradict at first sight."""
+    """Each way to read addresses that the data does not contradict at first sight.
+
+    Offsets relative to a base can pass for ones relative to their place, but not the other way
+    round: where a base would be, such a table is followed by something else. So they come last.
+    """
     count = len(names.positions)
     after = _align(tokens.end, 8)
-    yield from _place_relative(elf, _align(tokens.end, 4), count, kernel)
     yield from _relative(elf.data, after, _align(after + 4 * count, 8), count, kernel)
     base_at = names.count_at - 8
     yield from _relative(elf.data, base_at - _align(4 * count, 8), base_at, count, kernel)
     for at in (after, names.count_at - 8 * count):
         yield from _absolute(elf.data, at, count, kernel)
+    yield from _place_relative(elf, _align(tokens.end, 4), count, kernel)
 
 
 def _place_relative(

@@ -311,7 +311,7 @@ def _read_file(path: Path) -> bytes:
                 raise KernelUnreadable("this is not a regular file")
             if status.st_size > MAX_FILE:
                 raise KernelUnreadable(f"larger than {MAX_FILE >> 20} MiB: no kernel of ours")
-            return file.read(MAX_FILE)
+            return file.read(status.st_size)
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         reason = getattr(error, "strerror", None) or str(error)
         raise KernelUnreadable(f"cannot be read: {reason}") from error
