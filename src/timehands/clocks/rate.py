@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, Self
 
 NS_PER_S = 1_000_000_000
 #: More readings than this are thinned out: the work goes with the square.
-MAX_READINGS = 128
+MAX_READINGS = 48
 
 
 class Reading(NamedTuple):

@@ -50,7 +50,7 @@ SOURCES = (
 )  # fmt: skip
 #: The pause before each sample: two dense rows, far apart, with a few samples between them. The
 #: quickest answer of each row makes the bounds; the few show whether the rate is constant.
-PAUSES_MS = (*[0] * 20, 35, 35, 35, 35, *[0] * 20)
+PAUSES_MS = (*[0] * 60, 35, 35, 35, 35, *[0] * 60)
 
 
 def payload() -> Path:
