@@ -12,6 +12,7 @@ set -euo pipefail
 venv=$root/.venv
 stamp=$venv/.timehands-ready
 begun=$venv/.timehands-begun
+# Tests put another release here.
 release_file=${TIMEHANDS_OS_RELEASE:-/etc/os-release}
 backports_file=/etc/apt/sources.list.d/timehands-backports.sources
 
