@@ -6,10 +6,11 @@ does with it. Compilers may drop a static function or rename it (``.isra.0``, ``
 
 Sources: Linux arch/x86/kernel/{tsc,tsc_sync,kvmclock,pvclock,hpet,i8253,rtc,time}.c,
 arch/x86/kernel/apic/apic.c, arch/x86/xen/time.c, drivers/clocksource/, drivers/rtc/,
-kernel/time/, init/calibrate.c; FreeBSD sys/x86/x86/{tsc,local_apic,delay,pvclock}.c,
-sys/x86/isa/clock.c, sys/kern/kern_{tc,clocksource}.c, subr_clockcalib.c; NetBSD
-sys/arch/x86/x86/{tsc,lapic,cpu,identcpu_subr}.c, sys/kern/kern_tc.c; OpenBSD
-sys/arch/amd64/amd64/{tsc,lapic}.c, sys/dev/pv/pvclock.c, sys/kern/kern_tc.c.
+kernel/time/, init/calibrate.c. FreeBSD sys/x86/x86/{tsc,local_apic,delay,pvclock,kvm_clock}.c,
+sys/x86/isa/clock.c, sys/kern/kern_{tc,clocksource}.c, subr_clockcalib.c. NetBSD
+sys/arch/x86/x86/{tsc,lapic,cpu,identcpu_subr}.c, sys/arch/x86/isa/clock.c, sys/kern/kern_tc.c.
+OpenBSD sys/arch/amd64/amd64/{tsc,lapic}.c, sys/arch/amd64/isa/clock.c, sys/dev/pv/pvclock.c,
+sys/kern/kern_tc.c.
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ acpi_pm read: acpi_pm_read
 acpi_pm check: verify_pmtmr_rate acpi_pm_check_blacklist
 jiffies register: init_jiffies_clocksource register_refined_jiffies clocksource_default_clock
 rtc read: read_persistent_clock64 read_persistent_wall_and_boot_offset mach_get_cmos_time
-rtc read: mc146818_get_time kvm_get_wallclock xen_read_wallclock
+rtc read: mc146818_get_time
 rtc probe: rtc_hctosys cmos_do_probe cmos_platform_probe cmos_init
 any start: time_init late_time_init x86_late_time_init timekeeping_init tick_init sched_clock_init
 any register: __clocksource_register_scale __clocksource_update_freq_scale clocksource_enqueue
@@ -78,62 +79,65 @@ any reject: clocksource_mark_unstable __clocksource_unstable clocksource_unregis
 """)
 
 _FREEBSD: Final = _table("""
-tsc probe: tsc_init probe_tsc_freq_early probe_tsc_freq_late start_TSC tsc_freq_cpuid_vm
-tsc probe: tsc_freq_cpuid tsc_freq_vmware tsc_freq_xen tsc_freq_intel_brand identify_hypervisor
-tsc calibrate: tsc_freq_tc tsc_calibrate tsc_freq_8254
-tsc check: test_tsc adj_smp_tsc comp_smp_tsc
-tsc register: init_TSC_tc
-lapic calibrate: lapic_calibrate_initcount lapic_calibrate_timer lapic_calibrate_deadline
-lapic start: lapic_init lapic_et_start lapic_setup
-pvclock probe: kvm_clock_identify kvm_clock_probe kvm_clock_attach pvclock_init
-pvclock read: pvclock_get_timecount pvclock_get_wallclock pvclock_tsc_freq
-xen start: xentimer_attach xentimer_identify xen_delay
-i8254 start: i8254_init attimer_attach attimer_probe i8254_delay
-hpet probe: hpet_attach hpet_find
-acpi_pm probe: acpi_timer_identify acpi_timer_probe acpi_timer_test
-rtc probe: atrtc_attach atrtc_start
-any start: clock_init startrtclock cpu_initclocks cpu_initclocks_bsp cpu_initclocks_ap initclocks
-any start: inittimecounter DELAY delay_tc
+any start: clock_init startrtclock initclocks cpu_initclocks cpu_initclocks_bsp cpu_initclocks_ap
+any start: inittimecounter
+any probe: identify_hypervisor
 any calibrate: clockcalib
 any register: tc_init et_register
-any select: et_find tc_windup sysctl_kern_timecounter_hardware
+any select: tc_windup et_find
+any read: DELAY delay_tc
+tsc probe: tsc_init probe_tsc_freq_early probe_tsc_freq_late start_TSC
+tsc probe: tsc_freq_cpuid_vm tsc_freq_cpuid tsc_freq_vmware tsc_freq_xen tsc_freq_intel_brand
+tsc calibrate: tsc_freq_tc tsc_calibrate
+tsc check: test_tsc adj_smp_tsc comp_smp_tsc
+tsc register: init_TSC_tc
+lapic calibrate: lapic_calibrate_timer lapic_calibrate_initcount lapic_calibrate_deadline
+lapic start: lapic_init lapic_et_start
+pvclock probe: kvm_clock_identify kvm_clock_probe kvm_clock_attach
+pvclock register: pvclock_init
+pvclock read: pvclock_tc_get_timecount pvclock_get_timecount pvclock_gettime pvclock_tsc_freq
+xen read: xen_delay
+i8254 start: i8254_init attimer_attach
+i8254 read: i8254_delay
+hpet start: hpet_attach
+rtc start: atrtc_attach
 """)
 
 _NETBSD: Final = _table("""
-tsc probe: cpu_tsc_freq_cpuid cpu_get_tsc_freq tsc_is_invariant tsc_setfunc
-tsc calibrate: cpu_tsc_freq_cpuid tsc_delay
-tsc check: tsc_sync_bp tsc_sync_ap tsc_read_bp tsc_post_ap
+any start: startrtclock initclocks cpu_initclocks
+any register: tc_init
+any select: tc_windup
+tsc probe: cpu_get_tsc_freq cpu_tsc_freq_cpuid tsc_is_invariant
+tsc check: tsc_sync_bp tsc_sync_ap tsc_sync_drift
 tsc register: tsc_tc_init
-tsc reject: tsc_tc_reset
+tsc read: tsc_delay
 lapic calibrate: lapic_calibrate_timer
-lapic start: lapic_initclock lapic_reset lapic_delay lapic_boot_init
-pvclock probe: pvclock_match pvclock_attach kvm_clock_attach
-xen start: xen_initclocks xen_cpu_initclocks xen_delay
-i8254 start: i8254_initclocks i8254_delay i8254_get_timecount initrtclock startrtclock
-hpet probe: hpet_attach_subr hpet_delay
-acpi_pm probe: acpipmtimer_attach acpipmtimer_test
-rtc probe: rtc_get_ymdhms rtc_register
-any start: initclocks cpu_initclocks inittimecounter delay_func
-any register: tc_init tc_detach
-any select: tc_pick tc_windup timecounter_setup
+lapic start: lapic_boot_init lapic_initclock
+lapic read: lapic_delay
+pvclock start: pvclock_attach
+i8254 start: initrtclock i8254_initclocks
+i8254 read: i8254_delay i8254_get_timecount gettick
+xen read: xen_delay
 """)
 
 _OPENBSD: Final = _table("""
-tsc probe: tsc_identify tsc_freq_cpuid tsc_freq_msr tsc_timecounter_init
-tsc calibrate: calibrate_tsc_freq measure_tsc_freq
+any start: startrtclock initclocks cpu_initclocks inittodr
+any register: tc_init
+any reject: tc_reset_quality
+any select: tc_windup
+tsc probe: tsc_identify tsc_freq_cpuid
+tsc calibrate: measure_tsc_freq calibrate_tsc_freq cpu_recalibrate_tsc
 tsc check: tsc_test_sync_bp tsc_test_sync_ap
-tsc reject: tsc_reset_adjust
+tsc register: tsc_timecounter_init
+tsc read: tsc_delay
 lapic calibrate: lapic_calibrate_timer
-lapic start: lapic_initclocks lapic_startclock lapic_delay
-pvclock probe: pvclock_match pvclock_attach
+lapic start: lapic_boot_init lapic_initclocks lapic_startclock
+lapic read: lapic_delay
+pvclock start: pvclock_attach
 pvclock read: pvclock_get_timecount
-i8254 start: i8254_initclocks i8254_delay i8254_startclock i8254_inittimecounter
-hpet probe: acpihpet_attach acpihpet_test
-acpi_pm probe: acpitimerattach
-rtc probe: rtcstart rtcattach
-any start: initclocks cpu_initclocks inittimecounter inittodr
-any register: tc_init tc_reset_quality
-any select: tc_windup sysctl_tc_hardware
+i8254 start: initrtclock i8254_initclocks i8254_inittimecounter i8254_inittimecounter_simple
+i8254 read: i8254_delay i8254_get_timecount gettick
+rtc read: rtcget
 """)
 
 CLOCK_FUNCTIONS: Final[dict[str, tuple[ClockFunction, ...]]] = {

@@ -147,6 +147,17 @@ class SymbolTable:
         after = bisect_right(self._addresses, address)
         return self._addresses[after] - address if after < len(self) else 0
 
+    def variants(self, name: str) -> tuple[Symbol, ...]:
+        """The parts that a compiler split off a function: ``name.cold``, ``name.part.0``."""
+        needle = b"\n" + name.encode("utf-8", "replace") + b"."
+        found: list[Symbol] = []
+        at = self._text.find(needle)
+        while at >= 0:
+            index = bisect_left(self._starts, at + 1)
+            found.append(Symbol(self._addresses[index], chr(self._types[index]), self._name(index)))
+            at = self._text.find(needle, at + 1)
+        return tuple(found)
+
     def match(self, pattern: str) -> list[Symbol]:
         """The symbols whose names fit a shell pattern, such as ``pvclock_*``, by address."""
         fits = re.compile(fnmatch.translate(pattern)).match
