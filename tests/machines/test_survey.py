@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -14,8 +15,8 @@ from machines.survey_guest import LAPIC_HZ, LINES, PIT_HZ, TSC_HZ, samples, spok
 from machines.test_survey_lines import NONSENSE
 from timehands.errors import SurveyFailed
 from timehands.machines.machine import Machine
-from timehands.machines.survey import Survey, interpret, payload
-from timehands.machines.survey_lines import Line, read_lines
+from timehands.machines.survey import PAUSES_MS, Survey, _Console, interpret, payload
+from timehands.machines.survey_lines import MAX_BYTES, Line, read_lines
 
 MACHINE = Machine()
 SENT = samples()[1]
@@ -153,3 +154,54 @@ def test_the_guest_is_a_small_elf_with_a_pvh_note() -> None:
         loaded = sum(s["p_memsz"] for s in elf.iter_segments("PT_LOAD"))
     assert loaded < 64 << 10
     assert path.stat().st_size < 32 << 10
+
+
+def console() -> tuple[_Console, list[bytes]]:
+    """The sink of a survey, and what it sent to the guest."""
+    made, sent = _Console(), list[bytes]()
+    made.answer = sent.append
+    return made, sent
+
+
+def test_lines_are_made_whole_from_pieces_and_stamped_when_they_end() -> None:
+    sink, _ = console()
+    for at, piece in enumerate([b"timehands-", b"survey 1\nC 0", b" 0\r\nM"]):
+        sink.console(at, piece)
+    assert sink.lines == [Line(1, "timehands-survey 1"), Line(2, "C 0 0")]
+
+
+def test_each_sample_is_asked_for_and_the_time_is_taken_before() -> None:
+    sink, sent = console()
+    before = time.monotonic_ns()
+    sink.console(1, b"B host\n")
+    sink.console(2, b"t\nS 1 2 3 - - 4\n")
+    assert sent == [b"s", b"s"]
+    assert before <= sink.sent_ns[0] <= sink.sent_ns[1] <= time.monotonic_ns()
+
+
+def test_when_all_samples_are_taken_the_guest_is_told_to_go_on() -> None:
+    async def talk() -> list[bytes]:
+        sink, sent = console()
+        sink.console(0, b"B host\n")
+        for _ in PAUSES_MS:
+            while not sent:
+                await asyncio.sleep(0.001)
+            assert sent.pop() == b"s"
+            sink.console(0, b"t\nS 1 2 3 - - 4\n")
+        return sent
+
+    assert asyncio.run(talk()) == [b"q"]
+
+
+def test_a_flood_is_noticed_and_not_kept() -> None:
+    sink, _ = console()
+    for _ in range(64):
+        sink.console(0, b"x" * MAX_BYTES)
+    assert sink.overflowed
+    assert sink.lines == []
+
+
+def test_bytes_that_are_no_text_make_lines_all_the_same() -> None:
+    sink, _ = console()
+    sink.console(0, bytes(range(256)) + b"\n")
+    assert len(sink.lines) == 2

@@ -54,6 +54,8 @@ static inline volatile uint32_t *mmio(uint32_t address)
 
 /* bare_serial.c: the console at 0x3f8. Lines are a tag letter and hexadecimal words. */
 void serial_init(void);
+void serial_hold(void);
+void serial_release(void);
 void put_char(char c);
 void put_text(const char *text);
 void put_hex(uint64_t value);

@@ -7,12 +7,15 @@
 enum {
     UART = 0x3f8,
     FIFO_BYTES = 16,
-    PATIENCE = 1 << 20,         /* looks at a FIFO that does not empty before the byte is sent anyhow */
+    PATIENCE = 1 << 28,         /* looks at a FIFO that does not empty: the reader gives up before */
     LSR_DATA = 0x01,
     LSR_EMPTY = 0x20,
+    LSR_SENT = 0x40,
+    HELD_MOST = 32 << 10,
 };
 
-static unsigned room;
+static unsigned room, holding, held;
+static char hold[HELD_MOST];
 
 void serial_init(void)
 {
@@ -25,15 +28,45 @@ void serial_init(void)
     outb(UART + 4, 0x03);
 }
 
-void put_char(char c)
+static void wait_for(uint8_t status)
+{
+    for (unsigned i = 0; i < PATIENCE && !(inb(UART + 5) & status); i++)
+        ;
+}
+
+static void send(char c)
 {
     if (room == 0) {
-        for (unsigned i = 0; i < PATIENCE && !(inb(UART + 5) & LSR_EMPTY); i++)
-            ;
+        wait_for(LSR_EMPTY);
         room = FIFO_BYTES;
     }
     room--;
     outb(UART, (uint8_t)c);
+}
+
+/* From now on keep what is said in memory: a reader that is slow to take it costs no time then. */
+void serial_hold(void)
+{
+    holding = 1;
+}
+
+/* Say what was kept, to the last bit, and all else at once again. */
+void serial_release(void)
+{
+    for (unsigned i = 0; i < held; i++)
+        send(hold[i]);
+    holding = held = 0;
+    wait_for(LSR_SENT);
+}
+
+void put_char(char c)
+{
+    if (holding && held == HELD_MOST)
+        serial_release();
+    if (holding)
+        hold[held++] = c;
+    else
+        send(c);
 }
 
 void put_text(const char *text)
@@ -73,9 +106,11 @@ int get_char(void)
 
 void bare_fault(uint32_t vector, uint32_t code, uint32_t eip)
 {
+    serial_release();
     put_text("\nX");
     put_word(vector);
     put_word(code);
     put_word(eip);
     put_end();
+    serial_release();
 }
