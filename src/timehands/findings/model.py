@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from timehands.machines.machine import CLOCK_DEVICES, Load, Machine
+from timehands.machines.machine import CLOCK_DEVICES, Accelerator, Machine
 from timehands.story.model import References
 
 
@@ -41,7 +41,7 @@ class Fix:
     """A change that may mend a finding.
 
     ``value`` is what to apply: a kernel argument (``tsc_early_khz=2500000``), a CPU flag
-    (``+invtsc``), a device and its state (``pit=on``), an accelerator. ``why`` says what it does.
+    (``+invtsc``), a device and its state (``pit=on``). ``why`` says what it does.
     """
 
     kind: FixKind
@@ -53,19 +53,18 @@ class Fix:
         """Whether Timehands can apply it by itself."""
         return self.kind is not FixKind.ADVICE
 
-    def apply(self, machine: Machine, load: Load) -> tuple[Machine, Load]:
-        """The machine and load with this fix. An advice changes nothing."""
-        match self.kind:
-            case FixKind.KERNEL_ARGUMENT:
-                return machine, load.with_argument(self.value)
-            case FixKind.CPU_FLAG:
-                return machine.with_cpu_flag(self.value), load
-            case FixKind.DEVICE:
-                name, _, state = self.value.partition("=")
-                device = next(d for d in CLOCK_DEVICES[machine.type] if d == name)
-                return machine.with_device(device, state == "on"), load
-            case FixKind.ACCELERATOR | FixKind.ADVICE:
-                return machine, load
+    def applied_to(self, machine: Machine) -> Machine:
+        """The machine with this fix. A kernel argument or an advice does not change it."""
+        if self.kind is FixKind.CPU_FLAG:
+            return machine.with_cpu_flag(self.value)
+        if self.kind is FixKind.DEVICE:
+            name, _, state = self.value.partition("=")
+            device = next(d for d in CLOCK_DEVICES[machine.type] if d == name)
+            return machine.with_device(device, state == "on")
+        if self.kind is FixKind.ACCELERATOR:
+            accelerator: Accelerator = "kvm" if self.value == "kvm" else "tcg"
+            return replace(machine, accelerator=accelerator)
+        return machine
 
     def __str__(self) -> str:
         return f"{self.kind} {self.value}"

@@ -229,7 +229,10 @@ static void on_leave(unsigned vcpu, void *udata)
     if (worth_streaming(site, now, ALWAYS_FUNCTION)) {
         out[0] = record_of(site, vcpu, now);
         out[0].v[0] = site->function->id;
-        out[0].v[1] = reg(RAX);
+        if (site->tail)
+            out[0].flags = FLAG_NO_RESULT;
+        else
+            out[0].v[1] = reg(RAX);
         stream_emit(out, 1 + reads_follow(site->function, 1, out + 1, out));
     }
     cost_since(now);
@@ -245,16 +248,26 @@ static void on_first(unsigned vcpu, void *udata)
     stream_emit(&r, 1);
 }
 
-/* ret, ret n, or a jump to the kernel's return thunk (Linux CONFIG_RETHUNK). */
-static bool is_return(const uint8_t *code, size_t size, uint64_t pc)
+enum way_out { STAYS, RETURNS, JUMPS_AWAY };
+
+/* ret, ret n, a jump to the kernel's return thunk (Linux CONFIG_RETHUNK), or a tail call. */
+static enum way_out way_out_of(const struct function *f, const uint8_t *code, size_t size,
+                               uint64_t pc)
 {
-    int32_t distance;
+    int32_t distance = 0;
     if (code[0] == 0xc3 || code[0] == 0xc2)
-        return true;
-    if (code[0] != 0xe9 || size != 5 || !return_thunk)
-        return false;
-    memcpy(&distance, code + 1, 4);
-    return pc + 5 + (uint64_t)(int64_t)distance == return_thunk + slide;
+        return RETURNS;
+    if (code[0] == 0xe9 && size == 5)
+        memcpy(&distance, code + 1, 4);
+    else if (code[0] == 0xeb && size == 2)
+        distance = (int8_t)code[1];
+    else
+        return STAYS;
+    uint64_t target = pc + size + (uint64_t)(int64_t)distance;
+    if (return_thunk && target == return_thunk + slide)
+        return RETURNS;
+    struct function *there = function_around(target);
+    return (there && there->id == f->id) || is_detour(target) ? STAYS : JUMPS_AWAY;
 }
 
 static void watch_function(struct qemu_plugin_insn *insn, uint64_t pc, const uint8_t *code,
@@ -263,12 +276,17 @@ static void watch_function(struct qemu_plugin_insn *insn, uint64_t pc, const uin
     struct function *f = function_around(pc);
     if (!f)
         return;
-    bool enters = f->start + slide == pc && f->flags & FN_ENTER;
-    bool leaves = f->flags & FN_LEAVE && is_return(code, size, pc);
-    if (enters || leaves) {
-        struct site *site = site_new(pc, enters ? REC_ENTER : REC_LEAVE, (uint8_t)size);
+    if (f->start + slide == pc && f->flags & FN_ENTER) {
+        struct site *site = site_new(pc, REC_ENTER, (uint8_t)size);
         site->function = f;
-        qemu_plugin_register_vcpu_insn_exec_cb(insn, enters ? on_enter : on_leave, CB_R_REGS, site);
+        qemu_plugin_register_vcpu_insn_exec_cb(insn, on_enter, CB_R_REGS, site);
+    }
+    enum way_out out = f->flags & FN_LEAVE ? way_out_of(f, code, size, pc) : STAYS;
+    if (out != STAYS) {
+        struct site *site = site_new(pc, REC_LEAVE, (uint8_t)size);
+        site->function = f;
+        site->tail = out == JUMPS_AWAY;
+        qemu_plugin_register_vcpu_insn_exec_cb(insn, on_leave, CB_R_REGS, site);
     }
     if (f->flags & FN_DEVICE)
         qemu_plugin_register_vcpu_mem_cb(insn, on_mmio, CB_NO_REGS, MEM_BOTH,

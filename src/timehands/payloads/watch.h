@@ -29,7 +29,7 @@ enum record_kind {
                            v3 blocks, v4 records */
 };
 
-enum { FLAG_NO_RESULT = 1, FLAG_SECOND_RESULT = 2 };
+enum { FLAG_NO_RESULT = 1, FLAG_CONTINUED = 2 };
 enum { MAX_READS = 6, MAX_HOPS = 3, MAX_READ_BYTES = 80, DATA_BYTES = 40 };
 
 struct record {
@@ -45,8 +45,9 @@ struct site {
     uint64_t pc, count, streamed, last_ns;
     uint32_t passed; /* since the last record */
     uint16_t kind;
-    uint8_t length, width, port; /* width and port: only for in and out; port 0xff: in dx */
-    uint8_t imm_port;
+    uint8_t length;
+    uint8_t width, port, imm_port; /* of in and out; without imm_port the port is in dx */
+    bool tail;                     /* of a return: it is a jump to another function */
     struct function *function;
     struct site *next;
 };
@@ -77,6 +78,7 @@ uint64_t stream_records(void);
 /* functions.c */
 extern uint64_t slide, return_thunk;
 extern bool slide_known;
+bool is_detour(uint64_t address); /* code out of line that comes back */
 bool functions_load(const char *path);
 struct function *function_at(uint64_t address);     /* that starts here */
 struct function *function_around(uint64_t address); /* that holds this address */

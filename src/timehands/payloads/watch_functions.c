@@ -2,7 +2,9 @@
  *
  * Lines of the file (numbers in hexadecimal unless said otherwise):
  *   T address                                  where __x86_return_thunk is (a jump there returns)
+ *   D start end                                code out of line that comes back (.altinstr_aux)
  *   F id(decimal) start end flags bytes        bytes: first 8 bytes of code, for the slide
+ *     (one for each part of a function; the reads of a part follow it)
  *   R id(decimal) when base s|b length(decimal) address hops(decimal) offset...(decimal, signed)
  */
 #include <stdio.h>
@@ -15,6 +17,7 @@ enum { MAX_FUNCTIONS = 4096, PAGE_SHIFT = 12, PAGE_BITS = 1 << 16, SLIDE_ALIGN =
 
 static struct function *functions;
 static size_t n_functions;
+static uint64_t detour_start, detour_end;
 static uint8_t pages[PAGE_BITS / 8];
 uint64_t slide, return_thunk;
 bool slide_known;
@@ -69,12 +72,11 @@ static bool load_read(const char *line)
         r.offset[i] = offset;
         used += more;
     }
-    for (size_t i = 0; i < n_functions; i++)
-        if (functions[i].id == id && functions[i].n_reads < MAX_READS) {
-            functions[i].reads[functions[i].n_reads++] = r;
-            return true;
-        }
-    return false;
+    struct function *last = n_functions ? &functions[n_functions - 1] : NULL;
+    if (!last || last->id != id || last->n_reads == MAX_READS)
+        return false;
+    last->reads[last->n_reads++] = r;
+    return true;
 }
 
 static int by_start(const void *a, const void *b)
@@ -86,7 +88,7 @@ static int by_start(const void *a, const void *b)
 bool functions_load(const char *path)
 {
     char line[512];
-    unsigned long long address;
+    unsigned long long address, end;
     FILE *file = fopen(path, "r");
     functions = calloc(MAX_FUNCTIONS, sizeof *functions);
     if (!file || !functions)
@@ -99,10 +101,19 @@ bool functions_load(const char *path)
             good = load_read(line);
         else if (line[0] == 'T' && sscanf(line, "T %llx", &address) == 1)
             return_thunk = address;
+        else if (line[0] == 'D' && sscanf(line, "D %llx %llx", &address, &end) == 2) {
+            detour_start = address;
+            detour_end = end;
+        }
     }
     fclose(file);
     qsort(functions, n_functions, sizeof *functions, by_start);
     return good;
+}
+
+bool is_detour(uint64_t address)
+{
+    return address - slide >= detour_start && address - slide < detour_end;
 }
 
 struct function *function_around(uint64_t address)

@@ -33,9 +33,8 @@ uint64_t reg(int name)
     GByteArray *bytes = empty_scratch();
     if (!handles[name])
         return 0;
-    int n = qemu_plugin_read_register(handles[name], bytes);
-    if (n > 0)
-        memcpy(&value, bytes->data, n < 8 ? (size_t)n : 8);
+    qemu_plugin_read_register(handles[name], bytes); /* its result differs between versions */
+    memcpy(&value, bytes->data, bytes->len < 8 ? bytes->len : 8);
     return value;
 }
 
@@ -85,7 +84,7 @@ size_t reads_follow(const struct function *f, int when, struct record *out, cons
             size_t part = length - at < DATA_BYTES ? length - at : DATA_BYTES;
             out[n] = (struct record){.kind = REC_DATA, .vcpu = of->vcpu, .host_ns = of->host_ns,
                                      .pc = address, .extra = i << 16 | (uint32_t)part,
-                                     .flags = at ? FLAG_SECOND_RESULT : 0};
+                                     .flags = at ? FLAG_CONTINUED : 0};
             memcpy(out[n++].v, bytes + at, part);
         }
     }

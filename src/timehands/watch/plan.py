@@ -7,7 +7,7 @@ and given to the watcher as a small text file (payloads/watch_functions.c reads 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 MAX_READS = 6
 MAX_READ_BYTES = 80
@@ -46,6 +46,7 @@ class Read:
 class Function:
     """A function to watch, from ``start`` to before ``end`` (guest virtual addresses).
 
+    ``parts`` are the ranges that the compiler split off it (``.cold``, ``.part.0``).
     ``device``: every access of the function to a clock device's memory is an event.
     ``anchor``: its first bytes ``code`` show by how much KASLR has moved the kernel.
     """
@@ -59,14 +60,20 @@ class Function:
     anchor: bool = False
     code: bytes = b""
     reads: tuple[Read, ...] = ()
+    parts: tuple[tuple[int, int], ...] = ()
 
     def lines(self, number: int) -> Iterator[str]:
-        """The function as the plugin takes it."""
+        """The function as the plugin takes it, then its parts, from which it may return too."""
         flags = self.enter | self.leave << 1 | self.device << 2 | self.anchor << 3
         code = self.code[:8].ljust(8, b"\0").hex()
         yield f"F {number} {self.start:x} {self.end:x} {flags:x} {code}"
-        for read in self.reads[:MAX_READS]:
-            yield read.line(number)
+        yield from self._read_lines(number)
+        for start, end in self.parts:
+            yield f"F {number} {start:x} {end:x} {self.leave << 1 | self.device << 2:x} {'00' * 8}"
+            yield from self._read_lines(number)
+
+    def _read_lines(self, number: int) -> Iterator[str]:
+        return (read.line(number) for read in self.reads[:MAX_READS])
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +82,14 @@ class Plan:
 
     functions: tuple[Function, ...] = ()
     return_thunk: int | None = None
-    #: Named points in the kernel file that are no functions: entry addresses before paging.
-    notes: dict[str, int] = field(default_factory=dict)
+    #: Code out of line that jumps back to where it came from (Linux: .altinstr_aux).
+    detour: tuple[int, int] | None = None
 
     def text(self) -> str:
         """The file that the plugin reads."""
         lines = [f"T {self.return_thunk:x}"] if self.return_thunk else []
+        if self.detour:
+            lines.append(f"D {self.detour[0]:x} {self.detour[1]:x}")
         for number, function in enumerate(self.functions[:MAX_FUNCTIONS]):
             lines += function.lines(number)
         return "\n".join(lines) + "\n"

@@ -63,6 +63,7 @@ class Recorder:
         self._event_bytes = 0
         header.functions = tuple(f.name for f in plan.functions)
         header.function_starts = tuple(f.start for f in plan.functions)
+        header.points = tuple(n for n, f in enumerate(plan.functions) if not f.leave)
         header.read_names = tuple(tuple(r.name for r in f.reads) for f in plan.functions)
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)

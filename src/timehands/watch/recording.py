@@ -118,7 +118,11 @@ class Spot:
 
 @dataclass(slots=True)
 class Header:
-    """What recording.json holds. Times are host ns (CLOCK_MONOTONIC)."""
+    """What recording.json holds. Times are host ns (CLOCK_MONOTONIC).
+
+    ``functions`` names the watched functions by number; ``points`` are the numbers of those that
+    are watched at their entry only.
+    """
 
     kernel: KernelIdentity
     machine: Machine
@@ -128,6 +132,7 @@ class Header:
     command: tuple[str, ...] = ()
     functions: tuple[str, ...] = ()
     function_starts: tuple[int, ...] = ()
+    points: tuple[int, ...] = ()
     read_names: tuple[tuple[str, ...], ...] = ()
     started_ns: int = 0
     ready_ns: int = 0
@@ -161,7 +166,7 @@ class Header:
         known["machine"] = Machine.from_json(known["machine"])
         known["load"] = Load.from_json(known["load"])
         known["spots"] = tuple(Spot(**spot) for spot in known.get("spots", ()))
-        for name in ("command", "functions", "function_starts"):
+        for name in ("command", "functions", "function_starts", "points"):
             known[name] = tuple(known.get(name, ()))
         known["read_names"] = tuple(tuple(names) for names in known.get("read_names", ()))
         return cls(**known)

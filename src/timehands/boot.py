@@ -1,0 +1,296 @@
+"""The main job: a kernel and a machine in, a recording, a story, findings and a proof out.
+
+::
+
+    request = Request(Path("vmlinuz"))
+    booted = asyncio.run(boot(request))
+    print(booted.report.story.selected, booted.report.findings)
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+from timehands.errors import AcceleratorUnavailable, SurveyFailed, UsageError
+from timehands.findings.model import Finding, Proof
+from timehands.findings.rules import Case, find
+from timehands.guests.base import Knowledge
+from timehands.guests.registry import knowledge_named, knowledge_of
+from timehands.kernels.kernel import Kernel
+from timehands.machines.host_qemu import Qemu, find_qemu
+from timehands.machines.machine import Load, Machine
+from timehands.machines.survey import Survey, survey
+from timehands.reports.model import Report
+from timehands.story.model import Mark, Story
+from timehands.story.outcome import reset_addresses
+from timehands.watch.plan import Plan
+from timehands.watch.plugin import INSTRUMENT, UNWATCHED, plugin_path
+from timehands.watch.recorder import RawRecord, Recorder, new_folder
+from timehands.watch.recording import Header, KernelIdentity, Recording
+from timehands.watch.records import Kind
+from timehands.watch.run import Decision, Limits, run
+
+Entry = Literal["pvh", "bzimage"]
+#: Called with one short line for each stage of the work.
+Progress = Callable[[str], None]
+#: Addresses from here up are the kernel's half of a 64-bit address space.
+_KERNEL_HALF = 1 << 63
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What to boot, on what, how far.
+
+    ``arguments`` are the user's own; those that the system needs for a boot are added unless one of
+    the same name is given. ``initrd`` None takes our own ramdisk where there is one, unless a disk
+    is given. ``entry``: through which entry point; None takes PVH where the kernel has it.
+    """
+
+    kernel: Path
+    machine: Machine = field(default_factory=Machine)
+    arguments: tuple[str, ...] = ()
+    initrd: Path | None = None
+    disk: Path | None = None
+    network: bool = False
+    forwards: tuple[str, ...] = ()
+    entry: Entry | None = None
+    kaslr: bool = False
+    until: Mark | None = None
+    timeout_s: float = 60.0
+    folder: Path | None = None
+    survey: bool = True
+    watch: bool = True
+    qemu: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A request made ready to run: nothing is started yet."""
+
+    request: Request
+    kernel: Kernel
+    knowledge: Knowledge
+    qemu: Qemu
+    load: Load
+    identity: KernelIdentity
+
+    @property
+    def watched(self) -> bool:
+        """Whether the plugin watches: only under TCG."""
+        return self.request.watch and self.request.machine.accelerator == "tcg"
+
+
+@dataclass(frozen=True, slots=True)
+class Booted:
+    """What came out of a boot."""
+
+    report: Report
+    recording: Recording
+
+
+def prepare(request: Request) -> Prepared:
+    """Open the kernel, find QEMU, settle the load. Raises `KernelError`, `HostError`."""
+    kernel = Kernel.open(request.kernel)
+    knowledge = knowledge_of(kernel)
+    watched = request.watch and request.machine.accelerator == "tcg"
+    qemu = find_qemu(request.qemu, plugin=watched)
+    if request.machine.accelerator not in qemu.accelerators:
+        raise AcceleratorUnavailable(
+            f"{qemu.path} has no accelerator {request.machine.accelerator}",
+            mend="timehands doctor",
+        )
+    for name in ("initrd", "disk"):
+        path = getattr(request, name)
+        if path is not None and not path.is_file():
+            raise UsageError(f"the {name} is no file: {path}")
+    entry = _entry(request, kernel)
+    load = _load(request, kernel, knowledge, entry)
+    return Prepared(request, kernel, knowledge, qemu, load, _identity(kernel, entry))
+
+
+def _entry(request: Request, kernel: Kernel) -> Entry:
+    is_bzimage = kernel.container.value == "bzImage"
+    if request.entry == "pvh" and kernel.pvh_entry is None:
+        raise UsageError(
+            f"{kernel.path} has no PVH entry (no ELF note XEN_ELFNOTE_PHYS32_ENTRY)",
+            advice="Linux needs CONFIG_PVH=y for it. Give --entry bzimage.",
+        )
+    if request.entry == "bzimage" and not is_bzimage:
+        raise UsageError(f"{kernel.path} is no bzImage but {kernel.format}")
+    if request.entry:
+        return request.entry
+    if request.kaslr and is_bzimage:
+        return "bzimage"
+    return "pvh" if kernel.pvh_entry is not None or not is_bzimage else "bzimage"
+
+
+def _load(request: Request, kernel: Kernel, knowledge: Knowledge, entry: Entry) -> Load:
+    file = kernel.elf_path() if entry == "pvh" else kernel.path
+    initrd = request.initrd
+    if initrd is None and request.disk is None:
+        initrd = knowledge.ramdisk()
+    given = {argument.split("=", 1)[0] for argument in request.arguments}
+    wanted = knowledge.arguments(request.machine)
+    if request.kaslr:
+        wanted = tuple(word for word in wanted if word != "nokaslr")
+    defaults = tuple(word for word in wanted if word.split("=", 1)[0] not in given)
+    return Load(
+        file.absolute(),
+        (*defaults, *request.arguments),
+        initrd.absolute() if initrd else None,
+        request.disk.absolute() if request.disk else None,
+        request.network,
+        request.forwards,
+    )
+
+
+def _identity(kernel: Kernel, entry: Entry) -> KernelIdentity:
+    source = kernel.symbol_source
+    return KernelIdentity(
+        path=str(kernel.path),
+        sha256=kernel.sha256,
+        size=kernel.size,
+        os=kernel.os,
+        version=kernel.os_version,
+        format=kernel.format,
+        entry="PVH" if entry == "pvh" else "bzImage",
+        symbols=len(kernel.symbols),
+        symbol_source=source.value if source else None,
+        types=tuple(types.value for types in kernel.types),
+        orc=kernel.orc,
+        clock_functions=tuple(name for names in kernel.clock_functions.values() for name in names),
+    )
+
+
+async def boot(
+    prepared: Prepared, *, surveyed: Survey | None = None, progress: Progress = lambda _text: None
+) -> Booted:
+    """Survey the machine, boot, record, and tell.
+
+    ``surveyed`` is a survey of the same machine, to be used instead of a new one. A survey that
+    fails is no reason not to boot: it is left out. Raises `QemuFailed`, `RecordingError`.
+    """
+    request = prepared.request
+    if surveyed is None and request.survey:
+        progress(f"surveying the machine: {request.machine}")
+        surveyed = await _survey(prepared, progress)
+    folder = request.folder or new_folder()
+    plan = prepared.knowledge.plan(prepared.kernel) if prepared.watched else None
+    recorder = Recorder(folder, _header(prepared, surveyed), plan or Plan())
+    progress(f"booting {prepared.identity.os} {prepared.identity.version}")
+    try:
+        await run(str(prepared.qemu.path), recorder, plan, _limits(prepared, plan))
+    finally:
+        _name_addresses(prepared, recorder)
+    return open_recording(folder)
+
+
+async def _survey(prepared: Prepared, progress: Progress) -> Survey | None:
+    try:
+        return await survey(prepared.request.machine, str(prepared.qemu.path))
+    except SurveyFailed as error:
+        progress(f"no survey: {error.message}")
+        return None
+
+
+def _header(prepared: Prepared, surveyed: Survey | None) -> Header:
+    return Header(
+        kernel=prepared.identity,
+        machine=prepared.request.machine,
+        load=prepared.load,
+        instrument=INSTRUMENT if prepared.watched else UNWATCHED,
+        qemu_version=prepared.qemu.version,
+        survey=surveyed.to_json() if surveyed else None,
+        stopped_by=prepared.request.until,
+    )
+
+
+def _limits(prepared: Prepared, plan: Plan | None) -> Limits:
+    known, until = prepared.knowledge, prepared.request.until
+    plan = plan or Plan()
+
+    def decide(record: RawRecord) -> Decision:
+        if until is not None and known.reaches(until, plan, record):
+            return Decision.STOP
+        entered = record[0] == Kind.ENTER and known.reaches(Mark.KERNEL_ENTRY, plan, record)
+        return Decision.KERNEL_ENTERED if entered else Decision.GO_ON
+
+    def decide_line(text: str) -> Decision:
+        reached = until is not None and known.told(until, text)
+        return Decision.STOP if reached else Decision.GO_ON
+
+    return Limits(prepared.request.timeout_s, decide, decide_line)
+
+
+def _name_addresses(prepared: Prepared, recorder: Recorder) -> None:
+    """Keep the names of all addresses that occur, so that the kernel is not needed any more."""
+    recording = Recording.open(recorder.folder)
+    moved = next((e.values[0] for e in recording.events if e.kind is Kind.SLIDE), 0)
+    wanted = {event.pc for event in recording.events}
+    wanted.update(prepared.knowledge.addresses(recording))
+    wanted.update(spot.pc for spot in recording.header.spots)
+    wanted.update(reset_addresses(recording.reset_log))
+    names: dict[int, str] = {}
+    for address in wanted:
+        place = prepared.kernel.symbols.find(address - moved) if address >= _KERNEL_HALF else None
+        if place:
+            names[address] = f"{place.name}+{place.offset:#x}" if place.offset else place.name
+    recorder.write_symbols(names)
+
+
+def open_recording(folder: Path) -> Booted:
+    """Tell a recording again, without the guest. Raises `RecordingError`."""
+    recording = Recording.open(folder)
+    story, findings = tell(recording)
+    return Booted(_report(recording, story, findings), recording)
+
+
+def tell(recording: Recording) -> tuple[Story, tuple[Finding, ...]]:
+    """The story of a recording, and what is wrong in it."""
+    story = knowledge_named(recording.header.kernel.os).tell(recording)
+    return story, find(Case(recording, story, _surveyed(recording)))
+
+
+def _surveyed(recording: Recording) -> Survey | None:
+    try:
+        data = recording.header.survey
+        return Survey.from_json(data) if data else None
+    except SurveyFailed:
+        return None
+
+
+def _report(recording: Recording, story: Story, findings: tuple[Finding, ...]) -> Report:
+    header = recording.header
+    return Report(
+        kernel=header.kernel,
+        machine=header.machine,
+        load=header.load,
+        story=story,
+        findings=findings,
+        watching=recording.watching,
+        qemu_version=header.qemu_version,
+        survey=_surveyed(recording),
+        recording=str(recording.folder),
+    )
+
+
+def with_proof(booted: Booted, proof: Proof) -> Booted:
+    """The same with a proof in its report."""
+    return replace(booted, report=replace(booted.report, proof=proof))
+
+
+def ready_payloads(prepared: Prepared) -> None:
+    """Build what a boot needs to build, so that it does not count as boot time."""
+    if prepared.watched:
+        plugin_path()
+
+
+async def boot_request(request: Request, progress: Progress = lambda _text: None) -> Booted:
+    """`prepare` and `boot` in one."""
+    prepared = await asyncio.to_thread(prepare, request)
+    ready_payloads(prepared)
+    return await boot(prepared, progress=progress)

@@ -1,0 +1,85 @@
+"""Showing a report: on the terminal, as JSON, as HTML; and the work's progress meanwhile."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from timehands.errors import UsageError
+
+if TYPE_CHECKING:
+    from timehands.boot import Booted
+
+
+def add_report_options(parser: argparse.ArgumentParser) -> None:
+    """The options that say how a report is shown."""
+    group = parser.add_argument_group("the report")
+    group.add_argument(
+        "--json", action="store_true", help="print the report as JSON (docs/schema.md)"
+    )
+    group.add_argument(
+        "--html", type=Path, metavar="FILE", help="write the report as one HTML file"
+    )
+
+
+def show(booted: Booted, args: argparse.Namespace) -> None:
+    """Write the report in every form that was asked for. Raises `UsageError`."""
+    if args.html:
+        _write_html(booted, args.html)
+    if args.json:
+        from timehands.reports.json_report import to_json
+
+        print(json.dumps(to_json(booted.report), indent=2, ensure_ascii=False))
+        return
+    from timehands.reports.terminal import Surface, render
+
+    surface = Surface.of(sys.stdout)
+    text = render(booted.report, width=surface.width, color=surface.color, unicode=surface.unicode)
+    print(text, end="")
+
+
+def _write_html(booted: Booted, path: Path) -> None:
+    from timehands.reports.html import render
+
+    text = render(booted.report, booted.recording)
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"the HTML report cannot be written: {path}: {error.strerror}") from error
+
+
+class ProgressLine:
+    """What is being done, on standard error: one line that is rewritten on a terminal."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._quiet = quiet
+        self._on_terminal = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+        self._started = time.monotonic()
+
+    def __call__(self, text: str) -> None:
+        """Show this stage instead of the one before."""
+        if self._quiet:
+            return
+        line = f"[{time.monotonic() - self._started:5.1f} s] {text}"
+        if self._on_terminal:
+            print(f"\r\x1b[K{line[:99]}", end="", file=sys.stderr, flush=True)
+        else:
+            print(line, file=sys.stderr, flush=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._on_terminal and not self._quiet:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)

@@ -1,0 +1,57 @@
+"""TH4xx: boot time that went into finding clocks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from timehands.findings.case import Case
+from timehands.findings.model import Evidence, Finding, Fix, FixKind, Severity
+from timehands.guests.base import Need
+from timehands.story.model import Calibration
+
+#: Less than this in all is not worth a finding.
+WORTH_TELLING_NS = 20_000_000
+WARNING_NS = 100_000_000
+
+
+def calibration_time(case: Case) -> Iterable[Finding]:
+    """TH401: the time that all calibrations took together, and what would spare it."""
+    work = _disjoint(case.story.calibrations)
+    total = sum(c.duration_ns for c in work)
+    if total < WORTH_TELLING_NS:
+        return
+    most = sorted(work, key=lambda c: -c.duration_ns)
+    yield Finding(
+        "TH401",
+        "boot time lost in calibration",
+        Severity.WARNING if total >= WARNING_NS else Severity.NOTE,
+        "The kernel measured frequencies that the machine could have told it: "
+        + ", ".join(dict.fromkeys(f"{c.of} against {c.against}" for c in most))
+        + ".",
+        tuple(Evidence(f"{c.method}: {c.detail}", c.evidence) for c in most),
+        _fixes(case, most),
+        total,
+    )
+
+
+def _disjoint(calibrations: tuple[Calibration, ...]) -> list[Calibration]:
+    """Calibrations that do not lie within another: a time is counted once."""
+    chosen: list[Calibration] = []
+    for calibration in sorted(calibrations, key=lambda c: (c.start_ns, -c.end_ns)):
+        if not chosen or calibration.start_ns >= chosen[-1].end_ns:
+            chosen.append(calibration)
+    return chosen
+
+
+def _fixes(case: Case, work: list[Calibration]) -> tuple[Fix, ...]:
+    fixes: list[Fix] = []
+    if any(c.of == "tsc" for c in work) and case.story.selected not in (None, "kvm-clock"):
+        fixes += case.arguments_for(Need.TSC_FREQUENCY, case.tsc_hz)
+    if any(c.of == "lapic" and c.duration_ns >= WORTH_TELLING_NS for c in work):
+        fixes += case.arguments_for(Need.NO_TIMER_CALIBRATION) if case.offers("i8254") else ()
+        if case.machine.accelerator == "kvm" and case.lacks("tsc_deadline"):
+            fixes.append(Fix(FixKind.CPU_FLAG, "+tsc-deadline", "needs no LAPIC calibration"))
+        else:
+            why = "a timer that needs no calibration; KVM has it, the TCG emulator has not"
+            fixes.append(Fix(FixKind.ADVICE, "a machine that offers TSC deadline", why))
+    return tuple(fixes)

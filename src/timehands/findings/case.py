@@ -1,0 +1,75 @@
+"""What a rule looks at: one recorded boot, its story, and what the machine was found to offer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cached_property
+
+from timehands.findings.model import Finding, Fix, FixKind
+from timehands.guests.base import Knowledge, Need
+from timehands.guests.registry import knowledge_named
+from timehands.machines.machine import Machine
+from timehands.machines.survey import Survey
+from timehands.story.instructions import Touched, touched_clocks
+from timehands.story.model import Story
+from timehands.watch.recording import KernelIdentity, Recording
+
+
+@dataclass(frozen=True)
+class Case:
+    """One boot to be judged. ``survey`` None: the machine was not surveyed."""
+
+    recording: Recording
+    story: Story
+    survey: Survey | None
+
+    @property
+    def machine(self) -> Machine:
+        """What it ran on."""
+        return self.recording.header.machine
+
+    @property
+    def kernel(self) -> KernelIdentity:
+        """What ran."""
+        return self.recording.header.kernel
+
+    @cached_property
+    def knowledge(self) -> Knowledge:
+        """What we know of the kernel's system."""
+        return knowledge_named(self.kernel.os)
+
+    @cached_property
+    def touched(self) -> dict[str, Touched]:
+        """The clocks that the guest's instructions touched."""
+        return touched_clocks(self.recording.events)
+
+    def offers(self, clock: str) -> bool:
+        """Whether the survey saw the machine offer a clock (`timehands.machines.survey`)."""
+        return self.survey is not None and self.survey.offer(clock) is not None
+
+    def lacks(self, clock: str) -> bool:
+        """Whether the machine is known not to have it: not surveyed is not known."""
+        return self.survey is not None and self.survey.offer(clock) is None
+
+    @property
+    def tsc_hz(self) -> int | None:
+        """The TSC's true frequency as far as the survey tells: by a leaf, else as measured."""
+        if self.survey is None:
+            return None
+        told = self.survey.offer("tsc_frequency")
+        measured = self.survey.offer("tsc")
+        return (told.hz if told else None) or (measured.hz if measured else None)
+
+    def arguments_for(self, need: Need, hz: int | None = None) -> tuple[Fix, ...]:
+        """The system's kernel arguments for a need, as fixes; those already given are left out."""
+        given = {word.split("=", 1)[0] for word in self.recording.header.load.arguments}
+        return tuple(
+            Fix(FixKind.KERNEL_ARGUMENT, remedy.argument, remedy.why)
+            for remedy in self.knowledge.remedies(need, hz)
+            if remedy.argument.split("=", 1)[0] not in given
+        )
+
+
+#: A rule looks at a case and gives what it finds.
+Rule = Callable[[Case], Iterable[Finding]]

@@ -1,0 +1,130 @@
+"""TH1xx: frequencies that are unknown, wrong, or not to be believed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from timehands.findings.case import Case
+from timehands.findings.model import Evidence, Finding, Fix, FixKind, Severity
+from timehands.guests.base import Need
+from timehands.story.model import Calibration
+
+#: Two measures of one frequency that differ by more than this do not agree.
+TOLERANCE_PPM = 500
+_MILLION = 1_000_000
+TIMING_LEAF = 0x40000010
+
+
+def tsc_frequency_unknown(case: Case) -> Iterable[Finding]:
+    """TH101: every way to the TSC's frequency was tried, and none gave it."""
+    tries = [c for c in case.story.calibrations if c.of == "tsc"]
+    if not tries or any(c.result_hz for c in tries) or _tsc_registered(case):
+        return
+    yield Finding(
+        "TH101",
+        "TSC frequency unknown",
+        Severity.ERROR,
+        _why_unknown(case, tries),
+        tuple(_as_evidence(c) for c in tries),
+        _frequency_fixes(case),
+        sum(c.duration_ns for c in tries),
+    )
+
+
+def _tsc_registered(case: Case) -> bool:
+    return any(
+        clock.frequency_hz for clock in case.story.clocks if clock.name in ("tsc", "tsc-early")
+    )
+
+
+def _why_unknown(case: Case, tries: list[Calibration]) -> str:
+    doubt = case.survey.facts.doubt(TIMING_LEAF) if case.survey else ""
+    told = f"CPUID does not tell it ({doubt})" if doubt else "no CPUID leaf gave it"
+    measured = [c for c in tries if not c.against.startswith("CPUID")]
+    ways = ", then ".join(f"{c.method} against {c.against}" for c in measured)
+    failed = f", and measuring failed: {ways}" if ways else ""
+    return f"{told}{failed}. Without it the kernel cannot use its TSC."
+
+
+def _as_evidence(calibration: Calibration) -> Evidence:
+    return Evidence(f"{calibration.method}: {calibration.detail}", calibration.evidence)
+
+
+def _frequency_fixes(case: Case) -> tuple[Fix, ...]:
+    """Tell the frequency; or give the kernel back what it measures against."""
+    fixes = list(case.arguments_for(Need.TSC_FREQUENCY, case.tsc_hz))
+    if not case.machine.has("pit") and case.lacks("i8254"):
+        fixes.append(Fix(FixKind.DEVICE, "pit=on", "the kernel measures its TSC against the i8254"))
+    if case.machine.accelerator == "kvm" and case.lacks("tsc_frequency"):
+        fixes.append(Fix(FixKind.CPU_FLAG, "+invtsc", "QEMU then publishes leaf 0x40000010"))
+    return tuple(fixes)
+
+
+def calibration_unreliable(case: Case) -> Iterable[Finding]:
+    """TH102: what the kernel measured differs from what the survey measured."""
+    survey = case.survey
+    if survey is None or survey.tsc is None or survey.ruler != "host":
+        return
+    for calibration in case.story.calibrations:
+        rate = survey.tsc if calibration.of == "tsc" else survey.lapic.rate
+        if calibration.of not in ("tsc", "lapic") or not calibration.result_hz or rate is None:
+            continue
+        hz = calibration.result_hz
+        off = _outside_ppm(hz, rate.low_hz, rate.high_hz)
+        if abs(off) <= TOLERANCE_PPM:
+            continue
+        measured = f"{rate.low_hz:,} to {rate.high_hz:,} Hz"
+        yield Finding(
+            "TH102",
+            f"{calibration.of.upper()} calibration off by {off:+,} ppm",
+            Severity.WARNING if abs(off) < 10 * TOLERANCE_PPM else Severity.ERROR,
+            f"{calibration.method} found {hz:,} Hz against {calibration.against}; the survey of "
+            f"the same machine measured {measured} against the host's clock. Time will run at the "
+            "wrong rate, and differently after each boot.",
+            (_as_evidence(calibration),),
+            _calibration_fixes(case, calibration),
+        )
+
+
+def _outside_ppm(hz: int, low_hz: int, high_hz: int) -> int:
+    """How far outside the bounds, in ppm: negative below, positive above, 0 within."""
+    if low_hz <= hz <= high_hz:
+        return 0
+    bound = low_hz if hz < low_hz else high_hz
+    return (hz - bound) * _MILLION // bound
+
+
+def _calibration_fixes(case: Case, calibration: Calibration) -> tuple[Fix, ...]:
+    if calibration.of == "tsc":
+        return case.arguments_for(Need.TSC_FREQUENCY, case.tsc_hz)
+    return ()
+
+
+def frequency_leaf_not_believable(case: Case) -> Iterable[Finding]:
+    """TH103: leaf 0x40000010 answers, but its range does not reach there, or it is absurd."""
+    if case.survey is None:
+        return
+    doubt = case.survey.facts.doubt(TIMING_LEAF)
+    answer = case.survey.cpuid.get((TIMING_LEAF, 0))
+    asked = [
+        e for e in case.recording.events if e.kind.name == "CPUID" and e.leaf[0] == TIMING_LEAF
+    ]
+    if not doubt or answer is None or not any(answer):
+        return
+    took = f"; the kernel asked for it {len(asked)} times" if asked else ""
+    yield Finding(
+        "TH103",
+        "CPUID leaf 0x40000010 answers with another leaf's data",
+        Severity.WARNING if asked else Severity.NOTE,
+        f"It reads eax {answer.eax:#x}, ebx {answer.ebx:#x}, which would be a TSC of "
+        f"{answer.eax:,} kHz and an APIC bus of {answer.ebx:,} kHz: {doubt}. A kernel that does "
+        f"not check the range's limit believes it{took}.",
+        (Evidence("seen by the survey"), *(Evidence("asked for", (e.reference,)) for e in asked)),
+        (
+            Fix(
+                FixKind.ADVICE,
+                "check CPUID 0x40000000 eax before the leaf is read",
+                "in the kernel",
+            ),
+        ),
+    )

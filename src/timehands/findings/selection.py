@@ -1,0 +1,109 @@
+"""TH2xx: a worse clock in use than the machine offers, or than the kernel could use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from timehands.findings.case import Case
+from timehands.findings.model import Evidence, Finding, Fix, FixKind, Severity
+from timehands.guests.base import Need
+from timehands.story.model import Clock, ClockState
+
+#: Clocks that a kernel falls back to: coarse (a timer tick) or slow to read (an exit for each).
+FALLBACKS = frozenset({"jiffies", "refined-jiffies", "acpi_pm", "pit", "i8254", "dummy"})
+_NAMES_OF_PVCLOCK = ("kvm-clock", "kvmclock", "pvclock", "pvclock0")
+_WORDS = {
+    "jiffies": "counts timer interrupts: one step a tick",
+    "refined-jiffies": "counts timer interrupts: one step a tick",
+    "acpi_pm": "needs an exit to the VMM for each read",
+}
+
+
+def slow_fallback(case: Case) -> Iterable[Finding]:
+    """TH201: jiffies, refined-jiffies or acpi_pm are read though the machine offers better."""
+    name = case.story.selected
+    better = [clock for clock in ("pvclock", "tsc", "hpet") if case.offers(clock)]
+    if name not in FALLBACKS or not better:
+        return
+    selected = case.story.clock(name)
+    rejected = [c for c in case.story.clocks if c.state is ClockState.REJECTED]
+    yield Finding(
+        "TH201",
+        f"slow fallback clock selected: {name}",
+        Severity.ERROR,
+        f"{name} {_WORDS.get(name, 'is a fallback')}. The machine offers {' and '.join(better)}. "
+        + " ".join(_why_rejected(c) for c in rejected),
+        tuple(_selection_evidence(selected, rejected)),
+        case.arguments_for(Need.TSC_FREQUENCY, case.tsc_hz) if rejected else (),
+    )
+
+
+def _why_rejected(clock: Clock) -> str:
+    last = clock.steps[-1].what if clock.steps else "rejected"
+    return f"{clock.name} was rejected ({last})."
+
+
+def _selection_evidence(selected: Clock | None, rejected: list[Clock]) -> Iterable[Evidence]:
+    if selected:
+        rating = f", rating {selected.rating}" if selected.rating is not None else ""
+        yield Evidence(f"{selected.name} is in use{rating}", selected.evidence)
+    for clock in rejected:
+        yield Evidence(f"{clock.name} was rejected", clock.evidence)
+
+
+def pvclock_not_used(case: Case) -> Iterable[Finding]:
+    """TH202: the machine offers pvclock and the kernel does not read time from it."""
+    if not case.offers("pvclock") or case.story.selected in _NAMES_OF_PVCLOCK:
+        return
+    touched = case.touched.get("pvclock")
+    registered = [c for c in case.story.clocks if c.name in _NAMES_OF_PVCLOCK]
+    if case.story.selected in ("tsc", "tsc-early") and registered:
+        return
+    supports = _supports_pvclock(case)
+    why = (
+        "The kernel has a driver for it, but did not choose it."
+        if supports
+        else "The kernel has no driver for it."
+    )
+    yield Finding(
+        "TH202",
+        "pvclock offered and not used",
+        Severity.WARNING,
+        f"{why} It gives time without calibration, and across migration and snapshots.",
+        (
+            Evidence("CPUID offers pvclock (survey)"),
+            *(
+                [Evidence("its MSRs were written", (touched.first[0].reference,))]
+                if touched
+                else []
+            ),
+        ),
+        case.arguments_for(Need.PVCLOCK)
+        if registered
+        else (Fix(FixKind.ADVICE, "build the kernel with its pvclock driver", "it is offered"),),
+    )
+
+
+def pvclock_not_offered(case: Case) -> Iterable[Finding]:
+    """TH203: the kernel could use pvclock, and the machine does not offer it."""
+    if not case.lacks("pvclock") or not _supports_pvclock(case):
+        return
+    if case.machine.accelerator == "kvm":
+        fix = Fix(FixKind.CPU_FLAG, "+kvmclock", "KVM then offers its clock")
+    else:
+        fix = Fix(
+            FixKind.ADVICE, "run it with KVM (--accel kvm)", "the TCG emulator has no pvclock"
+        )
+    yield Finding(
+        "TH203",
+        "pvclock supported by the kernel and not offered",
+        Severity.NOTE,
+        "With pvclock the kernel knows its TSC frequency without measuring, and its time survives "
+        "migration and snapshots. This machine does not offer it.",
+        (Evidence("CPUID offers no pvclock (survey); the kernel file has its driver"),),
+        (fix,),
+    )
+
+
+def _supports_pvclock(case: Case) -> bool:
+    return any("kvmclock" in name or "pvclock" in name for name in case.kernel.clock_functions)

@@ -1,0 +1,127 @@
+"""What Timehands must know about an operating system to boot it, watch it and tell its story.
+
+One file (or package) for each system implements `Knowledge`; `timehands.guests.registry` names
+them. Nothing outside `guests/` asks which system it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Protocol
+
+from timehands.kernels.kernel import Kernel
+from timehands.machines.machine import Machine
+from timehands.story.model import Boundary, Mark, Story
+from timehands.watch.plan import Function, Plan
+from timehands.watch.recorder import RawRecord
+from timehands.watch.recording import Recording
+from timehands.watch.records import Kind
+
+#: Watched points that are no functions of the kernel's symbol table.
+PVH_ENTRY = "PVH entry"
+ENTRY64 = "64-bit entry"
+
+
+class Need(StrEnum):
+    """What a finding may need from the system, in words that fit every system."""
+
+    TSC_FREQUENCY = "tell the kernel the TSC's frequency"
+    NO_TIMER_CALIBRATION = "do without the calibration of the LAPIC timer"
+    PVCLOCK = "read time from pvclock"
+    NO_I8042 = "do not look for an i8042"
+
+
+@dataclass(frozen=True, slots=True)
+class Remedy:
+    """A kernel argument that answers a need, and what it does (and costs)."""
+
+    argument: str
+    why: str
+
+
+class Knowledge(Protocol):
+    """What one operating system does with its clocks."""
+
+    name: str
+    title: str
+
+    def recognises(self, kernel: Kernel) -> bool:
+        """Whether a kernel is of this system."""
+
+    def arguments(self, machine: Machine) -> tuple[str, ...]:
+        """The kernel arguments that a boot needs (console, how to end), in the system's words."""
+
+    def ramdisk(self) -> Path | None:
+        """A ramdisk of ours with which the boot ends cleanly; None: there is none."""
+
+    def plan(self, kernel: Kernel) -> Plan:
+        """What to watch in this kernel."""
+
+    def reaches(self, mark: Mark, plan: Plan, record: RawRecord) -> bool:
+        """Whether a live record shows that the boundary is passed."""
+
+    def tell(self, recording: Recording) -> Story:
+        """What the recording means."""
+
+    def told(self, mark: Mark, text: str) -> bool:
+        """Whether a console line shows that the boundary is passed."""
+
+    def remedies(self, need: Need, hz: int | None) -> tuple[Remedy, ...]:
+        """Kernel arguments that answer a need; ``hz`` is the frequency that it is about."""
+
+    def addresses(self, recording: Recording) -> Iterable[int]:
+        """Addresses in the recording's events that should be named, besides their ``pc``."""
+
+
+def entry_points(kernel: Kernel) -> tuple[Function, ...]:
+    """The kernel's entry points as functions to watch, before paging: physical addresses."""
+    points = []
+    for name, address in ((PVH_ENTRY, kernel.pvh_entry), (ENTRY64, kernel.entry64)):
+        if address is not None:
+            points.append(Function(name, address, address + 1, leave=False))
+    return tuple(points)
+
+
+def code_at(kernel: Kernel, address: int, length: int) -> bytes:
+    """Bytes of the kernel file at a virtual address; empty when the file does not hold them."""
+    for segment in kernel.elf_headers.loaded:
+        offset = address - segment.vaddr
+        if offset >= 0 and offset + length <= segment.filesz:
+            start = segment.offset + offset
+            return bytes(kernel.unpacked()[start : start + length])
+    return b""
+
+
+def enters(plan: Plan, record: RawRecord, *names: str) -> bool:
+    """Whether a live record is the entry of one of these functions."""
+    if record[0] != Kind.ENTER or record[6] >= len(plan.functions):
+        return False
+    return plan.functions[record[6]].name in names
+
+
+def first_boundaries(recording: Recording) -> tuple[Boundary, ...]:
+    """The boundaries that every recording has: process started, VM ready, first instruction."""
+    header = recording.header
+    first = next((e for e in recording.events if e.kind is Kind.FIRST), None)
+    ready = recording.since_start(header.ready_ns) if header.ready_ns else None
+    resumed = recording.since_start(header.resumed_ns) if header.resumed_ns else None
+    if first:
+        at = recording.since_start(first.host_ns)
+        begun = Boundary(Mark.FIRST_INSTRUCTION, at, "seen by the plugin", (first.reference,))
+    else:
+        begun = Boundary(Mark.FIRST_INSTRUCTION, resumed, "the vCPUs were let go")
+    return (
+        Boundary(Mark.PROCESS_STARTED, 0, "QEMU was executed"),
+        Boundary(Mark.VM_READY, ready, "QEMU's monitor answered"),
+        begun,
+    )
+
+
+def last_boundary(recording: Recording) -> Boundary:
+    """The boundary at which the guest ended."""
+    header = recording.header
+    at = recording.since_start(header.ended_ns) if header.ended_ns else None
+    return Boundary(Mark.ENDED, at, header.ended_reason or "")

@@ -1,0 +1,216 @@
+"""How Linux looked for its frequencies: each attempt, against what, with what result."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from timehands.story.model import Calibration, References
+from timehands.story.spans import Call
+from timehands.watch.recording import Recording
+from timehands.watch.records import Event, Kind
+
+#: A shorter calibrate_delay did not measure: it took lpj from the TSC or from lpj=.
+SHORTEST_DELAY_CALIBRATION_NS = 1_000_000
+_PIT_PORTS = frozenset({0x40, 0x42, 0x43, 0x61})
+_PM_PORTS = frozenset({0x608, 0xB008})
+_MAX_EVIDENCE = 6
+_U32 = 0xFFFFFFFF
+#: MAX_QUICK_PIT_MS (arch/x86/kernel/tsc.c).
+QUICK_PIT_NS = 50_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """A call and the events within it."""
+
+    recording: Recording
+    call: Call
+    events: tuple[Event, ...]
+
+    def make(self, of: str, against: str, result_hz: int | None, detail: str) -> Calibration:
+        inside = [e for e in self.events if e.kind in (Kind.CPUID, Kind.IN, Kind.OUT)]
+        references: References = tuple(e.reference for e in inside[:_MAX_EVIDENCE])
+        left = (self.call.left.reference,) if self.call.left else ()
+        return Calibration(
+            of,
+            against,
+            self.call.name,
+            self.recording.since_start(self.call.start_ns),
+            self.recording.since_start(self.call.end_ns),
+            result_hz,
+            detail if self.call.left else f"{detail}; it did not return",
+            (self.call.entered.reference, *references, *left),
+        )
+
+    def ports(self, ports: frozenset[int]) -> list[Event]:
+        return [e for e in self.events if e.kind in (Kind.IN, Kind.OUT) and e.values[0] in ports]
+
+    def leaf(self, number: int) -> tuple[int, int, int, int] | None:
+        """What a CPUID leaf gave while the call lasted: eax, ebx, ecx, edx."""
+        for event in self.events:
+            if event.kind is Kind.CPUID and event.leaf[0] == number and not event.no_result:
+                return event.registers
+        return None
+
+    @property
+    def result_khz(self) -> int:
+        return (self.call.result or 0) & _U32
+
+
+def calibrations_of(
+    recording: Recording, calls: tuple[Call, ...], jiffies_hz: int | None
+) -> tuple[Calibration, ...]:
+    """Every attempt to find a frequency, in order of time."""
+    found: list[Calibration] = []
+    for call in calls:
+        teller = _TELLERS.get(call.name)
+        if teller is None:
+            continue
+        events = _events_within(recording, call)
+        found += teller(_Seen(recording, call, events), jiffies_hz)
+    return tuple(found)
+
+
+def _events_within(recording: Recording, call: Call) -> tuple[Event, ...]:
+    last = call.left.index if call.left else len(recording.events)
+    return recording.events[call.entered.index + 1 : last]
+
+
+def _cpuid_tsc(seen: _Seen, _hz: int | None) -> Iterable[Calibration]:
+    """native_calibrate_tsc: leaf 0x15, on Intel only."""
+    khz = seen.result_khz
+    against = "CPUID leaf 0x15"
+    if khz:
+        yield seen.make("tsc", against, khz * 1000, "the leaf gives it")
+        return
+    leaf = seen.leaf(0x15)
+    if leaf is None:
+        detail = "the leaf was not read: Linux asks for it on Intel only, within the basic limit"
+    else:
+        detail = f"leaf 0x15 gave eax {leaf[0]:#x}, ebx {leaf[1]:#x}, ecx {leaf[2]:#x}"
+    yield seen.make("tsc", against, None, detail)
+
+
+def _pvclock_tsc(seen: _Seen, _hz: int | None) -> Iterable[Calibration]:
+    khz = seen.result_khz
+    detail = "mul and shift of the pvclock page give it" if khz else "the pvclock page gave none"
+    yield seen.make("tsc", "pvclock", khz * 1000 or None, detail)
+
+
+def _quick_pit(seen: _Seen, _hz: int | None) -> Iterable[Calibration]:
+    """native_calibrate_cpu_early: leaf 0x16 (Intel), MSR (Atom), then quick_pit_calibrate."""
+    khz, pit = seen.result_khz, seen.ports(_PIT_PORTS)
+    if not pit:
+        if khz:
+            yield seen.make("tsc", "CPUID or MSR", khz * 1000, "no measuring was needed")
+        return
+    detail = "agreed within 500 ppm" if khz else _why_quick_failed(seen, pit)
+    yield seen.make("tsc", "i8254", khz * 1000 or None, detail)
+
+
+def _why_quick_failed(seen: _Seen, pit: list[Event]) -> str:
+    """quick_pit_calibrate gives up at once when it misses a value, or after MAX_QUICK_PIT_MS."""
+    if _all_ones(pit):
+        return "the i8254 is absent: every read gave 0xff"
+    if seen.recording.header.machine.deterministic:
+        return "the i8254's high byte was not seen at each of its values"
+    if seen.call.duration_ns < QUICK_PIT_NS:
+        return (
+            "a value of the i8254's high byte was missed (each lasts 0.21 ms): the longest pause "
+            f"between reads was {_longest_pause_ns(pit) / 1e6:.2f} ms"
+        )
+    return "i8254 and TSC did not agree to 500 ppm within 50 ms: their reads came late"
+
+
+def _longest_pause_ns(pit: list[Event]) -> int:
+    return max((b.host_ns - a.host_ns for a, b in itertools.pairwise(pit)), default=0)
+
+
+def _all_ones(events: list[Event]) -> bool:
+    """Whether the counter reads like an empty bus, and never as anything else."""
+    reads = [e for e in events if e.kind is Kind.IN and e.values[0] in (0x40, 0x42)]
+    known = [e for e in reads if not e.no_result]
+    return bool(known) and all(e.values[1] == 0xFF for e in known)
+
+
+def pit_is_silent(recording: Recording) -> bool:
+    """Whether every read of an i8254 counter in the recording gave 0xff."""
+    ports = [e for e in recording.events if e.kind is Kind.IN and e.values[0] in (0x40, 0x42)]
+    return _all_ones(ports)
+
+
+def _slow_pit(seen: _Seen, _hz: int | None) -> Iterable[Calibration]:
+    """pit_hpet_ptimer_calibrate_cpu: up to three windows of 10 or 50 ms."""
+    khz, pit = seen.result_khz, seen.ports(_PIT_PORTS)
+    references = [
+        name for name, there in (("i8254", pit), ("acpi_pm", seen.ports(_PM_PORTS))) if there
+    ]
+    against = " and ".join(references) or "hpet"
+    if khz:
+        yield seen.make("tsc", against, khz * 1000, "accepted")
+        return
+    if _gate_is_absent(seen):
+        detail = (
+            "port 0x61 is absent (reads 0xff): channel 2 seems done at once, each window ends "
+            "before it begins"
+        )
+    else:
+        detail = "each window was disturbed: one turn of its loop took 10 times the shortest"
+    yield seen.make("tsc", against, None, detail)
+
+
+def _gate_is_absent(seen: _Seen) -> bool:
+    """Port 0x61 gates channel 2, and its bit 5 is that channel's output: high, the window is over.
+
+    A bus on which nothing answers reads 0xff (QEMU's microvm has no port 0x61).
+    """
+    reads = [e for e in seen.events if e.kind is Kind.IN and e.values[0] == 0x61]
+    known = [e.values[1] for e in reads if not e.no_result]
+    return bool(known) and all(value == 0xFF for value in known)
+
+
+def _refined(seen: _Seen, _hz: int | None) -> Iterable[Calibration]:
+    """tsc_refine_calibration_work: against HPET or the ACPI PM timer, a second after boot."""
+    left = seen.call.left
+    khz = seen.recording.number(left, "tsc_khz") if left else None
+    if seen.events and any(e.kind is Kind.MMIO_READ for e in seen.events):
+        yield seen.make("tsc", "hpet", (khz or 0) * 1000 or None, "refined")
+    elif seen.ports(_PM_PORTS):
+        yield seen.make("tsc", "acpi_pm", (khz or 0) * 1000 or None, "refined")
+
+
+def _lapic(seen: _Seen, jiffies_hz: int | None) -> Iterable[Calibration]:
+    """calibrate_APIC_clock, inlined into setup_boot_APIC_clock: 100 ms, then 100 ms to verify."""
+    left = seen.call.left
+    period = seen.recording.number(left, "lapic_timer_period") if left else None
+    hz = period * jiffies_hz if period and jiffies_hz else None
+    against = "tsc" if _reads_tsc(seen) else "jiffies"
+    detail = "bus cycles a tick" if hz else "the timer was not calibrated"
+    yield seen.make("lapic", against, hz, detail)
+
+
+def _reads_tsc(seen: _Seen) -> bool:
+    return sum(e.kind is Kind.RDTSC for e in seen.events) > 2
+
+
+def _delay(seen: _Seen, _hz: int | None) -> Iterable[Calibration]:
+    """calibrate_delay: only when it had to measure (else it takes microseconds)."""
+    if seen.call.left and seen.call.duration_ns < SHORTEST_DELAY_CALIBRATION_NS:
+        return
+    left = seen.call.left
+    loops = seen.recording.number(left, "loops_per_jiffy") if left else None
+    detail = f"{loops:,} loops a jiffy" if loops else "no tick came to count loops by"
+    yield seen.make("delay loop", "jiffies", None, detail)
+
+
+_TELLERS: dict[str, Callable[[_Seen, int | None], Iterable[Calibration]]] = {
+    "native_calibrate_tsc": _cpuid_tsc,
+    "kvm_get_tsc_khz": _pvclock_tsc,
+    "native_calibrate_cpu_early": _quick_pit,
+    "pit_hpet_ptimer_calibrate_cpu": _slow_pit,
+    "tsc_refine_calibration_work": _refined,
+    "setup_boot_APIC_clock": _lapic,
+    "calibrate_delay": _delay,
+}

@@ -1,0 +1,128 @@
+"""How a boot ended, told from what the machine did and what the kernel's knowledge adds."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+
+from timehands.story.model import Outcome, OutcomeKind, References
+from timehands.watch.recording import Recording, Spot
+
+_RESET_RIP = re.compile(r"\b[RE]IP=([0-9a-f]+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Signs:
+    """What the knowledge of an operating system found in a recording.
+
+    ``panic`` is the kernel's own message; ``restart`` is whether the kernel asked for the reset
+    itself; ``busy_in`` is the innermost watched function that was entered and not left.
+    """
+
+    init: References = ()
+    finished: bool = False
+    panic: str | None = None
+    panic_evidence: References = ()
+    restart: bool = False
+    busy_in: str | None = None
+
+
+def outcome_of(recording: Recording, signs: Signs) -> Outcome:
+    """The outcome of a recording."""
+    header = recording.header
+    at = recording.since_start(header.ended_ns or header.started_ns)
+    kind, text, where = _tell(recording, signs)
+    evidence = signs.panic_evidence if kind is OutcomeKind.PANICKED else signs.init
+    return Outcome(kind, text, at, where, evidence)
+
+
+def _tell(recording: Recording, signs: Signs) -> tuple[OutcomeKind, str, str | None]:
+    reason = recording.header.ended_reason or "interrupted"
+    if reason == "lost":
+        return OutcomeKind.VM_LOST, _lost(recording), None
+    if signs.panic is not None:
+        return OutcomeKind.PANICKED, f"the kernel panicked: {signs.panic}", None
+    if signs.init:
+        return OutcomeKind.INIT_REACHED, _after_init(reason, signs.finished), None
+    return _before_init(recording, signs, reason)
+
+
+def _after_init(reason: str, finished: bool) -> str:
+    if finished:
+        return "init was reached and ended the machine"
+    after = {
+        "boundary": "init was reached; the boot was ended there as asked",
+        "idle": "init was reached; then the guest was idle",
+        "hung": "init was reached; then the guest ran nothing new",
+        "halted": "init was reached; then the guest halted",
+        "timeout": "init was reached; the guest still ran when the time was over",
+        "guest-reset": "init was reached; then the guest reset the machine",
+        "guest-shutdown": "init was reached; then the guest switched the machine off",
+        "interrupted": "init was reached; then the boot was interrupted",
+    }
+    return after.get(reason, f"init was reached; then: {reason}")
+
+
+def _before_init(
+    recording: Recording, signs: Signs, reason: str
+) -> tuple[OutcomeKind, str, str | None]:
+    where = busiest(recording, recording.header.spots)
+    match reason:
+        case "guest-reset" if signs.restart:
+            return OutcomeKind.RESET, "the kernel restarted the machine before init", None
+        case "guest-reset":
+            where = _reset_place(recording)
+            place = f" at {where}" if where else ""
+            return OutcomeKind.RESET, f"the machine was reset{place}: a triple fault", where
+        case "guest-shutdown":
+            return OutcomeKind.HALTED, "the guest switched the machine off before init", None
+        case "halted":
+            return OutcomeKind.HALTED, "halted with interrupts off: nothing can wake it", where
+        case "idle":
+            text = "idle before init: it waits for an interrupt that does not come"
+            return OutcomeKind.HUNG, _within(text, signs), where
+        case "hung":
+            place = f" in {where}" if where else ""
+            return OutcomeKind.HUNG, _within(f"it spins{place} and runs nothing new", signs), where
+        case "timeout":
+            text = _within("the time was over before init was reached", signs)
+            return OutcomeKind.TIMED_OUT, text, where
+        case "boundary":
+            return OutcomeKind.STOPPED, "ended at the boundary that was asked for", None
+        case _:
+            return OutcomeKind.STOPPED, f"ended before init: {reason}", where
+
+
+def _within(text: str, signs: Signs) -> str:
+    return f"{text} (within {signs.busy_in})" if signs.busy_in else text
+
+
+def _lost(recording: Recording) -> str:
+    header = recording.header
+    words = header.stderr.strip().splitlines()
+    said = f": {words[-1]}" if words else ""
+    return f"QEMU died (exit status {header.exit_status}){said}"
+
+
+def _reset_place(recording: Recording) -> str | None:
+    """Where the vCPU was at its last reset, by QEMU's own note of it."""
+    found = _RESET_RIP.findall(recording.reset_log)
+    if not found:
+        return None
+    address = int(found[-1], 16)
+    return recording.symbols.get(address, f"0x{address:x}")
+
+
+def reset_addresses(reset_log: str) -> tuple[int, ...]:
+    """The instruction pointers in QEMU's note of CPU resets."""
+    return tuple(int(text, 16) for text in _RESET_RIP.findall(reset_log))
+
+
+def busiest(recording: Recording, spots: tuple[Spot, ...]) -> str | None:
+    """The function in which the vCPUs were seen most often; its address without symbols."""
+    running = [spot for spot in spots if not spot.halted] or list(spots)
+    names = Counter(
+        recording.symbols.get(spot.pc, f"0x{spot.pc:x}").split("+")[0] for spot in running
+    )
+    return names.most_common(1)[0][0] if names else None
