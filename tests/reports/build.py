@@ -149,14 +149,14 @@ def proof() -> Proof:
         left=("TH101", "TH201"),
     )
     failed = Trial(
-        (Fix(FixKind.ACCELERATOR, "kvm", "host TSC"),),
+        (Fix(FixKind.CPU_FLAG, "+nonsense", "none"),),
         Verdict.FAILED,
         "",
         None,
         None,
         None,
         None,
-        error="QEMU ended before a guest ran\nno /dev/kvm",
+        error="QEMU ended before a guest ran\nno CPU flag nonsense",
     )
     return Proof((mended, unchanged, failed, replace(mended, fixes=(TSC_KHZ, TSC_FLAG))))
 

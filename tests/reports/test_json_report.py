@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import fields, replace
+from enum import StrEnum
 from typing import Any
 
 import jsonschema
@@ -12,10 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reports.build import REPORTS, hang_report, jiffies_report, survey
+from timehands.findings.model import FixKind, Severity, Verdict
 from timehands.reports.json_report import SCHEMA, to_json, without_host_times
 from timehands.reports.model import Report
 from timehands.reports.schema import load_schema
-from timehands.story.model import Story
+from timehands.story.model import ClockRole, ClockState, Mark, OutcomeKind, SpanKind, Story
 from timehands.watch.recording import Watching
 
 VALIDATOR = jsonschema.Draft202012Validator(load_schema())
@@ -84,6 +86,31 @@ def test_nothing_of_a_story_or_the_watching_is_left_out(model: type) -> None:
     data = to_json(jiffies_report())
     where = data["watching"] if model is Watching else data
     assert {field.name for field in fields(model)} <= where.keys()
+
+
+@pytest.mark.parametrize(
+    ("where", "words"),
+    [
+        (("fix", "kind"), FixKind),
+        (("finding", "severity"), Severity),
+        (("trial", "verdict"), Verdict),
+        (("clock", "state"), ClockState),
+        (("clock", "role"), ClockRole),
+        (("boundary", "name"), Mark),
+        (("span", "kind"), SpanKind),
+    ],
+)
+def test_the_schema_knows_all_words_of_the_model_and_no_other(
+    where: tuple[str, str], words: type[StrEnum]
+) -> None:
+    definition, key = where
+    schema = load_schema()
+    assert schema["$defs"][definition]["properties"][key]["enum"] == [str(w) for w in words]
+
+
+def test_the_schema_knows_all_outcomes() -> None:
+    kinds = load_schema()["properties"]["outcome"]["properties"]["kind"]["enum"]
+    assert kinds == [str(kind) for kind in OutcomeKind]
 
 
 def test_the_schema_refuses_what_is_no_report() -> None:

@@ -315,7 +315,7 @@ class _Page:
             table.add_row(self.styled(name, cut=60), length, self.styled(bar, "cyan"))
         self.gap()
         self.print(table)
-        summary = ", ".join(f"{name} {duration(length)}" for name, length in kinds)
+        summary = ", ".join(f"{words.KINDS[kind]} {duration(length)}" for kind, length in kinds)
         self.rows([("In all", summary)], 6, style="")
 
     def footer(self, report: Report) -> None:

@@ -180,8 +180,8 @@ def _share(span: Span, whole_ns: int) -> Share:
     return Share(harmless(span.name, 80), span.kind, span.depth, span.duration_ns, part)
 
 
-def by_kind(spans: Iterable[Span]) -> list[tuple[str, int]]:
-    """Where time went by kind, in words and ns, the largest first.
+def by_kind(spans: Iterable[Span]) -> list[tuple[SpanKind, int]]:
+    """Where time went by kind, in ns, the largest first.
 
     Each moment counts for the deepest span that it lies in: what a span holds is taken off it.
     """
@@ -200,7 +200,7 @@ def by_kind(spans: Iterable[Span]) -> list[tuple[str, int]]:
         kind = ordered[i].kind
         totals[kind] = totals.get(kind, 0) + max(0, length_ns)
     ranked = sorted(totals.items(), key=lambda item: item[1], reverse=True)
-    return [(KINDS[kind], length_ns) for kind, length_ns in ranked if length_ns]
+    return [(kind, length_ns) for kind, length_ns in ranked if length_ns]
 
 
 def _within(inner: Span, outer: Span) -> bool:

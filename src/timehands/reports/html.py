@@ -1,0 +1,115 @@
+"""The report as one HTML page: self-contained, no network, works from a file.
+
+The page is a Jinja2 template (``report.html.j2``) with a style sheet and a script of ours inside
+it. Everything that a guest, a kernel file or a stub wrote is escaped (autoescape is on; data for
+the script has no ``<``), and the page's own policy (CSP) forbids all network and every script but
+ours, which it names by hash.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Mapping
+from functools import partial
+from importlib import resources
+from typing import Any
+
+import timehands
+from timehands.reports import html_data, units, words
+from timehands.reports.html_evidence import Extract, anchor, extract
+from timehands.reports.model import Report
+from timehands.reports.plain import clipped, harmless
+from timehands.reports.survey_words import NAMES, lacks_words
+from timehands.reports.verdict import verdict
+from timehands.watch.recording import Recording
+
+_TEMPLATE, _STYLE, _SCRIPT = "report.html.j2", "report.css", "report.js"
+
+
+def render(report: Report, recording: Recording | None = None) -> str:
+    """The page. With the recording, evidence links to its events and console lines.
+
+    Of the events only those are put in that something refers to, each with a few neighbours; of
+    the console at most 2,000 lines. Raises `RecordingError` when the recording cannot be read.
+    """
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    found = extract(report, recording)
+    environment.filters.update(_filters(found))
+    template = environment.from_string(_resource(_TEMPLATE))
+    return template.render(_context(report, found)) + "\n"
+
+
+def _filters(found: Extract) -> dict[str, Any]:
+    return {
+        "hz": units.hz,
+        "ms": units.ms,
+        "seconds": units.seconds,
+        "duration": units.duration,
+        "count": units.count,
+        "bytes": units.byte_size,
+        "clean": harmless,
+        "clip": lambda text, limit: clipped(harmless(text), limit),
+        "links": partial(_links, found),
+        "proved": words.proved,
+    }
+
+
+def _links(found: Extract, references: tuple[str, ...]) -> list[tuple[str, str | None]]:
+    """The references to show, each with the anchor that it leads to, if it is on the page."""
+    shown = html_data.chosen(references)
+    return [(harmless(one, 12), anchor(one) if one in found.anchors else None) for one in shown]
+
+
+def _context(report: Report, found: Extract) -> Mapping[str, Any]:
+    from markupsafe import Markup
+
+    style, script = _resource(_STYLE), _resource(_SCRIPT)
+    return {
+        "report": report,
+        "story": report.story,
+        "told": verdict(report.story, report.findings),
+        "words": words,
+        "found": found,
+        "offer_names": NAMES,
+        "lacks": lacks_words(report.survey) if report.survey else "",
+        "kinds": words.by_kind(report.story.spans),
+        "spans": html_data.bounded_spans(report.story),
+        "version": timehands.__version__,
+        # Ours, not the guest's: these three alone are put in as they are.
+        "style": Markup(style),
+        "script": Markup(script),
+        "data": Markup(_for_script(html_data.timeline(report.story))),
+        "policy": _policy(style, script),
+    }
+
+
+def _policy(style: str, script: str) -> str:
+    """The content security policy: nothing from anywhere, and of scripts and styles only ours."""
+    return (
+        f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def _hash(text: str) -> str:
+    digest = hashlib.sha256(text.encode()).digest()
+    return f"'sha256-{base64.b64encode(digest).decode()}'"
+
+
+def _for_script(data: Any) -> str:
+    """JSON that can stand in a script element: ASCII, without any ``<``, ``>`` or ``&``."""
+    text = json.dumps(data, separators=(",", ":"))
+    for character in "<>&":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text
+
+
+def _resource(name: str) -> str:
+    file = resources.files("timehands.reports") / name
+    return file.read_text(encoding="utf-8")
