@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import os
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -170,7 +172,7 @@ def test_kvm_with_invtsc_tells_the_rate_that_is_measured(qemu: str) -> None:
     made = kvm_survey(machine, qemu)
     assert made.facts.invariant_tsc
     assert made.facts.timing is not None
-    assert allows(made.tsc, made.facts.timing.tsc_khz * 1000)
+    assert made.tsc_told_truly
     assert allows(made.lapic.rate, made.facts.timing.apic_khz * 1000)
 
 
@@ -184,6 +186,23 @@ def test_a_cpu_without_cpuid_features_is_surveyed_as_far_as_it_goes(qemu: str) -
 def test_a_survey_that_takes_too_long_says_so(qemu: str) -> None:
     with pytest.raises(SurveyFailed, match=r"did not end in 0\.01 s"):
         asyncio.run(survey(Machine(type="q35"), qemu, timeout_s=0.01))
+
+
+@pytest.mark.parametrize("cpu", ["max", "nosuchmodel"])
+def test_no_descriptor_and_no_process_is_left_behind(qemu: str, cpu: str) -> None:
+    async def twice() -> tuple[set[str], set[str]]:
+        left: list[set[str]] = []
+        for _ in range(2):
+            with contextlib.suppress(QemuFailed):
+                await survey(Machine(cpu=cpu), qemu)
+            left.append({entry.name for entry in Path("/proc/self/fd").iterdir()})
+        return left[0], left[1]
+
+    first, second = asyncio.run(twice())
+    assert len(second) <= len(first)
+    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+    running = [Path(f"/proc/{child}/comm").read_text().strip() for child in children]
+    assert not any("qemu" in name for name in running)
 
 
 def test_a_machine_that_qemu_refuses_is_told_in_its_words(qemu: str) -> None:

@@ -127,6 +127,7 @@ def test_an_option_of_a_machine_asks_for_a_survey(
     text = " ".join(capsys.readouterr().out.split())
     assert "offers tsc (invariant), tsc_frequency (leaf 0x40000010), pvclock (stable)" in text
     assert "measured against the host's clock: TSC 2,500,000,000 Hz ± 0 ppm" in text
+    assert "not as it is told (-37,029 ppm)" in text
 
 
 def test_naming_the_default_machine_asks_for_a_survey_too(surveyed: list[Machine]) -> None:

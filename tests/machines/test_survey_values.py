@@ -82,6 +82,13 @@ def test_an_rtc_that_stands_still_is_offered_as_such() -> None:
     assert made.offer("rtc") == Offer("rtc", 1, "does not tick")
 
 
+def test_a_leaf_that_tells_another_rate_than_is_measured_is_found_out() -> None:
+    assert survey(table(TCG_MAX)).tsc_told_truly is None
+    assert survey(table(KVM_INVTSC)).tsc_told_truly is False
+    assert survey(table(KVM_INVTSC), tsc=rate(2_596_132_005)).tsc_told_truly is True
+    assert survey(table(KVM_INVTSC), tsc=None).tsc_told_truly is None
+
+
 def test_what_is_offered_and_what_is_lacking_are_all_clocks() -> None:
     made = survey(table(TCG_MAX))
     assert sorted([*clocks(made), *made.lacks]) == sorted(CLOCKS)

@@ -199,11 +199,22 @@ def _survey_rows(survey: Survey) -> Iterator[str]:
     yield from _row("lacks", ", ".join(survey.lacks))
     yield from _row("measured", f"against {_RULERS[survey.ruler]}:")
     for name, rate in _rates(survey):
-        yield from _row("", f"{name:<14}{_rate_words(rate)}")
+        yield from _row(
+            "", f"{name:<14}{_rate_words(rate)}{_told(survey) if name == 'TSC' else ''}"
+        )
     if survey.rtc.time:
         offset = survey.rtc.offset_s
         against = "" if offset is None else f" ({offset:+d} s from the host's)"
         yield from _row("wall clock", survey.rtc.time + against)
+
+
+def _told(survey: Survey) -> str:
+    """How the measured TSC rate stands to the one that a leaf tells; empty when none does."""
+    told = survey.facts.tsc_hz
+    if not told or survey.tsc is None:
+        return ""
+    verdict = "as it is told" if survey.tsc_told_truly else "not as it is told"
+    return f", {verdict} ({survey.tsc.off_ppb(told) // 1000:+,} ppm)"
 
 
 def _rates(survey: Survey) -> Iterator[tuple[str, Rate]]:

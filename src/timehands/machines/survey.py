@@ -68,15 +68,12 @@ async def survey(machine: Machine, qemu: str, *, timeout_s: float = TIMEOUT_SECO
     load = Load(payload(), arguments=_arguments(machine))
     console = _Console()
     guest = await _TalkingGuest.start(qemu, machine, load, console)
-    try:
-        async with guest:
-            console.answer = guest.talk
-            await guest.resume()
-            reason = await _ended(guest, console, timeout_s)
-            ended_ns = time.monotonic_ns()
-            await guest.kill()
-    finally:
-        guest.hang_up()
+    async with guest:
+        console.answer = guest.talk
+        await guest.resume()
+        reason = await _ended(guest, console, timeout_s)
+        ended_ns = time.monotonic_ns()
+        await guest.kill()
     if console.overflowed:
         raise SurveyFailed(f"the survey guest wrote more than {MAX_BYTES >> 10} KiB")
     words = _read(console, reason, timeout_s)
@@ -178,11 +175,14 @@ class _TalkingGuest(Guest):
         with contextlib.suppress(OSError):
             os.write(self._talk_fd, data)
 
-    def hang_up(self) -> None:
-        """Close the way to the console."""
-        if self._talk_fd >= 0:
-            os.close(self._talk_fd)
-            self._talk_fd = -1
+    async def kill(self) -> None:
+        """Kill QEMU at once, and close the way to the console."""
+        try:
+            await super().kill()
+        finally:
+            descriptor, self._talk_fd = self._talk_fd, -1
+            if descriptor >= 0:
+                os.close(descriptor)
 
 
 def _nobody(data: bytes) -> None:

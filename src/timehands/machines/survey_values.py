@@ -143,6 +143,15 @@ class Survey:
         """What CPUID says about clocks."""
         return decode(self.cpuid)
 
+    @property
+    def tsc_told_truly(self) -> bool | None:
+        """Whether the TSC's rate that a leaf tells lies within the measured bounds.
+
+        None when no leaf tells it, or it was not measured.
+        """
+        told = self.facts.tsc_hz
+        return self.tsc.allows(told) if told and self.tsc else None
+
     @cached_property
     def offers(self) -> tuple[Offer, ...]:
         """The clocks that the machine offers, in the order of `CLOCKS`."""
