@@ -112,3 +112,35 @@ def test_notes_that_lie_about_their_size_end_the_notes() -> None:
         build.Part(".notes", build.note(b"Xen", 6, b"linux\0") + lie, kind=7, segment=4),
     ]
     assert len(ElfImage.parse(memoryview(build.elf(parts))).notes) == 1
+
+
+def _with_symbols(count: int, strings: bytes) -> ElfImage:
+    symbol = struct.pack("<IBBHQQ", 1, 0x12, 0, 1, 0x1000, 0)
+    parts = [
+        build.Part(".text", bytes(16), 0x1000, flags=6),
+        build.Part(".symtab", symbol * count, kind=2, flags=0, segment=0),
+        build.Part(".strtab", strings, kind=3, flags=0, segment=0),
+    ]
+    return ElfImage.parse(memoryview(build.elf(parts)))
+
+
+def test_a_name_without_end_is_left_out() -> None:
+    assert read_symtab(_with_symbols(2, b"\0" + b"x" * 9000)) is None
+
+
+def test_names_may_not_expand_without_end() -> None:
+    elf = _with_symbols(40_000, b"\0" + b"x" * 4000 + b"\0")
+    with pytest.raises(KernelDamaged, match="expand past"):
+        read_symtab(elf)
+
+
+def test_many_note_segments_over_one_large_note_cost_little() -> None:
+    large = build.note(b"Xen", 6, bytes(4 << 20))
+    parts = [build.Part(".text", b"x", build.TEXT)]
+    parts += [build.Part(f".n{n}", b"", kind=7, segment=4) for n in range(200)]
+    data = bytearray(build.elf([*parts, build.Part(".notes", large, kind=7, segment=4)]))
+    header = data.index(struct.pack("<Q", len(large))) - 32
+    for number in range(1, 201):  # every segment is the last one
+        at = 64 + 56 * number
+        data[at : at + 56] = data[header : header + 56]
+    assert ElfImage.parse(memoryview(data)).notes == ()

@@ -3,6 +3,8 @@ oracle of the reader is the running kernel: see tests/boots/test_kallsyms.py."""
 
 from __future__ import annotations
 
+import struct
+
 import pytest
 
 from kernels import build
@@ -97,3 +99,25 @@ def test_names_that_expand_without_end_are_refused() -> None:
 def test_symbols_of_modules_are_not_the_kernels_own() -> None:
     text = "ffffffff81000000 T _text\nffffffffc0000000 t init\t[virtio_net]\n"
     assert parse(text) == [Symbol(0xFFFFFFFF81000000, "T", "_text")]
+
+
+def _token_table() -> bytes:
+    tables = build.kallsyms(_symbols_for("6.4-relative"), build.LAYOUTS["6.4-relative"])
+    at = tables.index(b"0\x001\x002\x00")
+    start = tables.rindex(b"\0" * 3, 0, at) + 3
+    return tables[start // 8 * 8 : start // 8 * 8 + 3072]
+
+
+@pytest.mark.parametrize(
+    "filling",
+    [
+        b"\0\0\0\0\0\2\0\0",  # the beginning of markers, everywhere
+        b"\3\1\1\0",  # names and a count, everywhere
+        b"0\0001\0002\0003\0004\0005\0006\0007\0008\0009\0",  # tokens, everywhere
+    ],
+)
+def test_an_image_made_to_take_long_ends(filling: bytes) -> None:
+    markers = struct.pack("<60I", *(1024 * n for n in range(60)))
+    hostile = bytes(8) + filling * (4_000_000 // len(filling)) + bytes(8) + markers
+    image = build.linux_elf(before=bytes(-len(hostile) % 8) + hostile + _token_table())
+    assert find_tables(ElfImage.parse(memoryview(image))) is None

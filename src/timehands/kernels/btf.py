@@ -24,7 +24,8 @@ from timehands.kernels.enums import BtfKind
 
 _MAGIC: Final = 0xEB9F
 _VERSION: Final = 1
-_MAX_TYPES: Final = 4_000_000
+_MAX_TYPES: Final = 1_000_000
+_MAX_NAME: Final = 4096
 _MAX_DEPTH: Final = 64
 _MAX_MEMBERS: Final = 1 << 16
 _MAX_BYTES: Final = 1 << 48  # larger than anything in memory: arrays of arrays can lie
@@ -144,9 +145,9 @@ class Btf:
         return array("I", places)
 
     def _string(self, offset: int) -> str:
-        end = self._strings.find(b"\0", offset)
+        end = self._strings.find(b"\0", offset, offset + _MAX_NAME)
         if end < 0:
-            raise KernelDamaged(f"a BTF name lies outside the strings, at {offset}")
+            raise KernelDamaged(f"the BTF name at {offset} has no end")
         return self._strings[offset:end].decode("latin-1")
 
     def type(self, type_id: int) -> BtfType:

@@ -18,8 +18,8 @@ from timehands.kernels import lzop
 from timehands.kernels.enums import Compression
 from timehands.kernels.structs import U32
 
-MAX_UNPACKED: Final = 448 << 20
-"""The most bytes that a kernel may unpack to. With the file mapped and not read, this keeps all
+MAX_UNPACKED: Final = 384 << 20
+"""The most bytes that a kernel may unpack to. With the bounds on files and symbols this keeps all
 of a hostile kernel's work below 1 GiB."""
 
 _CHUNK: Final = 1 << 20

@@ -25,7 +25,13 @@ MAGIC: Final = b"\x7fELF"
 _MAX_SEGMENTS: Final = 512
 _MAX_SECTIONS: Final = 4096
 _MAX_NOTES: Final = 4096
-_MAX_SYMBOLS: Final = 4_000_000
+_MAX_NOTE_PLACES: Final = 16
+_MAX_NOTE_BYTES: Final = 1 << 20
+_MAX_SYMBOLS: Final = 1_500_000
+_MAX_STRINGS: Final = 128 << 20
+_MAX_NAME: Final = 4096
+_MAX_TEXT: Final = 128 << 20
+_MAX_SECTION_NAME: Final = 256
 
 
 _SHF_WRITE, _SHF_ALLOC, _SHF_EXEC = 1, 2, 4
@@ -212,7 +218,7 @@ def _sections(elf: ELFFile, size: int) -> Iterator[Section]:
         if not nobits and header.sh_offset + header.sh_size > size:
             raise KernelDamaged(f"the ELF file is cut short: section {number} ends outside it")
         yield Section(
-            name=elf._get_section_name(header),
+            name=_section_name(elf, header),
             type=str(header.sh_type),
             flags=header.sh_flags,
             address=header.sh_addr,
@@ -222,14 +228,22 @@ def _sections(elf: ELFFile, size: int) -> Iterator[Section]:
         )
 
 
+def _section_name(elf: Any, header: Any) -> str:
+    """A section's name, read here because pyelftools would look for its end in the whole file."""
+    table = elf._get_section_header(elf.get_shstrndx())
+    elf.stream.seek(table.sh_offset + header.sh_name)
+    name: bytes = elf.stream.read(_MAX_SECTION_NAME)
+    return name.partition(b"\0")[0].decode("latin-1")
+
+
 def _notes(
     data: memoryview, segments: tuple[Segment, ...], sections: tuple[Section, ...]
 ) -> Iterator[Note]:
     """Every note, by program headers where there are any (as boot loaders do), else sections."""
     places = [(s.offset, s.filesz) for s in segments if s.type == "PT_NOTE"]
     places = places or [(s.offset, s.size) for s in sections if s.type == "SHT_NOTE"]
-    for offset, size in places:
-        yield from _parse_notes(data[offset : offset + size])
+    for offset, size in places[:_MAX_NOTE_PLACES]:
+        yield from _parse_notes(data[offset : offset + min(size, _MAX_NOTE_BYTES)])
 
 
 def _parse_notes(data: memoryview) -> Iterator[Note]:
@@ -268,6 +282,8 @@ def read_symtab(elf: ElfImage) -> SymbolTable | None:
     records = layout.iter_unpack(table[: count * layout.size])
     if elf.bits == 32:
         records = ((n, i, o, x, v, s) for n, v, s, i, o, x in records)
+    if elf.sections[section.link].size > _MAX_STRINGS:
+        raise KernelDamaged("the ELF symbol names take more than 128 MiB")
     strings = bytes(elf.contents(elf.sections[section.link]))
     return _collect(records, strings, _section_letters(elf.sections))
 
@@ -276,13 +292,19 @@ def _collect(
     records: Iterator[tuple[Any, ...]], strings: bytes, letters: list[str]
 ) -> SymbolTable | None:
     found: list[tuple[int, bytes, int]] = []
+    text = 0
     for name_at, info, _other, index, value, _size in records:
         kind = info & 0xF
         if not name_at or index == _SHN_UNDEF or kind in (_STT_SECTION, _STT_FILE):
             continue
-        name = strings[name_at : strings.find(b"\0", name_at)]
-        if name and not name.isspace() and b"\n" not in name:
-            found.append((value, name, _letter(info, index, letters)))
+        name_end = strings.find(b"\0", name_at, name_at + _MAX_NAME)
+        name = strings[name_at : max(name_at, name_end)]
+        if not name or b"\n" in name:
+            continue
+        found.append((value, name, _letter(info, index, letters)))
+        text += len(name)
+        if text > _MAX_TEXT:
+            raise KernelDamaged("the ELF symbol names expand past 128 MiB")
     if not found:
         return None
     found.sort(key=lambda symbol: symbol[0])

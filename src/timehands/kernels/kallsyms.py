@@ -14,7 +14,7 @@ from timehands.kernels.enums import SymbolSource
 from timehands.kernels.kallsyms_find import KallsymsTables, find_tables
 from timehands.kernels.symbols import SymbolTable
 
-_MAX_TEXT: Final = 128 << 20
+_MAX_TEXT: Final = 64 << 20
 
 
 def read_kallsyms(elf: ElfImage) -> SymbolTable | None:
@@ -32,7 +32,7 @@ def decode(data: memoryview, tables: KallsymsTables) -> SymbolTable:
     """Expand every name.
 
     Raises:
-        KernelDamaged: a name is empty, or all names together are past 128 MiB.
+        KernelDamaged: a name is empty, or all names together are past 64 MiB.
     """
     records = _expand(data, tables).split(b"\n")[1:]
     if not all(records):

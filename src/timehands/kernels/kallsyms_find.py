@@ -42,7 +42,9 @@ from timehands.kernels.elf import ElfImage
 from timehands.kernels.enums import AddressEncoding
 from timehands.kernels.structs import U32, U64
 
-MAX_SYMBOLS: Final = 4_000_000
+MAX_SYMBOLS: Final = 1_500_000
+_MAX_NAMES_BYTES: Final = 32 << 20
+_MAX_WORK: Final = 20_000_000  # steps; a kernel of 190,000 symbols takes 2 million
 _BLOCK: Final = 256  # symbols a marker
 _TOKENS: Final = 256
 _DIGITS: Final = b"".join(b"%d\0" % digit for digit in range(10))
@@ -87,13 +89,28 @@ class KallsymsTables:
     addresses: array[int] = field(repr=False)
 
 
+class _Work:
+    """How much may still be done: an image can be made so that everything in it nearly fits."""
+
+    def __init__(self) -> None:
+        self._left = _MAX_WORK
+
+    def spend(self, steps: int) -> bool:
+        """Whether these steps may still be taken."""
+        self._left -= steps
+        return self._left >= 0
+
+
 def find_tables(elf: ElfImage) -> KallsymsTables | None:
     """Find the kallsyms tables, or None where there are none that hold together.
 
-    Takes about 0.1 s for 150,000 symbols.
+    Takes about 0.1 s for 150,000 symbols, and seconds at most for an image made to take long.
     """
+    work = _Work()
     for tokens in _token_tables(elf.data):
-        for names in _name_tables(elf.data, tokens):
+        for names in _name_tables(elf.data, tokens, work):
+            if not work.spend(8 * len(names.positions)):
+                return None
             found = _addresses(elf, tokens, names)
             if found:
                 return KallsymsTables(tokens, names, *found)
@@ -154,14 +171,14 @@ def _tokens_by_index(
 # ---- 2. markers
 
 
-def _marker_tables(data: memoryview, before: int) -> Iterator[tuple[int, array[int]]]:
+def _marker_tables(data: memoryview, before: int, work: _Work) -> Iterator[tuple[int, array[int]]]:
     """Every plausible (start, markers) that ends before an offset, the likeliest first."""
     for width, code in ((4, "I"), (8, "Q")):
         for padding in (0, 4):
             found = _markers_back_from(data, before - padding, width, code)
             if found:
                 yield found
-    yield from _markers_before_seqs(data, before)
+    yield from _markers_before_seqs(data, before, work)
 
 
 def _markers_back_from(
@@ -179,7 +196,9 @@ def _markers_back_from(
     return None
 
 
-def _markers_before_seqs(data: memoryview, before: int) -> Iterator[tuple[int, array[int]]]:
+def _markers_before_seqs(
+    data: memoryview, before: int, work: _Work
+) -> Iterator[tuple[int, array[int]]]:
     """Markers with ``kallsyms_seqs_of_names`` after them, whose size tells the symbol count."""
     window = max(0, before - MAX_SYMBOLS * (_SEQ_BYTES + 1))
     for found in _MARKERS_BEGIN.finditer(data, window, before):
@@ -188,6 +207,8 @@ def _markers_before_seqs(data: memoryview, before: int) -> Iterator[tuple[int, a
             continue
         count = (before - at) * _BLOCK // (_SEQ_BYTES * _BLOCK + 4)
         blocks = _align(count, _BLOCK) // _BLOCK
+        if not work.spend(16 + blocks):
+            return
         for length in (blocks, blocks - 1):
             markers = array("I", bytes(data[at : at + 4 * length]))
             if len(markers) > 1 and _ascends(markers):
@@ -206,9 +227,15 @@ def _ascends(markers: array[int]) -> bool:
 # ---- 3. names
 
 
-def _name_tables(data: memoryview, tokens: TokenTable) -> Iterator[NameTable]:
-    for markers_at, markers in _marker_tables(data, tokens.start):
+def _name_tables(data: memoryview, tokens: TokenTable, work: _Work) -> Iterator[NameTable]:
+    for markers_at, markers in _marker_tables(data, tokens.start, work):
+        if markers[-1] > _MAX_NAMES_BYTES:
+            continue
         for count_at, start, count in _name_starts(data, markers_at, markers):
+            if not work.spend(2 * _BLOCK + 64) or not _first_block_fits(data, start, markers):
+                continue
+            if not work.spend(count):
+                return
             names = _walk_names(data, start, count, markers, markers_at)
             if names:
                 yield NameTable(count_at, start, start + names[1], names[0])
@@ -231,6 +258,18 @@ def _name_starts(
                 yield start - 8, start, count
 
 
+def _first_block_fits(data: memoryview, start: int, markers: array[int]) -> bool:
+    """Whether 256 names lead to the second marker: cheap, and nearly always no."""
+    stream = bytes(data[start : start + markers[1]])
+    at = 0
+    for _ in range(_BLOCK):
+        if at + 1 >= len(stream):
+            return False
+        length = stream[at]
+        at += 1 + length if length < 0x80 else 2 + (length & 0x7F | stream[at + 1] << 7)
+    return at == markers[1]
+
+
 def _walk_names(
     data: memoryview, start: int, count: int, markers: array[int], end: int
 ) -> tuple[array[int], int] | None:
@@ -249,6 +288,8 @@ def _walk_names(
             for _ in range(min(_BLOCK, count - block * _BLOCK)):
                 positions.append(at)
                 length = stream[at]
+                if length == 0:  # scripts/kallsyms.c, write_src: never
+                    return None
                 if length & 0x80:  # ULEB128, never more than two bytes
                     length = length & 0x7F | stream[at + 1] << 7
                     at += 1

@@ -48,7 +48,7 @@ from timehands.kernels.symbols import SymbolTable
 
 MAX_FILE: Final = 512 << 20
 """The largest kernel file that is read, in bytes (a kernel with DWARF)."""
-MAX_PACKED_FILE: Final = 256 << 20
+MAX_PACKED_FILE: Final = 128 << 20
 """The largest compressed kernel file that is read, in bytes."""
 
 # Kernels of other processors, by what stands where: (offset, bytes, processor).
