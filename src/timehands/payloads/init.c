@@ -9,6 +9,7 @@
  *   timehands_settle_ms=N   how long to let pass, 1000 unless told otherwise
  *   timehands_print=FILE    print that file to the console first (for example /proc/kallsyms)
  */
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -17,7 +18,7 @@ enum { SYS_READ = 0, SYS_WRITE = 1, SYS_OPEN = 2, SYS_CLOSE = 3, SYS_NANOSLEEP =
 enum { CLOCK_REALTIME = 0, CLOCK_MONOTONIC = 1 };
 enum { MARK_INIT = 0x54480001, MARK_BEFORE = 0x54480002, MARK_AFTER = 0x54480003,
        MARK_END = 0x54480004 };
-enum { STEP_MS = 100, LONGEST_SETTLE_MS = 60000 };
+enum { STEP_MS = 100, LONGEST_SETTLE_MS = 60000, LONGEST_EARLY_MS = 2500 };
 #define REBOOT_MAGIC1 0xfee1dead
 #define REBOOT_MAGIC2 0x28121969
 #define REBOOT_RESTART 0x01234567
@@ -160,10 +161,24 @@ static void say_clocks(void)
     }
 }
 
+/* Linux runs on tsc-early until it has refined the TSC's frequency, a second or so after boot. */
+static bool is_provisional(void)
+{
+    static const char EARLY[] = "tsc-early";
+    char line[64];
+    read_line("/sys/devices/system/clocksource/clocksource0/current_clocksource", line,
+              sizeof line);
+    for (size_t i = 0; i < sizeof EARLY; i++)
+        if (line[i] != EARLY[i])
+            return false;
+    return true;
+}
+
 static void settle(uint64_t ms)
 {
     struct timespec step = {0, STEP_MS * 1000000};
-    for (uint64_t passed = 0; passed < ms; passed += STEP_MS) {
+    for (uint64_t passed = 0;
+         passed < ms || (ms && passed < LONGEST_EARLY_MS && is_provisional()); passed += STEP_MS) {
         CALL(SYS_NANOSLEEP, &step, 0, 0);
         tell_time();
     }

@@ -140,7 +140,8 @@ async def _watch(
     try:
         while True:
             quiet_at = progress.last_ns / 1e9 + _patience(progress, limits, watched)
-            left = min(deadline, quiet_at) - time.monotonic()
+            # never longer than the least patience: what is seen meanwhile may shorten it
+            left = min(deadline, quiet_at, time.monotonic() + QUIET_SECONDS) - time.monotonic()
             waiting: set[asyncio.Future[Any]] = {ended, stop, recorder.trouble}
             if left > 0:
                 await asyncio.wait(waiting, timeout=left, return_when=asyncio.FIRST_COMPLETED)
