@@ -20,6 +20,7 @@ from timehands.findings.model import Finding, Proof
 from timehands.findings.rules import Case, find
 from timehands.guests.base import Knowledge
 from timehands.guests.registry import knowledge_named, knowledge_of
+from timehands.kernels.enums import Container
 from timehands.kernels.kernel import Kernel
 from timehands.machines.host_qemu import Qemu, find_qemu
 from timehands.machines.machine import Load, Machine
@@ -113,7 +114,7 @@ def prepare(request: Request) -> Prepared:
 
 
 def _entry(request: Request, kernel: Kernel) -> Entry:
-    is_bzimage = kernel.container.value == "bzImage"
+    is_bzimage = kernel.container is Container.BZIMAGE
     if request.entry == "pvh" and kernel.pvh_entry is None:
         raise UsageError(
             f"{kernel.path} has no PVH entry (no ELF note XEN_ELFNOTE_PHYS32_ENTRY)",

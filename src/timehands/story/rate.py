@@ -66,8 +66,11 @@ def rate_of(recording: Recording, step_ns: int) -> Rate | None:
     longest = last.after.host_ns - first.before.host_ns
     if shortest < SHORTEST_BASELINE_NS:
         return None
-    low = (guest - step_ns - longest) * _MILLION // longest
-    high = -(-(guest + step_ns - shortest) * _MILLION // shortest)
+    slowest, fastest = guest - step_ns, guest + step_ns
+    over = longest if slowest >= 0 else shortest
+    low = (slowest - over) * _MILLION // over
+    over = shortest if fastest >= 0 else longest
+    high = -((over - fastest) * _MILLION // over)
     return Rate(low, high, longest, (first.after.reference, last.after.reference))
 
 

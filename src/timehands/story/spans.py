@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
@@ -46,29 +47,43 @@ def calls_of(recording: Recording) -> tuple[Call, ...]:
     """
     points = frozenset(recording.header.points)
     last = recording.header.ended_ns or max((e.host_ns for e in recording.events), default=0)
-    stacks: dict[int, list[tuple[str, Event]]] = {}
+    stacks: dict[int, _Stack] = {}
     calls: list[Call] = []
     for event in recording.events:
         name = recording.function(event)
         if name is None or event.values[0] in points:
             continue
-        stack = stacks.setdefault(event.vcpu, [])
+        own = stacks.setdefault(event.vcpu, _Stack())
         if event.kind is Kind.ENTER:
-            stack.append((name, event))
-        elif any(entry[0] == name for entry in stack):
-            calls += _unwind(stack, name, event)
+            own.push(name, event)
+        elif stack := next((s for s in (own, *stacks.values()) if s.names[name]), None):
+            calls += stack.unwind(name, event)
     for stack in stacks.values():
-        calls += [Call(n, e, None, depth, last) for depth, (n, e) in enumerate(stack)]
+        calls += [Call(n, e, None, depth, last) for depth, (n, e) in enumerate(stack.entries)]
     return tuple(sorted(calls, key=lambda call: call.entered.index))
 
 
-def _unwind(stack: list[tuple[str, Event]], name: str, left: Event) -> Iterable[Call]:
-    while stack:
-        top, entered = stack.pop()
-        found = top == name
-        yield Call(top, entered, left if found else None, len(stack), left.host_ns)
-        if found:
-            return
+class _Stack:
+    """The open calls of one vCPU. A task may be left on another one than it entered on."""
+
+    def __init__(self) -> None:
+        self.entries: list[tuple[str, Event]] = []
+        self.names: Counter[str] = Counter()
+
+    def push(self, name: str, entered: Event) -> None:
+        self.entries.append((name, entered))
+        self.names[name] += 1
+
+    def unwind(self, name: str, left: Event) -> Iterable[Call]:
+        """Take off the innermost call of that name and what was entered within it."""
+        while self.entries:
+            top, entered = self.entries.pop()
+            self.names[top] -= 1
+            found = top == name
+            end_ns = max(left.host_ns, entered.host_ns)
+            yield Call(top, entered, left if found else None, len(self.entries), end_ns)
+            if found:
+                return
 
 
 def open_calls(calls: Iterable[Call], recording: Recording) -> tuple[Call, ...]:
