@@ -290,6 +290,13 @@ class Btf:
         found = self.find(name, *_ENUMS)
         return self.enumerators(found) if found else None
 
+    @cached_property
+    def _enums_have_signs(self) -> bool:
+        """Whether kind_flag tells signed enumerations from unsigned ones: since Linux 6.0, commit
+        6089fb325cf7. Before, all were signed. A kernel has both kinds, so a flag shows."""
+        infos = (structs.U32.unpack_from(self._types, at + 4)[0] for at in self._places[1:])
+        return any(info >> 31 and info >> 24 & 0x1F in _ENUMS for info in infos)
+
     def enumerators(self, of: BtfType) -> dict[str, int]:
         """The values of an enumeration, named or not."""
         if of.kind not in _ENUMS:
@@ -299,7 +306,8 @@ class Btf:
             tail = self._types[at : at + of.vlen * structs.BTF_ENUM64.size]
             wide = structs.BTF_ENUM64.iter_unpack(tail)
             return {self._string(n): _value64(low, high, of.kind_flag) for n, low, high in wide}
-        layout = structs.BTF_ENUM if of.kind_flag else structs.BTF_ENUM_UNSIGNED
+        signed = of.kind_flag or not self._enums_have_signs
+        layout = structs.BTF_ENUM if signed else structs.BTF_ENUM_UNSIGNED
         tail = self._types[at : at + of.vlen * layout.size]
         return {self._string(name_at): value for name_at, value in layout.iter_unpack(tail)}
 
