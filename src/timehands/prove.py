@@ -126,15 +126,15 @@ def judge(before: Booted, after: Booted, fixes: tuple[Fix, ...]) -> Trial:
 def _verdict(
     old: Story, new: Story, mended: set[str], gained_ns: int | None, new_errors: bool
 ) -> Verdict:
-    reached = OutcomeKind.INIT_REACHED
-    if old.outcome.kind is reached and new.outcome.kind is not reached:
+    before, after = (s.outcome.kind is OutcomeKind.INIT_REACHED for s in (old, new))
+    if before and not after:
         return Verdict.WORSE
+    if after and not before:
+        return Verdict.BETTER if new_errors else Verdict.MENDED
     if new_errors:
         return Verdict.WORSE
     if mended:
         return Verdict.MENDED
-    if new.outcome.kind is reached and old.outcome.kind is not reached:
-        return Verdict.BETTER
     if gained_ns is None or abs(gained_ns) <= max(NOISE_NS, NOISE_SHARE * (old.boot_ns or 0)):
         return Verdict.UNCHANGED
     return Verdict.BETTER if gained_ns > 0 else Verdict.WORSE

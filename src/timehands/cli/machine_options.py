@@ -33,6 +33,7 @@ _HELP = {
     "pic": "i8259 interrupt controllers (on)",
     "rtc": "MC146818 real-time clock (on; fixed on q35 and pc)",
     "hpet": "HPET (on; not on microvm)",
+    "acpi": "ACPI tables (off on microvm, on elsewhere)",
 }
 
 

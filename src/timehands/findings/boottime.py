@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from timehands.findings.case import Case
 from timehands.findings.model import Evidence, Finding, Fix, FixKind, Severity
@@ -16,9 +16,11 @@ WARNING_NS = 100_000_000
 
 def calibration_time(case: Case) -> Iterable[Finding]:
     """TH401: the time that all calibrations took together, and what would spare it."""
-    work = _disjoint(case.story.calibrations)
+    end_ns = case.story.outcome.at_ns
+    work = _disjoint([c for c in case.story.calibrations if c.end_ns < end_ns])
     total = sum(c.duration_ns for c in work)
-    if total < WORTH_TELLING_NS:
+    # Host time says nothing about a deterministic guest, and would make its story vary.
+    if total < WORTH_TELLING_NS or case.machine.deterministic:
         return
     most = sorted(work, key=lambda c: -c.duration_ns)
     yield Finding(
@@ -34,7 +36,7 @@ def calibration_time(case: Case) -> Iterable[Finding]:
     )
 
 
-def _disjoint(calibrations: tuple[Calibration, ...]) -> list[Calibration]:
+def _disjoint(calibrations: Sequence[Calibration]) -> list[Calibration]:
     """Calibrations that do not lie within another: a time is counted once."""
     chosen: list[Calibration] = []
     for calibration in sorted(calibrations, key=lambda c: (c.start_ns, -c.end_ns)):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from timehands.findings.boottime import calibration_time
 from timehands.findings.case import Case, Rule
-from timehands.findings.devices import absent_devices
+from timehands.findings.devices import absent_devices, absent_gate
 from timehands.findings.frequency import (
     calibration_unreliable,
     frequency_leaf_not_believable,
@@ -12,7 +12,12 @@ from timehands.findings.frequency import (
 )
 from timehands.findings.model import Finding, Severity
 from timehands.findings.running import rate_wrong, waits_for_ever, wall_clock_wrong
-from timehands.findings.selection import pvclock_not_offered, pvclock_not_used, slow_fallback
+from timehands.findings.selection import (
+    lapic_timer_not_used,
+    pvclock_not_offered,
+    pvclock_not_used,
+    slow_fallback,
+)
 
 __all__ = ["RULES", "Case", "find"]
 
@@ -22,10 +27,12 @@ RULES: tuple[Rule, ...] = (
     slow_fallback,
     calibration_unreliable,
     absent_devices,
+    absent_gate,
     rate_wrong,
     wall_clock_wrong,
     pvclock_not_used,
     calibration_time,
+    lapic_timer_not_used,
     pvclock_not_offered,
     frequency_leaf_not_believable,
 )

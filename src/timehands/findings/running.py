@@ -7,7 +7,9 @@ from collections.abc import Iterable
 from timehands.findings.case import Case
 from timehands.findings.model import Evidence, Finding, Fix, FixKind, Severity
 from timehands.guests.base import Need
+from timehands.machines.initrd import MARK_INIT
 from timehands.story.model import OutcomeKind
+from timehands.watch.records import Kind
 
 #: A guest clock that differs by more than this from the host's runs at another rate.
 RATE_TOLERANCE_PPM = 500
@@ -58,10 +60,19 @@ def rate_wrong(case: Case) -> Iterable[Finding]:
     )
 
 
+_WAITING = (OutcomeKind.HUNG, OutcomeKind.HALTED, OutcomeKind.TIMED_OUT)
+
+
+def _init_never_woke(case: Case) -> bool:
+    """Our init sleeps once or twice: a guest that is idle after it was never woken."""
+    begun = any(e.kind is Kind.CPUID and e.leaf[0] == MARK_INIT for e in case.recording.events)
+    return begun and case.recording.header.ended_reason in ("idle", "hung", "timeout")
+
+
 def waits_for_ever(case: Case) -> Iterable[Finding]:
     """TH601: the kernel spins or idles in a wait that no clock ends."""
     outcome = case.story.outcome
-    if outcome.kind not in (OutcomeKind.HUNG, OutcomeKind.HALTED, OutcomeKind.TIMED_OUT):
+    if outcome.kind not in _WAITING and not _init_never_woke(case):
         return
     timer = case.story.selected_timer
     ticking = f"its timer is {timer}" if timer else "no timer was ever armed"
@@ -72,6 +83,8 @@ def waits_for_ever(case: Case) -> Iterable[Finding]:
         fixes += case.arguments_for(Need.TSC_FREQUENCY, case.tsc_hz)
     if not case.machine.has("pit") and case.lacks("i8254"):
         fixes.append(Fix(FixKind.DEVICE, "pit=on", "its interrupts are then the tick"))
+    if not case.machine.has("acpi") and case.offers("lapic"):
+        fixes.append(Fix(FixKind.DEVICE, "acpi=on", "the kernel then finds its LAPIC timer"))
     yield Finding(
         "TH601",
         "the kernel waits for a clock that does not come",

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from timehands.findings.case import Case
 from timehands.findings.model import Evidence, Finding, Fix, FixKind, Severity
 from timehands.guests.base import Need
-from timehands.story.model import Clock, ClockState
+from timehands.story.model import Clock, ClockRole, ClockState, OutcomeKind
 
 #: Clocks that a kernel falls back to: coarse (a timer tick) or slow to read (an exit for each).
 FALLBACKS = frozenset({"jiffies", "refined-jiffies", "acpi_pm", "pit", "i8254", "dummy"})
@@ -23,7 +23,7 @@ def slow_fallback(case: Case) -> Iterable[Finding]:
     """TH201: jiffies, refined-jiffies or acpi_pm are read though the machine offers better."""
     name = case.story.selected
     better = [clock for clock in ("pvclock", "tsc", "hpet") if case.offers(clock)]
-    if name not in FALLBACKS or not better:
+    if name not in FALLBACKS or not better or not _chosen(case, name):
         return
     selected = case.story.clock(name)
     rejected = [c for c in case.story.clocks if c.state is ClockState.REJECTED]
@@ -36,6 +36,13 @@ def slow_fallback(case: Case) -> Iterable[Finding]:
         tuple(_selection_evidence(selected, rejected)),
         case.arguments_for(Need.TSC_FREQUENCY, case.tsc_hz) if rejected else (),
     )
+
+
+def _chosen(case: Case, name: str) -> bool:
+    """Whether the boot came as far as choosing: before that every kernel runs on its fallback."""
+    clock = case.story.clock(name)
+    switched = clock is not None and any(step.what == "selected" for step in clock.steps)
+    return switched or case.story.outcome.kind is OutcomeKind.INIT_REACHED
 
 
 def _why_rejected(clock: Clock) -> str:
@@ -102,6 +109,31 @@ def pvclock_not_offered(case: Case) -> Iterable[Finding]:
         "migration and snapshots. This machine does not offer it.",
         (Evidence("CPUID offers no pvclock (survey); the kernel file has its driver"),),
         (fix,),
+    )
+
+
+def lapic_timer_not_used(case: Case) -> Iterable[Finding]:
+    """TH204: the tick comes from an older timer though the machine has a LAPIC."""
+    timer = case.story.selected_timer
+    if timer is None or "lapic" in timer or not case.offers("lapic"):
+        return
+    if any("lapic" in clock.name for clock in case.story.clocks if clock.steps):
+        return
+    clock = case.story.clock(timer, ClockRole.EVENTS)
+    ticks = timer not in ("pit", "i8254") or case.offers("i8254")
+    fixes = ()
+    if not case.machine.has("acpi"):
+        why = "its tables tell the kernel of LAPIC and I/O APIC"
+        fixes = (Fix(FixKind.DEVICE, "acpi=on", why),)
+    yield Finding(
+        "TH204",
+        f"LAPIC timer offered and not used: the tick comes from {timer}",
+        Severity.NOTE if ticks else Severity.ERROR,
+        f"A kernel uses its LAPIC when ACPI or an MP table tells of it; this machine has no ACPI "
+        f"tables, or the kernel reads no MP table. {timer} "
+        + ("needs an exit to the VMM for each programming." if ticks else "does not tick here."),
+        (Evidence(f"{timer} was set up as the tick", clock.evidence if clock else ()),),
+        fixes,
     )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from timehands.errors import MachineError
 from timehands.machines.machine import Load, Machine
@@ -20,13 +19,14 @@ _SANDBOX = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=d
 class Wiring:
     """How QEMU talks to us: inherited descriptors, so that there is no name to find in a folder.
 
-    ``plugin`` is the whole argument of ``-plugin``; ``log`` takes QEMU's note of a CPU reset.
+    ``resets_fd`` takes QEMU's notes of CPU resets: a pipe, because a guest can cause any number of
+    them. ``plugin`` is the whole argument of ``-plugin``.
     """
 
     qmp_fd: int
     console_fd: int
+    resets_fd: int | None = None
     plugin: str | None = None
-    log: Path | None = None
     sandbox: bool = True
 
 
@@ -68,12 +68,11 @@ def paste_ready(command: tuple[str, ...]) -> str:
 def _machine_argument(machine: Machine) -> str:
     parts: list[str] = [machine.type]
     if machine.type == "microvm":
-        parts.append("acpi=off")
-        parts.append(f"rtc={'on' if machine.has('rtc') else 'off'}")
+        parts += [f"{name}={'on' if machine.has(name) else 'off'}" for name in ("acpi", "rtc")]
     parts += [
         f"{name}={'on' if present else 'off'}"
         for name, present in machine.devices
-        if not (name == "rtc" or (name == "hpet" and machine.type == "microvm"))
+        if name != "rtc" and not (machine.type == "microvm" and name in ("acpi", "hpet"))
     ]
     return ",".join(parts)
 
@@ -118,7 +117,7 @@ def _wiring_words(wiring: Wiring) -> Iterator[str]:
     yield from ("-action", "reboot=shutdown,shutdown=pause,panic=none")
     if wiring.sandbox:
         yield from ("-sandbox", _SANDBOX)
-    if wiring.log:
-        yield from ("-d", "cpu_reset", "-D", str(wiring.log))
+    if wiring.resets_fd is not None:
+        yield from ("-d", "cpu_reset", "-D", f"/dev/fd/{wiring.resets_fd}")
     if wiring.plugin:
         yield from ("-plugin", wiring.plugin)

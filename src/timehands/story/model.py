@@ -209,7 +209,7 @@ class Story:
 
     @property
     def boot_ns(self) -> int | None:
-        """From the first instruction to init (without init: to the end); None: never ran."""
+        """From the first instruction to init; None: it did not come there."""
         start = self.boundary_ns(Mark.FIRST_INSTRUCTION)
-        end = self.boundary_ns(Mark.INIT) or self.boundary_ns(Mark.ENDED)
+        end = self.boundary_ns(Mark.INIT)
         return end - start if start is not None and end is not None else None

@@ -19,6 +19,7 @@ _MAX_EVIDENCE = 6
 _U32 = 0xFFFFFFFF
 #: MAX_QUICK_PIT_MS (arch/x86/kernel/tsc.c).
 QUICK_PIT_NS = 50_000_000
+HPET_PAGE = 0xFED00
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,21 +112,26 @@ def _quick_pit(seen: _Seen, _hz: int | None) -> Iterable[Calibration]:
 
 
 def _why_quick_failed(seen: _Seen, pit: list[Event]) -> str:
-    """quick_pit_calibrate gives up at once when it misses a value, or after MAX_QUICK_PIT_MS."""
+    """quick_pit_calibrate gives up when it misses a value, when the error of the first step is too
+    large to come below 500 ppm by the last, or after MAX_QUICK_PIT_MS.
+    """
     if _all_ones(pit):
         return "the i8254 is absent: every read gave 0xff"
     if seen.recording.header.machine.deterministic:
         return "the i8254's high byte was not seen at each of its values"
     if seen.call.duration_ns < QUICK_PIT_NS:
         return (
-            "a value of the i8254's high byte was missed (each lasts 0.21 ms): the longest pause "
-            f"between reads was {_longest_pause_ns(pit) / 1e6:.2f} ms"
+            "it gave up: reads around a change of the i8254's high byte (every 0.21 ms) came too "
+            f"late for 500 ppm; the longest pause seen was {_longest_pause_ns(seen) / 1e6:.2f} ms"
         )
-    return "i8254 and TSC did not agree to 500 ppm within 50 ms: their reads came late"
+    return "i8254 and TSC did not agree to 500 ppm within 50 ms: reads came late"
 
 
-def _longest_pause_ns(pit: list[Event]) -> int:
-    return max((b.host_ns - a.host_ns for a, b in itertools.pairwise(pit)), default=0)
+def _longest_pause_ns(seen: _Seen) -> int:
+    """Between two events from the first read of the i8254 to the end of the call."""
+    reading = itertools.dropwhile(lambda e: e.kind is not Kind.IN, seen.events)
+    times = [e.host_ns for e in reading] + [seen.call.end_ns]
+    return max((b - a for a, b in itertools.pairwise(times)), default=0)
 
 
 def _all_ones(events: list[Event]) -> bool:
@@ -144,14 +150,15 @@ def pit_is_silent(recording: Recording) -> bool:
 def _slow_pit(seen: _Seen, _hz: int | None) -> Iterable[Calibration]:
     """pit_hpet_ptimer_calibrate_cpu: up to three windows of 10 or 50 ms."""
     khz, pit = seen.result_khz, seen.ports(_PIT_PORTS)
-    references = [
-        name for name, there in (("i8254", pit), ("acpi_pm", seen.ports(_PM_PORTS))) if there
-    ]
-    against = " and ".join(references) or "hpet"
+    hpet = any(e.kind is Kind.MMIO_READ and e.values[0] >> 12 == HPET_PAGE for e in seen.events)
+    used = {"i8254": pit, "acpi_pm": seen.ports(_PM_PORTS), "hpet": hpet}
+    against = " and ".join(name for name, there in used.items() if there) or "nothing"
     if khz:
         yield seen.make("tsc", against, khz * 1000, "accepted")
         return
-    if _gate_is_absent(seen):
+    if against == "nothing":
+        detail = "without a legacy PIC it does not use the i8254, and there is no other reference"
+    elif _gate_is_absent(seen):
         detail = (
             "port 0x61 is absent (reads 0xff): channel 2 seems done at once, each window ends "
             "before it begins"

@@ -250,7 +250,8 @@ def _unregistered(
 
 def _reject_tsc(recording: Recording, draft: Draft, calibrations: tuple[Calibration, ...]) -> None:
     failed = [c for c in calibrations if c.of == "tsc" and not c.result_hz]
-    draft.how = "; ".join(dict.fromkeys(f"{c.method}: {c.detail}" for c in failed))
+    ways = dict.fromkeys(f"{c.method} ({c.against})" for c in failed)
+    draft.how = f"not found by {', '.join(ways)}" if ways else ""
     for event in _entries(recording, "mark_tsc_unstable"):
         reason = recording.text(event, "string") or "no reason read"
         draft.step(recording, event, f"marked unstable: {reason}", ClockState.REJECTED)
