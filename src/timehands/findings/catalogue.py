@@ -53,8 +53,14 @@ _ENTRIES = (
     Entry("TH401", "boot time lost in calibration", "its boot loses time in calibration"),
     Entry("TH501", "wall clock wrong at init", "its wall clock is wrong when init begins"),
     Entry("TH502", "guest time runs at another rate", "its time does not run at the host's rate"),
-    Entry("TH601", "waits for a clock that never moves", "it waits for a clock that never moves"),
+    Entry(
+        "TH601",
+        "the kernel waits for a clock that never moves",
+        "it waits for a clock that never moves",
+    ),
 )
+#: From this likeness on (0 to 1) a code is worth being suggested.
+_ALIKE = 0.5
 CATALOGUE = {entry.code: entry for entry in _ENTRIES}
 
 
@@ -63,9 +69,16 @@ def entry(code: str) -> Entry:
     wanted = code.strip().upper()
     if wanted in CATALOGUE:
         return CATALOGUE[wanted]
-    near = difflib.get_close_matches(wanted[:20], CATALOGUE, n=1, cutoff=0.5)
+    near = _nearest(wanted[:20])
     raise UsageError(
         f"there is no finding {code[:40]!r}",
-        advice=(f"Did you mean {near[0]}? " if near else "")
+        advice=(f"Did you mean {near}? " if near else "")
         + "`timehands explain` lists all of them.",
     )
+
+
+def _nearest(wanted: str) -> str | None:
+    """The code that is most like what was asked for; among equals the first."""
+    ratios = {code: difflib.SequenceMatcher(None, wanted, code).ratio() for code in CATALOGUE}
+    best = max(ratios, key=lambda code: ratios[code])
+    return best if ratios[best] >= _ALIKE else None
