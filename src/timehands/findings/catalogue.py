@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 from dataclasses import dataclass
 from importlib import resources
+from os.path import commonprefix
 
 from timehands.errors import UsageError
 
@@ -78,7 +79,11 @@ def entry(code: str) -> Entry:
 
 
 def _nearest(wanted: str) -> str | None:
-    """The code that is most like what was asked for; among equals the first."""
-    ratios = {code: difflib.SequenceMatcher(None, wanted, code).ratio() for code in CATALOGUE}
-    best = max(ratios, key=lambda code: ratios[code])
-    return best if ratios[best] >= _ALIKE else None
+    """The code that is most like what was asked for; among equals the one that begins like it."""
+
+    def likeness(code: str) -> tuple[float, int]:
+        ratio = difflib.SequenceMatcher(None, wanted, code).ratio()
+        return ratio, len(commonprefix([wanted, code]))
+
+    best = max(CATALOGUE, key=likeness)
+    return best if likeness(best)[0] >= _ALIKE else None
