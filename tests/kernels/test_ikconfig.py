@@ -22,6 +22,7 @@ def test_the_text_between_the_marks_is_read() -> None:
         b"IKCFG_ST" + gzip.compress(TEXT.encode())[:60],
         b"IKCFG_ST" + gzip.compress(bytes(16 << 20)),
     ],
+    ids=["nothing", "mentioned", "cut", "bomb"],
 )
 def test_what_cannot_be_read_is_none(data: bytes) -> None:
     assert read_ikconfig(memoryview(data)) is None

@@ -115,6 +115,7 @@ def _token_table() -> bytes:
         b"\3\1\1\0",  # names and a count, everywhere
         b"0\0001\0002\0003\0004\0005\0006\0007\0008\0009\0",  # tokens, everywhere
     ],
+    ids=["markers", "names", "tokens"],
 )
 def test_an_image_made_to_take_long_ends(filling: bytes) -> None:
     markers = struct.pack("<60I", *(1024 * n for n in range(60)))

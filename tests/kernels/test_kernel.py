@@ -221,6 +221,20 @@ def test_clock_functions_go_by_their_names_in_the_source(tmp_path: Path) -> None
         ),
         (build.elf([build.Part(".text", b"x", segment=0)], kind=1), NotAKernel, "nothing to load"),
     ],
+    ids=[
+        "empty",
+        "script",
+        "lzma-like",
+        "initrd",
+        "cut-gzip",
+        "cut-bzimage",
+        "only-magic",
+        "arm64-image",
+        "efi-zboot",
+        "riscv-gz",
+        "i386",
+        "object-file",
+    ],
 )
 def test_what_is_no_kernel_of_ours_is_refused(
     tmp_path: Path, content: bytes, error: type[KernelError], says: str

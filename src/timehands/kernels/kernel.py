@@ -38,13 +38,14 @@ from timehands.kernels.clockfunctions import CLOCK_FUNCTIONS
 from timehands.kernels.compression import decompress, detect
 from timehands.kernels.descriptions import format_name
 from timehands.kernels.elf import MAGIC as ELF_MAGIC
-from timehands.kernels.elf import ElfImage, Segment, read_symtab
+from timehands.kernels.elf import ElfImage, Segment
 from timehands.kernels.enums import Compression, Container, SymbolSource, TypeSource
 from timehands.kernels.facts import KernelFacts
 from timehands.kernels.identity import identify, pvh_entry
 from timehands.kernels.ikconfig import read_ikconfig
 from timehands.kernels.kallsyms import read_kallsyms
 from timehands.kernels.symbols import SymbolTable
+from timehands.kernels.symtab import read_symtab
 
 MAX_FILE: Final = 512 << 20
 """The largest kernel file that is read, in bytes (a kernel with DWARF)."""
