@@ -10,7 +10,6 @@ from __future__ import annotations
 import difflib
 from dataclasses import dataclass
 from importlib import resources
-from os.path import commonprefix
 
 from timehands.errors import UsageError
 
@@ -83,7 +82,7 @@ def _nearest(wanted: str) -> str | None:
 
     def likeness(code: str) -> tuple[float, int]:
         ratio = difflib.SequenceMatcher(None, wanted, code).ratio()
-        return ratio, len(commonprefix([wanted, code]))
+        return ratio, sum(1 for end in range(1, 6) if code[:end] == wanted[:end])
 
     best = max(CATALOGUE, key=likeness)
     return best if likeness(best)[0] >= _ALIKE else None
