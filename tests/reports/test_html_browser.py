@@ -13,10 +13,7 @@ from reports.build import REPORTS, jiffies_report, survey
 from reports.recorded import recording
 from timehands.reports.html import render
 
-pytestmark = [
-    pytest.mark.skipif(chromium() is None, reason="no Chromium (apt-get install chromium)"),
-    pytest.mark.xdist_group("chromium"),
-]
+pytestmark = pytest.mark.skipif(chromium() is None, reason="no Chromium (apt-get install chromium)")
 
 SHOWN = (
     "[+document.getElementById('chart').dataset.from, +document.getElementById('chart').dataset.to]"

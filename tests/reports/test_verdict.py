@@ -44,7 +44,10 @@ def test_a_hang_names_the_place_and_the_wait() -> None:
     )
 
 
-@pytest.mark.parametrize("kind", set(OutcomeKind) - {OutcomeKind.INIT_REACHED, OutcomeKind.STOPPED})
+GOOD = (OutcomeKind.INIT_REACHED, OutcomeKind.STOPPED)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in OutcomeKind if kind not in GOOD])
 def test_an_outcome_that_is_no_success_is_bad_without_any_finding(kind: OutcomeKind) -> None:
     story = replace(jiffies_story(), outcome=Outcome(kind, "the reason", 5))
     told = verdict(story, ())

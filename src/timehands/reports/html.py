@@ -56,7 +56,7 @@ def _filters(found: Extract) -> dict[str, Any]:
         "clean": harmless,
         "clip": lambda text, limit: clipped(harmless(text), limit),
         "links": partial(_links, found),
-        "proved": words.proved,
+        "trial": words.trial_of,
     }
 
 

@@ -67,9 +67,14 @@ def references(found: References, shown: int = 4) -> str:
     return f"[{first} ... {last}, {count(len(found))} in all]"
 
 
+def trial_of(fix: Fix, proof: Proof | None) -> Trial | None:
+    """The boot with this fix alone; None: that was not tried."""
+    return next((t for t in proof.trials if t.fixes == (fix,)), None) if proof else None
+
+
 def proved(fix: Fix, proof: Proof | None) -> str | None:
     """What booting with this fix alone has shown; None: that was not tried."""
-    trial = next((t for t in proof.trials if t.fixes == (fix,)), None) if proof else None
+    trial = trial_of(fix, proof)
     return trial_words(trial) if trial else None
 
 
