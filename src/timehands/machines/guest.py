@@ -42,6 +42,10 @@ QUIT_SECONDS = 5
 PIPE_BYTES = 1 << 20
 READ_BYTES = 1 << 18
 STDERR_BYTES = 64 << 10
+#: How much is kept of QEMU's notes of CPU resets: the last ones.
+RESET_BYTES = 64 << 10
+#: How much input of the console may wait for a guest that does not read it.
+SEND_BYTES = 64 << 10
 _F_SETPIPE_SZ = 1031
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None, use_errno=True)
@@ -50,13 +54,13 @@ _LIBC = ctypes.CDLL(None, use_errno=True)
 class Sink(Protocol):
     """Takes what a guest says, as it comes. Called from the event loop; must not block."""
 
-    def console(self, host_ns: int, data: bytes) -> None:
+    def console(self, host_ns: int, data: bytes, /) -> None:
         """Bytes of the serial console."""
 
-    def stream(self, host_ns: int, data: bytes) -> None:
+    def stream(self, host_ns: int, data: bytes, /) -> None:
         """Bytes of the watcher's records; may end within a record."""
 
-    def machine_event(self, host_ns: int, name: str, data: dict[str, Any]) -> None:
+    def machine_event(self, host_ns: int, name: str, data: dict[str, Any], /) -> None:
         """A QMP event: ``SHUTDOWN``, ``RESET``, ``STOP``, ``GUEST_PANICKED``, ..."""
 
 
@@ -85,17 +89,18 @@ class Ended:
 class Guest:
     """One running machine. Make it with `Guest.start`; use it as an async context manager."""
 
-    def __init__(self, sink: Sink, command: tuple[str, ...], log: Path | None) -> None:
+    def __init__(self, sink: Sink, command: tuple[str, ...]) -> None:
         self.command = command
         self.started_ns = 0
         self.ready_ns = 0
         self._sink = sink
-        self._log = log
+        self._console: _Channel
+        self._resets = bytearray()
         self._qmp = QMPClient("timehands")
         self._listener = EventListener()
         self._shutdown: asyncio.Future[tuple[str, int]] = asyncio.Future()
         self._tasks: list[asyncio.Task[None]] = []
-        self._readers: list[asyncio.Future[None]] = []
+        self._channels: list[_Channel] = []
         self._process: asyncio.subprocess.Process
         self._follower: asyncio.Task[None] | None = None
         self._stderr = bytearray()
@@ -110,41 +115,35 @@ class Guest:
         sink: Sink,
         *,
         watcher: Watcher | None = None,
-        log: Path | None = None,
+        sandbox: bool = True,
     ) -> Self:
         """Start QEMU with the machine stopped before its first instruction.
 
-        Raises `QemuFailed` with QEMU's own words when it refuses, `MachineError` when the load does
-        not fit. `resume` lets the guest run.
+        ``sandbox`` False is for a QEMU that does not start with ``-sandbox`` on this host. Raises
+        `QemuFailed` with QEMU's own words when it refuses, `MachineError` when the load does not
+        fit. `resume` lets the guest run.
         """
-        qmp, qmp_theirs = socket.socketpair()
-        console, console_theirs = socket.socketpair()
-        stream, stream_theirs = _pipe() if watcher else (None, None)
-        theirs = [qmp_theirs.fileno(), console_theirs.fileno()]
-        plugin = None
-        if watcher and stream_theirs is not None:
-            theirs.append(stream_theirs)
-            plugin = ",".join((str(watcher.path), f"fd={stream_theirs}", *watcher.arguments))
-        wiring = Wiring(qmp_theirs.fileno(), console_theirs.fileno(), plugin, log)
-        command: tuple[str, ...] = ()
-        try:
-            command = command_line(qemu, machine, load, wiring)
-            guest = cls(sink, command, log)
-            await guest._spawn(tuple(theirs))
-        except BaseException:
-            for end in (qmp, console):
-                end.close()
-            if stream is not None:
-                os.close(stream)
-            raise
-        finally:
-            qmp_theirs.close()
-            console_theirs.close()
-            if stream_theirs is not None:
-                os.close(stream_theirs)
-        guest._read(console.detach(), guest._sink.console)
+        with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
+            qmp, qmp_theirs = socket.socketpair()
+            ours.callback(qmp.close)
+            theirs.callback(qmp_theirs.close)
+            console, console_theirs = _ends(ours, theirs, _pair())
+            resets, resets_theirs = _ends(ours, theirs, os.pipe())
+            passed = [qmp_theirs.fileno(), console_theirs, resets_theirs]
+            stream = None
+            plugin = None
+            if watcher:
+                stream, stream_theirs = _ends(ours, theirs, _pipe())
+                passed.append(stream_theirs)
+                plugin = _plugin_argument(watcher, stream_theirs)
+            wiring = Wiring(qmp_theirs.fileno(), console_theirs, resets_theirs, plugin, sandbox)
+            guest = cls(sink, command_line(qemu, machine, load, wiring))
+            await guest._spawn(tuple(passed))
+            ours.pop_all()  # from here on the guest closes them
+        guest._console = guest._listen(console, sink.console)
+        guest._listen(resets, guest._note_reset)
         if stream is not None:
-            guest._read(stream, guest._sink.stream)
+            guest._listen(stream, sink.stream)
         await guest._handshake(qmp)
         return guest
 
@@ -195,6 +194,30 @@ class Guest:
         """Let the guest run (on). Raises `QemuFailed` when QEMU is gone."""
         await self.qmp("cont")
 
+    async def pause(self) -> None:
+        """Stop the vCPUs; `resume` lets them go on. Raises `QemuFailed` when QEMU is gone."""
+        await self.qmp("stop")
+
+    def send(self, data: bytes) -> None:
+        """Give bytes to the guest's serial console, in order.
+
+        What does not fit now is given when there is room, up to 64 KiB; beyond that, and when the
+        guest is gone, it is lost, as on a line without flow control.
+        """
+        self._console.send(data)
+
+    def cpu_ns(self) -> int | None:
+        """The CPU time that QEMU has used up to now; None when it is gone.
+
+        From /proc/PID/stat (proc_pid_stat(5), utime and stime), in steps of a clock tick (10 ms).
+        """
+        try:
+            stat = Path(f"/proc/{self._process.pid}/stat").read_text()
+        except OSError:
+            return None
+        fields = stat.rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) * 10**9 // os.sysconf("SC_CLK_TCK")
+
     async def qmp(self, command: str, **arguments: Any) -> Any:
         """Execute a QMP command and return its answer. Raises `QemuFailed` when it cannot."""
         try:
@@ -243,12 +266,10 @@ class Guest:
         """The process id of QEMU."""
         return self._process.pid
 
-    def reset_log(self) -> str:
-        """What QEMU noted about CPU resets (registers at a triple fault), bounded."""
-        if self._log is None or not self._log.exists():
-            return ""
-        with self._log.open("rb") as file:
-            return file.read(STDERR_BYTES).decode(errors="replace")
+    @property
+    def resets(self) -> str:
+        """QEMU's notes of CPU resets (the registers at a triple fault): the last 64 KiB."""
+        return self._resets.decode(errors="replace")
 
     async def __aenter__(self) -> Self:
         return self
@@ -272,8 +293,11 @@ class Guest:
     async def _settle(self) -> None:
         """Everything that follows the death of QEMU: its last words, the tasks, the client."""
         await self._process.wait()
-        if self._readers:
-            await asyncio.wait(self._readers, timeout=QUIT_SECONDS)
+        ends = [channel.ended for channel in self._channels]
+        if ends:
+            await asyncio.wait(ends, timeout=QUIT_SECONDS)
+        for channel in self._channels:
+            channel.close()
         with contextlib.suppress(Exception):
             await self._qmp.disconnect()
         if self._follower:
@@ -307,33 +331,89 @@ class Guest:
     def _stderr_text(self) -> str:
         return self._stderr.decode(errors="replace")
 
-    def _read(self, descriptor: int, consumer: Consumer) -> None:
-        self._readers.append(_read_until_end(descriptor, consumer))
+    def _note_reset(self, _host_ns: int, data: bytes) -> None:
+        self._resets += data
+        del self._resets[: max(0, len(self._resets) - RESET_BYTES)]
+
+    def _listen(self, descriptor: int, consumer: Consumer) -> _Channel:
+        channel = _Channel(descriptor, consumer)
+        self._channels.append(channel)
+        return channel
 
 
-def _read_until_end(descriptor: int, consumer: Consumer) -> asyncio.Future[None]:
-    """Read a descriptor from the event loop until its other end closes; then close it."""
-    loop = asyncio.get_running_loop()
-    finished: asyncio.Future[None] = loop.create_future()
-    os.set_blocking(descriptor, False)
+class _Channel:
+    """Our end of a pipe or socket: read from the event loop until the other end closes."""
 
-    def readable() -> None:
+    def __init__(self, descriptor: int, consumer: Consumer) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.ended: asyncio.Future[None] = self._loop.create_future()
+        self._descriptor = descriptor
+        self._consumer = consumer
+        self._waiting = bytearray()
+        os.set_blocking(descriptor, False)
+        self._loop.add_reader(descriptor, self._readable)
+
+    def _readable(self) -> None:
         try:
-            data = os.read(descriptor, READ_BYTES)
+            data = os.read(self._descriptor, READ_BYTES)
         except BlockingIOError:
             return
         except OSError:
             data = b""
         if data:
-            consumer(time.monotonic_ns(), data)
-            return
-        loop.remove_reader(descriptor)
-        os.close(descriptor)
-        if not finished.done():
-            finished.set_result(None)
+            self._consumer(time.monotonic_ns(), data)
+        else:
+            self.close()
 
-    loop.add_reader(descriptor, readable)
-    return finished
+    def send(self, data: bytes) -> None:
+        """Write now what fits, and the rest when there is room, up to a bound."""
+        if self.ended.done():
+            return
+        idle = not self._waiting
+        self._waiting += data[: max(0, SEND_BYTES - len(self._waiting))]
+        if idle:
+            self._writable()
+
+    def _writable(self) -> None:
+        try:
+            del self._waiting[: os.write(self._descriptor, self._waiting)]
+        except BlockingIOError:
+            pass
+        except OSError:  # the other end is gone; reading will notice
+            self._waiting.clear()
+        if self._waiting:
+            self._loop.add_writer(self._descriptor, self._writable)
+        else:
+            self._loop.remove_writer(self._descriptor)
+
+    def close(self) -> None:
+        """Close our end, once."""
+        if self.ended.done():
+            return
+        self.ended.set_result(None)
+        self._loop.remove_reader(self._descriptor)
+        self._loop.remove_writer(self._descriptor)
+        os.close(self._descriptor)
+
+
+def _plugin_argument(watcher: Watcher, stream: int) -> str:
+    """What ``-plugin`` takes: a comma in a path is doubled (QEMU's option syntax)."""
+    path = str(watcher.path).replace(",", ",,")
+    return ",".join((path, f"fd={stream}", *watcher.arguments))
+
+
+def _ends(
+    ours: contextlib.ExitStack, theirs: contextlib.ExitStack, ends: tuple[int, int]
+) -> tuple[int, int]:
+    """Both ends, each to be closed with its stack."""
+    ours.callback(os.close, ends[0])
+    theirs.callback(os.close, ends[1])
+    return ends
+
+
+def _pair() -> tuple[int, int]:
+    ours, theirs = socket.socketpair()
+    return ours.detach(), theirs.detach()
 
 
 def _pipe() -> tuple[int, int]:

@@ -105,6 +105,9 @@ def _disk_words(machine: Machine, load: Load) -> Iterator[str]:
 def _network_words(machine: Machine, load: Load) -> Iterator[str]:
     if not load.network:
         return
+    for forward in load.forwards:
+        if "," in forward:
+            raise MachineError(f"a comma in a host forward would start another option: {forward}")
     forwards = "".join(f",hostfwd={forward}" for forward in load.forwards)
     yield from ("-netdev", f"user,id=net0{forwards}")
     yield from ("-device", f"{_device(machine, 'virtio-net')},netdev=net0")
@@ -118,6 +121,6 @@ def _wiring_words(wiring: Wiring) -> Iterator[str]:
     if wiring.sandbox:
         yield from ("-sandbox", _SANDBOX)
     if wiring.resets_fd is not None:
-        yield from ("-d", "cpu_reset", "-D", f"/dev/fd/{wiring.resets_fd}")
+        yield from ("-d", "cpu_reset", "-D", f"/proc/self/fd/{wiring.resets_fd}")
     if wiring.plugin:
         yield from ("-plugin", wiring.plugin)

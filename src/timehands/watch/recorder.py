@@ -18,8 +18,10 @@ from timehands.watch.recording import HEADER, Header
 from timehands.watch.records import RECORD, Kind
 
 KEPT_RECORDINGS = 20
+#: What is kept of a guest that says too much, at most: the beginning of each.
 MAX_CONSOLE_BYTES = 16 << 20
-MAX_EVENT_BYTES = 256 << 20
+MAX_EVENT_BYTES = 64 << 20
+MAX_MACHINE_BYTES = 4 << 20
 MAX_LINE_BYTES = 4096
 
 RawRecord = tuple[int, ...]
@@ -27,6 +29,8 @@ RawRecord = tuple[int, ...]
 LineListener = Callable[[int, str], None]
 #: Called with each record as the plugin sent it (see `timehands.watch.records.RECORD`).
 RecordListener = Callable[[RawRecord], None]
+#: The CPUID leaves that our own init marks moments with are 0x5448xxxx (payloads/init.c).
+_MARKS = 0x5448
 
 
 def new_folder() -> Path:
@@ -57,10 +61,11 @@ class Recorder:
         self.trouble: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.on_line: LineListener = lambda _ns, _text: None
         self.on_record: RecordListener = lambda _record: None
-        self.last_ns = time.monotonic_ns()
+        self.on_console: Callable[[], None] = lambda: None
         self._partial_line = b""
         self._partial_record = b""
-        self._event_bytes = 0
+        self._room = {"console": MAX_CONSOLE_BYTES, "events": MAX_EVENT_BYTES,
+                      "machine": MAX_MACHINE_BYTES}  # fmt: skip
         header.functions = tuple(f.name for f in plan.functions)
         header.function_starts = tuple(f.start for f in plan.functions)
         header.points = tuple(n for n, f in enumerate(plan.functions) if not f.leave)
@@ -84,46 +89,67 @@ class Recorder:
 
     def console(self, host_ns: int, data: bytes) -> None:
         """Bytes of the console: kept by lines, up to a bound, and counted beyond it."""
-        self.last_ns = host_ns
         self.header.console_bytes += len(data)
-        *lines, rest = (self._partial_line + data).split(b"\n")
-        while len(rest) > MAX_LINE_BYTES:
-            lines.append(rest[:MAX_LINE_BYTES])
-            rest = rest[MAX_LINE_BYTES:]
-        self._partial_line = rest
-        if self.header.console_bytes - len(data) > MAX_CONSOLE_BYTES:
-            self.header.console_dropped += len(data)
-            return
+        self.on_console()
+        *lines, self._partial_line = split_lines(self._partial_line + data)
+        self._lines(host_ns, lines)
+
+    def _lines(self, host_ns: int, lines: list[bytes]) -> None:
+        kept: list[bytes] = []
         for line in lines:
-            self._line(host_ns, line)
+            text = line.rstrip(b"\r").decode("utf-8", errors="replace")
+            row = json.dumps({"ns": host_ns, "text": text}, ensure_ascii=False).encode() + b"\n"
+            if self._has_room("console", len(row)):
+                kept.append(row)
+            else:
+                self.header.console_dropped += len(line)
+            self.on_line(host_ns, text)
+        self._write(self._console, b"".join(kept))
 
-    def _line(self, host_ns: int, raw: bytes) -> None:
-        text = raw.rstrip(b"\r").decode("utf-8", errors="replace")
-        row = json.dumps({"ns": host_ns, "text": text}, ensure_ascii=False)
-        self._write(self._console, row.encode("utf-8", errors="replace") + b"\n")
-        self.on_line(host_ns, text)
-
-    def stream(self, host_ns: int, data: bytes) -> None:
-        """Records of the watcher, as they come; beyond a bound they are no longer kept."""
-        self.last_ns = host_ns
+    def stream(self, _host_ns: int, data: bytes) -> None:
+        """Records of the watcher, as they come; kept up to a bound, and counted beyond it."""
         data = self._partial_record + data
         whole = len(data) // RECORD.size * RECORD.size
         self._partial_record = data[whole:]
-        self._event_bytes += whole
-        if self._event_bytes <= MAX_EVENT_BYTES:
+        if self._has_room("events", whole):
             self._write(self._events, data[:whole])
+        else:
+            self.header.events_dropped += whole // RECORD.size
         for record in RECORD.iter_unpack(memoryview(data)[:whole]):
             self.on_record(record)
 
+    def _has_room(self, name: str, size: int) -> bool:
+        """Take room in a file; what does not fit closes it: a recording has no holes."""
+        self._room[name] = self._room[name] - size if size <= self._room[name] else 0
+        return self._room[name] > 0
+
     def machine_event(self, host_ns: int, name: str, data: dict[str, Any]) -> None:
         """An event of QEMU's own."""
-        row = json.dumps({"ns": host_ns, "name": name, "data": data})
-        self._write(self._machine, row.encode() + b"\n")
+        row = json.dumps({"ns": host_ns, "name": name, "data": data}).encode() + b"\n"
+        if self._has_room("machine", len(row)):
+            self._write(self._machine, row)
+
+    def resets(self, text: str) -> None:
+        """QEMU's notes of CPU resets, once, at the end."""
+        if text and not self.trouble.done():
+            try:
+                (self.folder / "reset.log").write_text(text)
+            except OSError as error:
+                self.trouble.set_exception(self._error(error))
+
+    def write_plan(self, plan: Plan) -> Path:
+        """Keep the plan, from where the plugin reads it. Raises `RecordingError`."""
+        path = self.folder / "plan.txt"
+        try:
+            path.write_text(plan.text())
+        except OSError as error:
+            raise self._error(error) from error
+        return path
 
     def close(self) -> None:
-        """Write what is left and the header. Raises `RecordingError` when that fails."""
+        """Write what is left and the header. Raises `RecordingError` when not all was written."""
         if self._partial_line:
-            self._line(time.monotonic_ns(), self._partial_line[:MAX_LINE_BYTES])
+            self._lines(time.monotonic_ns(), [self._partial_line])
             self._partial_line = b""
         for file in (self._events, self._console, self._machine):
             file.close()
@@ -131,6 +157,8 @@ class Recorder:
             self.write_header()
         except OSError as error:
             raise self._error(error) from error
+        if self.trouble.done():
+            self.trouble.result()
 
     def write_symbols(self, names: dict[int, str]) -> None:
         """Keep names for addresses, so that the recording can be read without the kernel."""
@@ -158,6 +186,18 @@ class Recorder:
         )
 
 
+def split_lines(data: bytes) -> list[bytes]:
+    """The lines of console bytes, none longer than 4096; the last one is not complete."""
+    lines: list[bytes] = []
+    for line in data.split(b"\n"):
+        lines += [line[at : at + MAX_LINE_BYTES] for at in range(0, len(line), MAX_LINE_BYTES)] or [
+            b""
+        ]
+    return lines
+
+
 def is_progress(record: RawRecord) -> bool:
     """Whether a record shows that the guest does something that it had not done before."""
+    if record[0] == Kind.CPUID:
+        return record[6] >> 16 & 0xFFFF == _MARKS
     return record[0] in (Kind.PROGRESS, Kind.ENTER, Kind.LEAVE, Kind.FIRST, Kind.SLIDE)

@@ -146,6 +146,7 @@ class Header:
     qemu_cpu_ns: int | None = None
     console_bytes: int = 0
     console_dropped: int = 0
+    events_dropped: int = 0
     survey: dict[str, Any] | None = None
     facts: dict[str, Any] = field(default_factory=dict)
 
