@@ -15,8 +15,6 @@ the ruler is the PIT.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,7 +26,7 @@ from timehands.clocks.rate import Rate, Reading, fit, unwrap
 from timehands.clocks.rtc import RtcTime
 from timehands.errors import SurveyFailed
 from timehands.machines.build import BARE_FLAGS, PAYLOADS, build
-from timehands.machines.guest import Consumer, Guest
+from timehands.machines.guest import Guest
 from timehands.machines.machine import Load, Machine
 from timehands.machines.survey_lines import MAX_BYTES, Line, Sample, Words, read_lines
 from timehands.machines.survey_values import (
@@ -50,7 +48,10 @@ SOURCES = (
 )  # fmt: skip
 #: The pause before each sample: two dense rows, far apart, with a few samples between them. The
 #: quickest answer of each row makes the bounds; the few show whether the rate is constant.
-PAUSES_MS = (*[0] * 60, 35, 35, 35, 35, *[0] * 60)
+PAUSES_MS = (*[0] * 100, 35, 35, 35, 35, *[0] * 100)
+#: A dense row ends after this time if an answer came quickly, and after the longer one anyhow.
+ROW_NS, LONG_ROW_NS = 12_000_000, 100_000_000
+QUICK_NS = 250_000
 
 
 def payload() -> Path:
@@ -67,9 +68,9 @@ async def survey(machine: Machine, qemu: str, *, timeout_s: float = TIMEOUT_SECO
     """
     load = Load(payload(), arguments=_arguments(machine))
     console = _Console()
-    guest = await _TalkingGuest.start(qemu, machine, load, console)
+    guest = await Guest.start(qemu, machine, load, console)
     async with guest:
-        console.answer = guest.talk
+        console.answer = guest.send
         await guest.resume()
         reason = await _ended(guest, console, timeout_s)
         ended_ns = time.monotonic_ns()
@@ -122,6 +123,8 @@ class _Console:
         self._rest = b""
         self._bytes = 0
         self._pauses = list(reversed(PAUSES_MS))
+        self._row_ns = 0
+        self._quickest_ns = LONG_ROW_NS
 
     @property
     def overflowed(self) -> bool:
@@ -138,7 +141,7 @@ class _Console:
             text = line.decode("ascii", errors="replace").rstrip("\r")
             self.lines.append(Line(host_ns, text))
             if text == "B host" or text.startswith("S "):
-                self._ask()
+                self._ask(host_ns)
 
     def stream(self, host_ns: int, data: bytes) -> None:
         """A survey has no watcher."""
@@ -146,7 +149,8 @@ class _Console:
     def machine_event(self, host_ns: int, name: str, data: dict[str, Any]) -> None:
         """The guest's end is waited for by `Guest.wait`."""
 
-    def _ask(self) -> None:
+    def _ask(self, answered_ns: int) -> None:
+        self._end_row(answered_ns)
         pause_ms = self._pauses.pop() if self._pauses else None
         if pause_ms == 0:
             self._send(b"s")
@@ -155,34 +159,23 @@ class _Console:
         else:
             asyncio.get_running_loop().call_later(pause_ms / 1000, self._send, b"s")
 
+    def _end_row(self, now_ns: int) -> None:
+        """End a dense row when it has what it is for, or has taken too long."""
+        if not self._pauses or self._pauses[-1] != 0:
+            self._row_ns = 0
+            return
+        if self._row_ns == 0:
+            self._row_ns, self._quickest_ns = now_ns, LONG_ROW_NS
+            return
+        self._quickest_ns = min(self._quickest_ns, now_ns - self.sent_ns[-1])
+        patience_ns = ROW_NS if self._quickest_ns <= QUICK_NS else LONG_ROW_NS
+        if now_ns - self._row_ns > patience_ns:
+            while self._pauses and self._pauses[-1] == 0:
+                self._pauses.pop()
+
     def _send(self, byte: bytes) -> None:
         self.sent_ns.append(time.monotonic_ns())
         self.answer(byte)
-
-
-class _TalkingGuest(Guest):
-    """A guest whose console can be written to."""
-
-    _talk_fd = -1
-
-    def _read(self, descriptor: int, consumer: Consumer) -> None:
-        if consumer == self._sink.console:
-            self._talk_fd = os.dup(descriptor)
-        super()._read(descriptor, consumer)
-
-    def talk(self, data: bytes) -> None:
-        """Write to the guest's console; nothing happens when it is closed."""
-        with contextlib.suppress(OSError):
-            os.write(self._talk_fd, data)
-
-    async def kill(self) -> None:
-        """Kill QEMU at once, and close the way to the console."""
-        try:
-            await super().kill()
-        finally:
-            descriptor, self._talk_fd = self._talk_fd, -1
-            if descriptor >= 0:
-                os.close(descriptor)
 
 
 def _nobody(data: bytes) -> None:

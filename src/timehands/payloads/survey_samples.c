@@ -17,7 +17,7 @@ enum {
     OWN_GAP = 1 << 22,          /* TSC cycles between samples at the guest's own pace */
     EDGE_LOOKS = 4096,
     POLLS_MOST = 1 << 22,
-    PATIENCE = 1 << 29,         /* TSC cycles to wait for a byte */
+    PATIENCE = 1 << 30,         /* TSC cycles to wait for a byte */
     PIT_EVERY = 1 << 24,        /* TSC cycles after which the PIT is looked at: it wraps in 55 ms */
 };
 
