@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 from markdown_it import MarkdownIt
 
 from timehands.errors import UsageError
+from timehands.findings import catalogue
 from timehands.findings.catalogue import CATALOGUE, entry
 from timehands.reports.schema import keys, load_schema
 
@@ -21,8 +23,13 @@ def section(code: str, name: str) -> str:
 
 
 def test_the_codes_are_those_that_were_promised() -> None:
-    promised = "101 102 103 201 202 203 301 302 303 304 401 501 502 601"
+    promised = "101 102 103 201 202 203 204 301 302 303 304 305 401 501 502 601"
     assert [f"TH{number}" for number in promised.split()] == CODES
+
+
+def test_every_code_that_a_rule_gives_is_in_the_catalogue() -> None:
+    rules = [file.read_text() for file in Path(catalogue.__file__).parent.glob("*.py")]
+    assert set(re.findall(r"\bTH\d{3}\b", " ".join(rules))) == set(CATALOGUE)
 
 
 @pytest.mark.parametrize("code", CODES)
@@ -64,7 +71,8 @@ def test_references_are_whole_and_name_source_files(code: str) -> None:
 
 
 SURVEY_KEYS = {"survey.cpuid", "survey.facts", "survey.i8042", "survey.pit.counts"}
-SURVEY_KEYS |= {"survey.rtc", "survey.rtc.present", "survey.hpet.counts"}
+SURVEY_KEYS |= {"survey.rtc", "survey.rtc.present", "survey.hpet.counts", "survey.pit.gate"}
+SURVEY_KEYS |= {"survey.lapic.counts"}
 
 
 @pytest.mark.parametrize("code", CODES)
