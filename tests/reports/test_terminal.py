@@ -111,7 +111,7 @@ def test_it_ends_with_how_to_see_it_again() -> None:
 def test_a_survey_says_what_the_machine_offers_and_lacks() -> None:
     text = render(replace(jiffies_report(), survey=survey()), color=False)
     joined = " ".join(text.split())
-    assert "offers TSC 2.500 GHz (not invariant), i8254 1.193182 MHz, RTC (ticks)" in joined
+    assert "offers TSC 2.5000 GHz (not invariant), i8254 1.1932 MHz, RTC (ticks)" in joined
     assert "does not offer TSC frequency, pvclock, LAPIC, TSC-deadline, HPET" in joined
     assert "Xen" not in joined
 

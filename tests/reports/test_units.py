@@ -56,6 +56,22 @@ def test_rates(value: int, text: str) -> None:
     assert units.ppm(value) == text
 
 
+@pytest.mark.parametrize(
+    ("value", "doubt", "text"),
+    [
+        (1_000_042_000, 100_000, "1.0000 GHz"),
+        (1_000_042_000, 1, "1.000042 GHz"),
+        (2_596_249_000, 400_000, "2.596 GHz"),
+        (1_193_233, 80, "1.1932 MHz"),
+        (1_193_182, 10**9, "1.193 MHz"),
+    ],
+)
+def test_a_measured_frequency_shows_the_digits_that_are_sure(
+    value: int, doubt: int, text: str
+) -> None:
+    assert units.measured_hz(value, value - doubt, value + doubt) == text
+
+
 def test_kilohertz_are_shown_as_hertz_are() -> None:
     assert units.khz(2_596_132) == units.hz(2_596_132_000)
 

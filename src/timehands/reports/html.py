@@ -21,7 +21,7 @@ from timehands.reports import html_data, units, words
 from timehands.reports.html_evidence import Extract, anchor, extract
 from timehands.reports.model import Report
 from timehands.reports.plain import clipped, harmless
-from timehands.reports.survey_words import NAMES, lacks_words
+from timehands.reports.survey_words import NAMES, lacks_words, rate_words
 from timehands.reports.verdict import verdict
 from timehands.watch.recording import Recording
 
@@ -77,6 +77,7 @@ def _context(report: Report, found: Extract) -> Mapping[str, Any]:
         "words": words,
         "found": found,
         "offer_names": NAMES,
+        "offer_rate": partial(rate_words, report.survey) if report.survey else None,
         "lacks": lacks_words(report.survey) if report.survey else "",
         "kinds": words.by_kind(report.story.spans),
         "spans": html_data.bounded_spans(report.story),

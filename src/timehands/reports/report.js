@@ -3,7 +3,7 @@
 // State is the range of time that is shown; everything is drawn again from it.
 (() => {
   const SVG = "http://www.w3.org/2000/svg";
-  const BAR = 22, LANE = 16, AXIS = 22, MARKS = 20, LEAST_NS = 1000;
+  const BAR = 22, LANE = 16, AXIS = 22, MARKS = 34, LEAST_NS = 1000;
   const data = JSON.parse(document.getElementById("data").textContent);
   const chart = document.getElementById("chart");
   const hint = document.getElementById("hint");
@@ -113,21 +113,21 @@
     if (!visible(span)) return;
     const left = Math.max(x(span.from), -2), right = Math.min(x(span.to), width() + 2);
     const size = Math.max(right - left, 1), y = top + span.depth * BAR;
-    const rect = make("rect", { x: left, y, width: size, height: BAR - 2, rx: size > 6 ? 2 : 0, class: "bar " + span.kind }, svg);
+    const rect = make("rect", { x: left, y, width: size, height: BAR - 2, rx: size > 6 ? 2 : 0, class: (size < 4 ? "thin " : "") + "bar " + span.kind }, svg);
     label(span.name, Math.max(left, 0) + 4, y + 14, Math.min(right, width()) - Math.max(left, 0) - 8, svg);
     tells(rect, () => sayOf(span, data.kinds[span.kind]));
     rect.addEventListener("dblclick", () => show(span.from, span.to));
   }
 
   function marks(svg, row, y) {
-    label(row, 3, y + 11, 90, svg, "soft");
+    label(row, 3, y + 12, 90, svg, "soft");
     for (const one of data.marks) {
       if (one.row !== row || !visible(one)) continue;
       const left = x(one.from), size = x(one.to) - left;
       const kind = (one.good ? "good" : "failed") + " mark";
       const hit = size > 8
-        ? make("rect", { x: left, y: y + 2, width: size, height: 10, rx: 2, class: kind }, svg)
-        : make("path", { d: `M${left} ${y + 1}l6 6l-6 6l-6 -6z`, class: kind }, svg);
+        ? make("rect", { x: left, y: y + 17, width: size, height: 10, rx: 2, class: kind }, svg)
+        : make("path", { d: `M${left} ${y + 16}l6 6l-6 6l-6 -6z`, class: kind }, svg);
       tells(hit, () => sayOf(one, row === "calibrations" ? (one.good ? "calibrated" : "failed") : "clock"));
     }
   }

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from timehands.clocks.rate import Rate
 from timehands.machines.survey_values import Offer, Survey
 from timehands.reports.plain import harmless
-from timehands.reports.units import hz
+from timehands.reports.units import hz, measured_hz
 
 NAMES = {
     "tsc": "TSC",
@@ -27,7 +28,7 @@ _FOREIGN = frozenset({"xen", "hyperv"})
 
 def offers_words(survey: Survey) -> str:
     """``offers TSC 2.500 GHz (not invariant), i8254 1.193182 MHz, RTC``."""
-    offers = [_offer(offer) for offer in survey.offers]
+    offers = [_offer(survey, offer) for offer in survey.offers]
     return "offers " + (", ".join(offers) if offers else "no clock that the survey knows")
 
 
@@ -37,10 +38,26 @@ def lacks_words(survey: Survey) -> str:
     return f"does not offer {', '.join(lacks)}" if lacks else ""
 
 
-def _offer(offer: Offer) -> str:
+def rate_words(survey: Survey, offer: Offer) -> str:
+    """The rate of an offer: ``2.5963 GHz`` where it was measured, with the digits that are sure."""
+    if offer.hz is None:
+        return ""
+    measured = _rates(survey).get(offer.clock)
+    if measured is None or measured.hz != offer.hz:
+        return hz(offer.hz)
+    return measured_hz(measured.hz, measured.low_hz, measured.high_hz)
+
+
+def _rates(survey: Survey) -> dict[str, Rate | None]:
+    devices = {"i8254": survey.pit, "lapic": survey.lapic, "hpet": survey.hpet}
+    rates = {name: device.rate for name, device in devices.items()}
+    return {**rates, "tsc": survey.tsc, "acpi_pm": survey.acpi_pm.rate}
+
+
+def _offer(survey: Survey, offer: Offer) -> str:
     words = [NAMES.get(offer.clock, harmless(offer.clock, 40))]
     if offer.hz is not None and offer.clock not in _RATE_IS_FIXED:
-        words.append(hz(offer.hz))
+        words.append(rate_words(survey, offer))
     if offer.detail:
         words.append(f"({harmless(offer.detail, 60)})")
     return " ".join(words)

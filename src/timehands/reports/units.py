@@ -26,6 +26,18 @@ def hz(value: int | None) -> str:
     return f"{_decimal(value, scale, 6, 3 if scale >= 10**6 else 0)} {unit}"
 
 
+def measured_hz(value: int, low: int, high: int) -> str:
+    """A measured frequency in Hz between two bounds, with the digits that they leave certain.
+
+    ``measured_hz(1_000_042_000, 999_900_000, 1_000_100_000)`` is ``1.0000 GHz``; at most six
+    decimals and at least three are shown.
+    """
+    scale, unit = next((row for row in _HZ if value >= row[0]), _HZ[-1])
+    doubt = max(1, (high - low) // 2)
+    places = max(3, min(6, len(str(scale // doubt)) - 1)) if scale > doubt else 3
+    return f"{_decimal(value, scale, places, places)} {unit}"
+
+
 def khz(value: int | None) -> str:
     """A frequency in kHz, shown as `hz` shows it."""
     return hz(None if value is None else value * 1000)

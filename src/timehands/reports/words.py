@@ -41,7 +41,7 @@ def kernel(identity: KernelIdentity) -> str:
         parts.append(f"{count(identity.symbols)} symbols ({harmless(identity.symbol_source, 40)})")
     else:
         parts.append("no symbols")
-    parts += [harmless(name, 20) for name in identity.types[:4]]
+    parts += [harmless(name, 20).upper() for name in identity.types[:4]]
     return ", ".join([*parts, "ORC"] if identity.orc else parts)
 
 
