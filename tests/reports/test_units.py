@@ -64,6 +64,7 @@ def test_rates(value: int, text: str) -> None:
         (2_596_249_000, 400_000, "2.596 GHz"),
         (1_193_233, 80, "1.1932 MHz"),
         (1_193_182, 10**9, "1.193 MHz"),
+        (999_999_700, 500_000, "1.000 GHz"),
     ],
 )
 def test_a_measured_frequency_shows_the_digits_that_are_sure(

@@ -32,7 +32,7 @@ def measured_hz(value: int, low: int, high: int) -> str:
     ``measured_hz(1_000_042_000, 999_900_000, 1_000_100_000)`` is ``1.0000 GHz``; at most six
     decimals and at least three are shown.
     """
-    scale, unit = next((row for row in _HZ if value >= row[0]), _HZ[-1])
+    scale, unit = _unit(value, _HZ)
     doubt = max(1, (high - low) // 2)
     places = max(3, min(6, len(str(scale // doubt)) - 1)) if scale > doubt else 3
     return f"{_decimal(value, scale, places, places)} {unit}"
