@@ -66,6 +66,9 @@ class Machine:
         _require(self.accelerator in get_args(Accelerator), f"no accelerator {self.accelerator!r}")
         _require(self.type in get_args(MachineType), f"no machine type {self.type!r}")
         _require(_CPU_NAME.fullmatch(self.cpu), f"{self.cpu!r} is no name of a CPU model")
+        for number in (self.vcpus, self.memory_mib):
+            _require(type(number) is int, f"{number!r} is no whole number")
+        _require(type(self.deterministic) is bool, "deterministic is either true or false")
         for flag in self.cpu_flags:
             _require(_CPU_FLAG.fullmatch(flag), f"{flag!r} is no CPU flag (+name, -name, name=x)")
         _require(1 <= self.vcpus <= MAX_VCPUS, f"{self.vcpus} vCPUs: give 1 to {MAX_VCPUS}")

@@ -17,7 +17,7 @@ __attribute__((visibility("default"))) int qemu_plugin_install(qemu_plugin_id_t 
 
 enum { LAYOUT_VERSION = 1, MAX_VCPUS = 64, CODE_BYTES = 16 };
 enum { ALWAYS = 256, ALWAYS_RDTSC = 8, ALWAYS_FUNCTION = 4096, THEN_EACH = 256 };
-enum { QUIET_NS = 1000000, PROGRESS_NS = 50000000, COST_SAMPLE = 16 };
+enum { QUIET_NS = 1000000, QUIET_RDTSC_NS = 20000000, PROGRESS_NS = 50000000, COST_SAMPLE = 16 };
 enum { AFTER_BITS = 12 };
 
 /* An instruction that has run and whose result shows when the next one begins. */
@@ -28,6 +28,7 @@ struct pending {
 };
 static struct pending pending[MAX_VCPUS];
 static bool started[MAX_VCPUS];
+static int not_started; /* vCPUs that have run nothing yet */
 static uint64_t after_slots[1 << AFTER_BITS]; /* addresses behind a watched end of a block */
 static bool steady;
 static uint64_t callbacks, callback_ns, blocks, translation_ns, last_progress;
@@ -42,9 +43,10 @@ static void cost_since(uint64_t start)
  * first after a pause. */
 static bool worth_streaming(struct site *site, uint64_t now, uint64_t always)
 {
+    uint64_t quiet_ns = site->kind == REC_RDTSC ? QUIET_RDTSC_NS : QUIET_NS;
     site->count++;
     bool worth = site->count <= always || site->count % THEN_EACH == 0 ||
-                 (!steady && now - site->last_ns > QUIET_NS);
+                 (!steady && now - site->last_ns > quiet_ns);
     if (!worth) {
         site->passed++;
         return false;
@@ -243,9 +245,17 @@ static void on_first(unsigned vcpu, void *udata)
     if (vcpu >= MAX_VCPUS || started[vcpu])
         return;
     started[vcpu] = true;
+    __atomic_sub_fetch(&not_started, 1, __ATOMIC_RELAXED);
     struct record r = {.kind = REC_FIRST, .vcpu = (uint8_t)vcpu, .host_ns = now_ns(),
                        .pc = (uint64_t)(uintptr_t)udata};
     stream_emit(&r, 1);
+}
+
+/* The first vCPU starts with the first block; the others where a SIPI sends them, below 1 MiB
+ * (Intel SDM volume 3, 9.4.4: the vector is a page number of 8 bits). */
+static bool may_be_first(uint64_t pc)
+{
+    return blocks == 0 || (pc < 0x100000 && __atomic_load_n(&not_started, __ATOMIC_RELAXED) > 0);
 }
 
 enum way_out { STAYS, RETURNS, JUMPS_AWAY };
@@ -270,27 +280,21 @@ static enum way_out way_out_of(const struct function *f, const uint8_t *code, si
     return (there && there->id == f->id) || is_detour(target) ? STAYS : JUMPS_AWAY;
 }
 
-static void watch_function(struct qemu_plugin_insn *insn, uint64_t pc, const uint8_t *code,
-                           size_t size)
+static void watch_function(struct qemu_plugin_insn *insn, struct function *f, uint64_t pc,
+                           const uint8_t *code, size_t size)
 {
-    struct function *f = function_around(pc);
-    if (!f)
-        return;
-    if (f->start + slide == pc && f->flags & FN_ENTER) {
-        struct site *site = site_new(pc, REC_ENTER, (uint8_t)size);
+    struct site *site;
+    if (f->start + slide == pc && f->flags & FN_ENTER &&
+        (site = site_at(pc, REC_ENTER, (uint8_t)size))) {
         site->function = f;
         qemu_plugin_register_vcpu_insn_exec_cb(insn, on_enter, CB_R_REGS, site);
     }
     enum way_out out = f->flags & FN_LEAVE ? way_out_of(f, code, size, pc) : STAYS;
-    if (out != STAYS) {
-        struct site *site = site_new(pc, REC_LEAVE, (uint8_t)size);
+    if (out != STAYS && (site = site_at(pc, REC_LEAVE, (uint8_t)size))) {
         site->function = f;
         site->tail = out == JUMPS_AWAY;
         qemu_plugin_register_vcpu_insn_exec_cb(insn, on_leave, CB_R_REGS, site);
     }
-    if (f->flags & FN_DEVICE)
-        qemu_plugin_register_vcpu_mem_cb(insn, on_mmio, CB_NO_REGS, MEM_BOTH,
-                                         site_new(pc, REC_MMIO_READ, (uint8_t)size));
 }
 
 static exec_cb callback_for(uint16_t kind)
@@ -315,20 +319,22 @@ static void watch_after(struct qemu_plugin_insn *insn, uint64_t pc)
 }
 
 /* Returns whether the instruction's result must be read when the next one begins. */
-static bool watch_instruction(struct qemu_plugin_insn *insn, uint64_t pc, const uint8_t *code,
-                              size_t size)
+static bool watch_instruction(struct qemu_plugin_insn *insn, const struct function *f, uint64_t pc,
+                              const uint8_t *code, size_t size)
 {
-    struct site draft = {0};
+    struct site draft = {0}, *site;
     uint16_t kind = site_classify(code, size, &draft);
+    bool device = f && f->flags & FN_DEVICE;
     if (!kind) {
-        if (site_is_clock_mmio(code, size))
-            qemu_plugin_register_vcpu_mem_cb(insn, on_mmio, CB_NO_REGS, MEM_BOTH,
-                                             site_new(pc, REC_MMIO_READ, (uint8_t)size));
+        if ((device || site_is_clock_mmio(code, size)) &&
+            (site = site_at(pc, REC_MMIO_READ, (uint8_t)size)))
+            qemu_plugin_register_vcpu_mem_cb(insn, on_mmio, CB_NO_REGS, MEM_BOTH, site);
         return false;
     }
     if ((kind == REC_IN || kind == REC_OUT) && draft.imm_port && dull_port(draft.port))
         return false;
-    struct site *site = site_new(pc, kind, (uint8_t)size);
+    if (!(site = site_at(pc, kind, (uint8_t)size)))
+        return false;
     site->width = draft.width;
     site->port = draft.port;
     site->imm_port = draft.imm_port;
@@ -369,14 +375,15 @@ static void on_translate(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
         qemu_plugin_insn_data(insn, code, size < CODE_BYTES ? size : CODE_BYTES);
         if (i == 0 && !slide_known)
             find_slide(pc, code, size);
-        if (i == 0 && blocks < MAX_VCPUS * 4)
+        if (i == 0 && may_be_first(pc))
             qemu_plugin_register_vcpu_insn_exec_cb(insn, on_first, CB_NO_REGS,
                                                    (void *)(uintptr_t)pc);
         if (expected || (i == 0 && *after_slot(pc) == pc))
             watch_after(insn, pc);
-        expected = watch_instruction(insn, pc, code, size);
-        if (function_page(pc))
-            watch_function(insn, pc, code, size);
+        struct function *f = function_page(pc) ? function_around(pc) : NULL;
+        expected = watch_instruction(insn, f, pc, code, size);
+        if (f)
+            watch_function(insn, f, pc, code, size);
         if (expected && i == n - 1)
             *after_slot(pc + size) = pc + size;
     }
@@ -396,6 +403,9 @@ static void on_exit_of_qemu(qemu_plugin_id_t id, void *udata)
 {
     (void)id, (void)udata;
     uint64_t now = now_ns();
+    for (int vcpu = 0; vcpu < MAX_VCPUS; vcpu++)
+        if (pending[vcpu].site)
+            settle(&pending[vcpu], false);
     for (struct site *s = sites_first(); s; s = s->next)
         if (s->count > s->streamed) {
             struct record r = {.kind = REC_COUNT, .host_ns = now, .pc = s->pc,
@@ -439,6 +449,7 @@ int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info, int argc, 
     }
     if (!plan)
         slide_known = true;
+    not_started = info->system.smp_vcpus;
     stream_open(fd);
     say_hello(info);
     qemu_plugin_register_vcpu_init_cb(id, on_vcpu);

@@ -49,7 +49,7 @@ struct site {
     uint8_t width, port, imm_port; /* of in and out; without imm_port the port is in dx */
     bool tail;                     /* of a return: it is a jump to another function */
     struct function *function;
-    struct site *next;
+    struct site *next, *same_hash;
 };
 
 /* Where a value is found: from a base over pointers to bytes or to a string. */
@@ -90,12 +90,13 @@ enum { RAX, RBX, RCX, RDX, RSI, RDI, RSP, R8, R9, N_REGISTERS };
 void registers_init(void);
 uint64_t reg(int name);
 size_t guest_read(uint64_t address, void *out, size_t length);
-size_t reads_follow(const struct function *f, int when, struct record *out, const struct record *of);
+size_t reads_follow(const struct function *f, int when, struct record *out,
+                    const struct record *of);
 
 /* sites.c: which instructions to watch */
 uint16_t site_classify(const uint8_t *code, size_t size, struct site *site);
 bool site_is_clock_mmio(const uint8_t *code, size_t size);
-struct site *site_new(uint64_t pc, uint16_t kind, uint8_t length);
+struct site *site_at(uint64_t pc, uint16_t kind, uint8_t length); /* NULL: too many */
 struct site *sites_first(void);
 
 #endif

@@ -14,6 +14,7 @@
 #include "watch.h"
 
 enum { MAX_FUNCTIONS = 4096, PAGE_SHIFT = 12, PAGE_BITS = 1 << 16, SLIDE_ALIGN = 0x200000 };
+enum { LONGEST_RANGE = 1 << 24 };
 
 static struct function *functions;
 static size_t n_functions;
@@ -41,13 +42,15 @@ static bool load_function(const char *line)
     if (n_functions == MAX_FUNCTIONS ||
         sscanf(line, "F %u %llx %llx %x %llx", &f.id, &start, &end, &f.flags, &bytes) != 5)
         return false;
+    if (end < start || end - start > LONGEST_RANGE)
+        return false;
     f.start = start;
     f.end = end;
     for (int i = 0; i < 8; i++)
         f.bytes[i] = (uint8_t)(bytes >> (56 - 8 * i));
     functions[n_functions++] = f;
-    for (uint64_t a = start; a <= end; a += 1 << PAGE_SHIFT)
-        page_mark(a);
+    for (uint64_t offset = 0; offset < end - start; offset += 1 << PAGE_SHIFT)
+        page_mark(start + offset);
     page_mark(end);
     return true;
 }

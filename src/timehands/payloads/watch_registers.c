@@ -1,5 +1,4 @@
 /* Registers and memory of the guest, as seen from a callback on the vCPU's own thread. */
-#include <pthread.h>
 #include <string.h>
 
 #include "watch.h"
@@ -55,10 +54,9 @@ size_t guest_read(uint64_t address, void *out, size_t length)
     return done;
 }
 
-static bool read_address(const struct read *r, const struct record *of, uint64_t *address)
+static bool read_address(const struct read *r, uint64_t *address)
 {
     static const int ARGUMENTS[] = {RDI, RSI, RDX, RCX, R8, R9};
-    (void)of;
     *address = r->base < 6 ? reg(ARGUMENTS[r->base]) : r->address + slide;
     for (int i = 0; i < r->hops; i++)
         if (guest_read(*address + (uint64_t)r->offset[i], address, 8) != 8)
@@ -68,14 +66,15 @@ static bool read_address(const struct read *r, const struct record *of, uint64_t
 }
 
 /* The bytes that a function's reads ask for, as DATA records behind the one that they belong to. */
-size_t reads_follow(const struct function *f, int when, struct record *out, const struct record *of)
+size_t reads_follow(const struct function *f, int when, struct record *out,
+                    const struct record *of)
 {
     size_t n = 0;
     for (uint32_t i = 0; i < f->n_reads; i++) {
         const struct read *r = &f->reads[i];
         uint8_t bytes[MAX_READ_BYTES];
         uint64_t address;
-        if (r->when != when || !read_address(r, of, &address))
+        if (r->when != when || !read_address(r, &address))
             continue;
         size_t length = guest_read(address, bytes, r->length);
         if (r->string)

@@ -1,23 +1,44 @@
 /* Which instructions touch a clock: decided from their bytes, once, when QEMU translates them. */
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "watch.h"
 
-static struct site *all_sites;
+/* A guest that writes new code all the time must not fill the host's memory. */
+enum { MAX_SITES = 1 << 18, HASH_BITS = 14 };
 
-struct site *site_new(uint64_t pc, uint16_t kind, uint8_t length)
+static struct site *all_sites, *by_hash[1 << HASH_BITS];
+static size_t n_sites;
+static pthread_mutex_t sites_lock = PTHREAD_MUTEX_INITIALIZER; /* vCPUs translate at once */
+
+static struct site *site_new(uint64_t pc, uint16_t kind, uint8_t length)
 {
-    struct site *site = calloc(1, sizeof *site);
+    struct site *site = n_sites < MAX_SITES ? calloc(1, sizeof *site) : NULL;
     if (!site)
-        abort();
+        return NULL;
+    n_sites++;
     site->pc = pc;
     site->kind = kind;
     site->length = length;
-    do /* several vCPUs translate at once */
-        site->next = __atomic_load_n(&all_sites, __ATOMIC_RELAXED);
-    while (!__atomic_compare_exchange_n(&all_sites, &site->next, site, false, __ATOMIC_RELEASE,
-                                        __ATOMIC_RELAXED));
+    site->next = all_sites;
+    __atomic_store_n(&all_sites, site, __ATOMIC_RELEASE);
+    return site;
+}
+
+/* The site of an instruction. It stays the same when QEMU translates the code again. */
+struct site *site_at(uint64_t pc, uint16_t kind, uint8_t length)
+{
+    struct site **bucket = &by_hash[(pc ^ pc >> HASH_BITS ^ kind) & ((1 << HASH_BITS) - 1)];
+    pthread_mutex_lock(&sites_lock);
+    struct site *site = *bucket;
+    while (site && (site->pc != pc || site->kind != kind || site->length != length))
+        site = site->same_hash;
+    if (!site && (site = site_new(pc, kind, length))) {
+        site->same_hash = *bucket;
+        *bucket = site;
+    }
+    pthread_mutex_unlock(&sites_lock);
     return site;
 }
 

@@ -16,6 +16,8 @@ untrusted input when it is opened: sizes are bounded, and what makes no sense is
 from __future__ import annotations
 
 import json
+import os
+import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
@@ -24,12 +26,17 @@ from typing import Any, Self
 
 from timehands.errors import MachineError, RecordingDamaged, RecordingError
 from timehands.machines.machine import Load, Machine
+from timehands.watch.checked import is_a, require_types
 from timehands.watch.records import Event, Kind, decode
 
 FORMAT = "timehands-recording/1"
 HEADER = "recording.json"
-MAX_EVENT_BYTES = 256 << 20
-MAX_JSON_BYTES = 64 << 20
+#: What is read of each file at most. The recorder keeps to less.
+MAX_EVENT_BYTES = 64 << 20
+MAX_JSON_BYTES = 8 << 20
+MAX_LINES_BYTES = 32 << 20
+MAX_ROW_BYTES = 64 << 10
+MAX_RESET_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +58,7 @@ class KernelIdentity:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """The identity that `dataclasses.asdict` wrote."""
+        """The identity that `dataclasses.asdict` wrote; KeyError, TypeError else."""
         known = {f.name: data[f.name] for f in fields(cls)}
         known["types"] = tuple(known["types"])
         known["clock_functions"] = tuple(known["clock_functions"])
@@ -160,8 +167,8 @@ class Header:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
         """The header that `to_json` wrote; KeyError, TypeError, ValueError, MachineError else."""
-        if data.get("format") != FORMAT:
-            raise ValueError(f"its format is {data.get('format')!r}, not {FORMAT!r}")
+        if not isinstance(data, dict) or data.get("format") != FORMAT:
+            raise ValueError(f"its format is not {FORMAT!r}")
         known = {f.name: data[f.name] for f in fields(cls) if f.name in data}
         known["kernel"] = KernelIdentity.from_json(known["kernel"])
         known["machine"] = Machine.from_json(known["machine"])
@@ -170,7 +177,9 @@ class Header:
         for name in ("command", "functions", "function_starts", "points"):
             known[name] = tuple(known.get(name, ()))
         known["read_names"] = tuple(tuple(names) for names in known.get("read_names", ()))
-        return cls(**known)
+        header = cls(**known)
+        require_types(header)
+        return header
 
 
 class Recording:
@@ -185,11 +194,10 @@ class Recording:
         """Open the recording in a folder. Raises `RecordingError`, `RecordingDamaged`."""
         path = folder / HEADER
         try:
-            data = json.loads(_bounded(path, MAX_JSON_BYTES))
-            return cls(folder, Header.from_json(data))
+            return cls(folder, Header.from_json(_json(_bounded(path, MAX_JSON_BYTES))))
         except OSError as error:
             raise RecordingError(
-                f"no recording can be opened here: {error.strerror}",
+                f"no recording can be opened here: {error.strerror or error}",
                 path=folder,
                 advice="A recording is a folder with recording.json, made by timehands boot.",
             ) from error
@@ -204,29 +212,26 @@ class Recording:
     @cached_property
     def console(self) -> tuple[ConsoleLine, ...]:
         """The console's lines."""
-        rows = self._json_lines("console.jsonl")
-        return tuple(
-            ConsoleLine(i, int(row["ns"]), str(row["text"]))
-            for i, row in enumerate(rows)
-            if {"ns", "text"} <= row.keys()
-        )
+        rows = (row for row in self._json_lines("console.jsonl") if _is_moment(row, "text"))
+        return tuple(ConsoleLine(i, row["ns"], row["text"]) for i, row in enumerate(rows))
 
     @cached_property
     def machine_events(self) -> tuple[MachineEvent, ...]:
         """QEMU's own events."""
+        rows = (row for row in self._json_lines("machine.jsonl") if _is_moment(row, "name"))
         return tuple(
-            MachineEvent(int(row["ns"]), str(row["name"]), dict(row.get("data") or {}))
-            for row in self._json_lines("machine.jsonl")
-            if {"ns", "name"} <= row.keys()
+            MachineEvent(row["ns"], row["name"], data if isinstance(data, dict) else {})
+            for row in rows
+            for data in [row.get("data")]
         )
 
     @cached_property
     def symbols(self) -> dict[int, str]:
         """Names (``function+0x1f``) of the addresses that occur."""
         try:
-            data = json.loads(self._read("symbols.json", MAX_JSON_BYTES) or b"{}")
+            data = _json(self._read("symbols.json", MAX_JSON_BYTES) or b"{}")
             return {int(address, 16): str(name) for address, name in data.items()}
-        except (ValueError, AttributeError) as error:
+        except (ValueError, AttributeError, RecursionError) as error:
             raise RecordingDamaged(
                 f"symbols.json makes no sense: {error}", path=self.folder
             ) from error
@@ -234,7 +239,7 @@ class Recording:
     @cached_property
     def reset_log(self) -> str:
         """QEMU's note of CPU resets."""
-        return self._read("reset.log", 1 << 20).decode(errors="replace")
+        return self._read("reset.log", MAX_RESET_BYTES).decode(errors="replace")
 
     def function(self, event: Event) -> str | None:
         """The name of the watched function that an ENTER or LEAVE event is of."""
@@ -288,19 +293,35 @@ class Recording:
         except FileNotFoundError:
             return b""
         except OSError as error:
-            raise RecordingError(f"{name}: {error.strerror}", path=self.folder) from error
+            raise RecordingError(f"{name}: {error.strerror or error}", path=self.folder) from error
 
     def _json_lines(self, name: str) -> Iterator[dict[str, Any]]:
-        """The rows of a file of JSON lines; a last line that is cut off is left out."""
-        for line in self._read(name, MAX_JSON_BYTES).splitlines():
+        """The rows of a file of JSON lines; a row that makes no sense is left out."""
+        for line in self._read(name, MAX_LINES_BYTES).split(b"\n"):
             try:
-                row = json.loads(line)
+                row = _json(line) if len(line) <= MAX_ROW_BYTES else None
             except (ValueError, RecursionError):
                 continue
             if isinstance(row, dict):
                 yield row
 
 
+def _json(text: bytes) -> Any:
+    """JSON whose strings can be printed again (no lone surrogates). Raises ValueError."""
+    data = json.loads(text)
+    if b"\\u" in text:
+        json.dumps(data, ensure_ascii=False).encode()
+    return data
+
+
+def _is_moment(row: dict[str, Any], what: str) -> bool:
+    """Whether it has a host time and that text."""
+    return is_a(row.get("ns"), int) and isinstance(row.get(what), str)
+
+
 def _bounded(path: Path, limit: int) -> bytes:
-    with path.open("rb") as file:
+    """The beginning of a regular file: anything else might never end. Raises OSError."""
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(f"{path.name} is no regular file")
         return file.read(limit)

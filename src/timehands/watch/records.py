@@ -14,6 +14,8 @@ from enum import IntEnum
 LAYOUT_VERSION = 1
 RECORD = struct.Struct("<HBBIQQ5Q")
 DATA_BYTES = 40
+#: The most DATA records that an event has: MAX_READS of payloads/watch.h, two for each.
+MAX_DATA = 12
 NO_RESULT = 1
 _M32 = 0xFFFFFFFF
 
@@ -98,22 +100,25 @@ def merge(records: Iterable[tuple[int, ...]], first_index: int = 0) -> Iterator[
     """Records to events: DATA joins the event before it, PROGRESS is left out."""
     index = first_index
     event: Event | None = None
+    data: list[tuple[int, bytes]] = []
     for kind, vcpu, flags, extra, host_ns, pc, *values in records:
         known = _KINDS.get(kind)
-        if known is None or known is Kind.PROGRESS:
-            continue
         if known is Kind.DATA:
+            if len(data) < MAX_DATA:
+                data.append(_data(extra, values))
+        elif known is not None and known is not Kind.PROGRESS:
             if event is not None:
-                event = replace(event, data=(*event.data, _data(extra, values)))
-            continue
-        if event is not None:
-            yield event
-        v = (values[0], values[1], values[2], values[3], values[4])
-        no_result = bool(flags & NO_RESULT)
-        event = Event(index, known, host_ns, vcpu, pc, v, no_result, extra)
-        index += 1
+                yield _with(event, data)
+            v = (values[0], values[1], values[2], values[3], values[4])
+            event = Event(index, known, host_ns, vcpu, pc, v, bool(flags & NO_RESULT), extra)
+            data = []
+            index += 1
     if event is not None:
-        yield event
+        yield _with(event, data)
+
+
+def _with(event: Event, data: list[tuple[int, bytes]]) -> Event:
+    return replace(event, data=tuple(data)) if data else event
 
 
 def _data(extra: int, values: list[int]) -> tuple[int, bytes]:
