@@ -69,12 +69,14 @@ def test_a_healthy_boot_says_that_nothing_is_wrong() -> None:
     text = render(healthy_report(), color=False)
     assert text.startswith("✓ Linux runs on tsc at 2.596132 GHz; nothing wrong was found")
     assert "explain" not in text
+    assert "\nEnded" not in text
 
 
 def test_a_hang_says_where() -> None:
     text = render(hang_report(), color=False)
     assert text.startswith("✗ Linux hangs in pit_calibrate_tsc+0x6c: ")
     assert re.search(r"init +not seen", text)
+    assert re.search(r"Ended +spins on port 0x61, in pit_calibrate_tsc\+0x6c \[e300\]", text)
 
 
 def test_evidence_is_followed_by_its_place_in_the_recording() -> None:

@@ -190,8 +190,9 @@ class _Page:
         if report.survey is not None:
             rows.append(("", offers_words(report.survey)))
             rows.append(("", lacks_words(report.survey)))
+        rows.append(("Ended", words.ended(report.story.outcome)))
         if report.load.arguments:
-            rows.append(("Started", clipped(harmless(report.load.command_line), 400)))
+            rows.insert(-1, ("Started", clipped(harmless(report.load.command_line), 400)))
         self.rows([row for row in rows if row[1]], 7)
 
     def clocks(self, clocks: Sequence[Clock]) -> None:

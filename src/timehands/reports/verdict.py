@@ -13,7 +13,8 @@ from timehands.reports.units import duration, hz
 from timehands.story.model import ClockRole, Mark, OutcomeKind, Story
 
 SYSTEMS = {"linux": "Linux", "freebsd": "FreeBSD", "netbsd": "NetBSD", "openbsd": "OpenBSD"}
-_BAD = {
+#: Outcomes that are no success, as the second half of a sentence.
+BAD = {
     OutcomeKind.PANICKED: "panicked",
     OutcomeKind.HALTED: "halted",
     OutcomeKind.RESET: "was reset by a triple fault",
@@ -66,7 +67,7 @@ def ending(story: Story) -> str:
 
 def _mood(story: Story, findings: Sequence[Finding]) -> Mood:
     severities = {finding.severity for finding in findings}
-    if story.outcome.kind in _BAD or Severity.ERROR in severities:
+    if story.outcome.kind in BAD or Severity.ERROR in severities:
         return Mood.BAD
     return Mood.DOUBTFUL if Severity.WARNING in severities else Mood.GOOD
 
@@ -80,9 +81,9 @@ def _sentence(story: Story, findings: Sequence[Finding]) -> str:
 
 def _head(story: Story) -> str:
     name, outcome = system(story.os), story.outcome
-    if outcome.kind in _BAD:
+    if outcome.kind in BAD:
         where = f" in {harmless(outcome.where, 60)}" if outcome.where else ""
-        return f"{name} {_BAD[outcome.kind]}{where}"
+        return f"{name} {BAD[outcome.kind]}{where}"
     if story.selected is None:
         return f"{name} ran, and no clock was seen to be selected"
     clock = story.clock(story.selected, ClockRole.SOURCE)
@@ -95,6 +96,6 @@ def _reason(story: Story, findings: Sequence[Finding]) -> str | None:
     if finding:
         entry = CATALOGUE.get(finding.code)
         return entry.because if entry else clipped(harmless(finding.title), 120)
-    if story.outcome.kind in _BAD:
+    if story.outcome.kind in BAD:
         return clipped(harmless(story.outcome.text), 120) or "why is not known"
     return None

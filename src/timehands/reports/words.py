@@ -12,8 +12,17 @@ from timehands.findings.model import Finding, Fix, Proof, Trial, Verdict
 from timehands.reports.model import Report
 from timehands.reports.plain import clipped, harmless
 from timehands.reports.units import byte_size, count, duration, hz, ms, percent, ppm
-from timehands.reports.verdict import system
-from timehands.story.model import ClockRole, Rate, References, Span, SpanKind, Story, WallClock
+from timehands.reports.verdict import BAD, system
+from timehands.story.model import (
+    ClockRole,
+    Outcome,
+    Rate,
+    References,
+    Span,
+    SpanKind,
+    Story,
+    WallClock,
+)
 from timehands.watch.recording import KernelIdentity, Watching
 
 ROLES = {ClockRole.SOURCE: "time", ClockRole.EVENTS: "timers", ClockRole.WALL: "date"}
@@ -55,6 +64,15 @@ def machine(report: Report) -> str:
     """The machine, and the QEMU that made it."""
     version = f"QEMU {harmless(report.qemu_version, 40)}" if report.qemu_version else "QEMU"
     return f"{version} {harmless(str(report.machine), 400)}"
+
+
+def ended(outcome: Outcome) -> str:
+    """How a boot ended that did not end well, in full; empty for one that reached its end."""
+    if outcome.kind not in BAD:
+        return ""
+    where = f", in {harmless(outcome.where, 120)}" if outcome.where else ""
+    text = clipped(harmless(outcome.text), 400) or str(outcome.kind)
+    return f"{text}{where} {references(outcome.evidence)}".rstrip()
 
 
 def references(found: References, shown: int = 4) -> str:
