@@ -6,16 +6,19 @@ import itertools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from timehands.story.instructions import HPET_BASE
 from timehands.story.model import Calibration, References
 from timehands.story.spans import Call
 from timehands.watch.recording import Recording
 from timehands.watch.records import Event, Kind
 
-#: A shorter calibrate_delay did not measure: it took lpj from the TSC or from lpj=.
-SHORTEST_DELAY_CALIBRATION_NS = 1_000_000
+#: A shorter call did not measure: calibrate_delay took lpj from the TSC or from lpj=,
+#: setup_boot_APIC_clock needs no frequency or knows it.
+SHORTEST_MEASURE_NS = 1_000_000
 _PIT_PORTS = frozenset({0x40, 0x42, 0x43, 0x61})
 _PM_PORTS = frozenset({0x608, 0xB008})
 _MAX_EVIDENCE = 6
+MAX_LOOKED_AT = 1_000_000
 _U32 = 0xFFFFFFFF
 #: MAX_QUICK_PIT_MS (arch/x86/kernel/tsc.c).
 QUICK_PIT_NS = 50_000_000
@@ -24,11 +27,12 @@ HPET_PAGE = 0xFED00
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """A call and the events within it."""
+    """A call, the events within it, and the call of the same function before it."""
 
     recording: Recording
     call: Call
     events: tuple[Event, ...]
+    before: Call | None = None
 
     def make(self, of: str, against: str, result_hz: int | None, detail: str) -> Calibration:
         inside = [e for e in self.events if e.kind in (Kind.CPUID, Kind.IN, Kind.OUT)]
@@ -63,20 +67,30 @@ class _Seen:
 def calibrations_of(
     recording: Recording, calls: tuple[Call, ...], jiffies_hz: int | None
 ) -> tuple[Calibration, ...]:
-    """Every attempt to find a frequency, in order of time."""
+    """Every attempt to find a frequency, in order of time.
+
+    Not more than `MAX_LOOKED_AT` events are looked at in all: a recording may be hostile.
+    """
     found: list[Calibration] = []
+    before: dict[str, Call] = {}
+    left = MAX_LOOKED_AT
     for call in calls:
         teller = _TELLERS.get(call.name)
         if teller is None:
             continue
-        events = _events_within(recording, call)
-        found += teller(_Seen(recording, call, events), jiffies_hz)
+        events = _events_within(recording, call, left)
+        left -= len(events) + 1
+        if left <= 0:
+            break
+        found += teller(_Seen(recording, call, events, before.get(call.name)), jiffies_hz)
+        before[call.name] = call
     return tuple(found)
 
 
-def _events_within(recording: Recording, call: Call) -> tuple[Event, ...]:
+def _events_within(recording: Recording, call: Call, most: int) -> tuple[Event, ...]:
+    first = call.entered.index + 1
     last = call.left.index if call.left else len(recording.events)
-    return recording.events[call.entered.index + 1 : last]
+    return recording.events[first : min(last, first + most)]
 
 
 def _cpuid_tsc(seen: _Seen, _hz: int | None) -> Iterable[Calibration]:
@@ -179,18 +193,37 @@ def _gate_is_absent(seen: _Seen) -> bool:
 
 
 def _refined(seen: _Seen, _hz: int | None) -> Iterable[Calibration]:
-    """tsc_refine_calibration_work: against HPET or the ACPI PM timer, a second after boot."""
+    """tsc_refine_calibration_work: against HPET or the ACPI PM timer, over a second.
+
+    Its first run only takes the start; a later one that is disturbed, or comes out more than 1 %
+    away, leaves tsc_khz as it was.
+    """
+    before = seen.before.left if seen.before else None
     left = seen.call.left
-    khz = seen.recording.number(left, "tsc_khz") if left else None
-    if seen.events and any(e.kind is Kind.MMIO_READ for e in seen.events):
-        yield seen.make("tsc", "hpet", (khz or 0) * 1000 or None, "refined")
-    elif seen.ports(_PM_PORTS):
-        yield seen.make("tsc", "acpi_pm", (khz or 0) * 1000 or None, "refined")
+    against = _refined_against(seen)
+    if before is None or left is None or against is None:
+        return
+    new = seen.recording.number(left, "tsc_khz")
+    if new and new != seen.recording.number(before, "tsc_khz"):
+        yield seen.make("tsc", against, new * 1000, "refined over a second")
+    else:
+        yield seen.make("tsc", against, None, "gave no other frequency")
+
+
+def _refined_against(seen: _Seen) -> str | None:
+    if any(e.kind is Kind.MMIO_READ and e.values[0] >> 10 == HPET_BASE >> 10 for e in seen.events):
+        return "hpet"
+    return "acpi_pm" if seen.ports(_PM_PORTS) else None
 
 
 def _lapic(seen: _Seen, jiffies_hz: int | None) -> Iterable[Calibration]:
-    """calibrate_APIC_clock, inlined into setup_boot_APIC_clock: 100 ms, then 100 ms to verify."""
+    """calibrate_APIC_clock, inlined into setup_boot_APIC_clock: 100 ms, then 100 ms to verify.
+
+    It measures nothing with a TSC deadline, a period that is known, or nolapic_timer.
+    """
     left = seen.call.left
+    if left and seen.call.duration_ns < SHORTEST_MEASURE_NS:
+        return
     period = seen.recording.number(left, "lapic_timer_period") if left else None
     hz = period * jiffies_hz if period and jiffies_hz else None
     against = "tsc" if _reads_tsc(seen) else "jiffies"
@@ -204,7 +237,7 @@ def _reads_tsc(seen: _Seen) -> bool:
 
 def _delay(seen: _Seen, _hz: int | None) -> Iterable[Calibration]:
     """calibrate_delay: only when it had to measure (else it takes microseconds)."""
-    if seen.call.left and seen.call.duration_ns < SHORTEST_DELAY_CALIBRATION_NS:
+    if seen.call.left and seen.call.duration_ns < SHORTEST_MEASURE_NS:
         return
     left = seen.call.left
     loops = seen.recording.number(left, "loops_per_jiffy") if left else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -9,7 +10,7 @@ from timehands.machines.initrd import PREFIX
 from timehands.story.instructions import Touched, touched_clocks
 from timehands.story.model import Calibration, Clock, ClockRole, ClockState, Step
 from timehands.story.spans import Call
-from timehands.watch.recording import Recording
+from timehands.watch.recording import ConsoleLine, Recording
 from timehands.watch.records import Event, Kind
 
 #: The clocksource that timekeeping_init begins with (kernel/time/jiffies.c,
@@ -25,7 +26,16 @@ _MADE_FROM = {
     "acpi_pm": ("acpi_pm",),
     "hpet": ("hpet",),
 }
-_STATES = list(ClockState)
+#: Written by mark_tsc_unstable (arch/x86/kernel/tsc.c).
+_UNSTABLE_LINE = re.compile(r"tsc: Marking TSC unstable due to (.*)")
+_RTC_DATA = 0x71
+_TOLD_KHZ = "tsc_early_khz="
+_HOW_FIXED = {
+    "pit": "fixed by definition",
+    "i8253": "fixed by definition",
+    "acpi_pm": "fixed by definition",
+    "hpet": "its own period register",
+}
 
 
 @dataclass(slots=True)
@@ -40,10 +50,12 @@ class Draft:
     rating: int | None = None
     steps: list[Step] = field(default_factory=list)
 
-    def step(self, recording: Recording, event: Event, what: str, state: ClockState) -> None:
+    def step(
+        self, recording: Recording, seen: Event | ConsoleLine, what: str, state: ClockState
+    ) -> None:
         """Add a step; a later state replaces the earlier one."""
-        at = recording.since_start(event.host_ns)
-        self.steps.append(Step(at, what, (event.reference,)))
+        at = recording.since_start(seen.host_ns)
+        self.steps.append(Step(at, what, (seen.reference,)))
         self.state = state
 
     def clock(self) -> Clock:
@@ -80,7 +92,7 @@ def clocks_of(
     told = reported(recording)
     selected = _choose(sources, recording, calls, told)
     timer = _choose_timer(devices, told)
-    _tell_how(sources, devices, calibrations)
+    _tell_how(recording, [*sources.values(), *devices.values()], calibrations)
     touched = touched_clocks(recording.events)
     drafts = [*sources.values(), *_unregistered(recording, touched, sources, calibrations)]
     drafts += [*devices.values(), *_wall_clock(recording, calls, touched)]
@@ -121,12 +133,21 @@ def _clocksources(recording: Recording) -> dict[str, Draft]:
     for event in _entries(recording, "__clocksource_unstable", "clocksource_mark_unstable"):
         if unstable := drafts.get(recording.text(event, "name") or ""):
             unstable.step(recording, event, "marked unstable", ClockState.REJECTED)
-    for event in _entries(recording, "mark_tsc_unstable"):
-        reason = recording.text(event, "string") or "unknown"
+    for seen, reason in _tsc_unstable(recording):
         for name in ("tsc", "tsc-early"):
             if name in drafts:
-                drafts[name].step(recording, event, f"unstable: {reason}", ClockState.REJECTED)
+                drafts[name].step(recording, seen, f"unstable: {reason}", ClockState.REJECTED)
     return drafts
+
+
+def _tsc_unstable(recording: Recording) -> Iterable[tuple[Event | ConsoleLine, str]]:
+    """mark_tsc_unstable and its reason; its message where the compiler has inlined it (6.12)."""
+    events = list(_entries(recording, "mark_tsc_unstable"))
+    for event in events:
+        yield event, recording.text(event, "string") or "no reason read"
+    for line in recording.console if not events else ():
+        if match := _UNSTABLE_LINE.search(line.text):
+            yield line, match[1]
 
 
 def _registered_hz(recording: Recording, event: Event) -> int | None:
@@ -215,18 +236,35 @@ def _choose_timer(devices: dict[str, Draft], told: dict[str, str]) -> str | None
 
 
 def _tell_how(
-    sources: dict[str, Draft], devices: dict[str, Draft], calibrations: tuple[Calibration, ...]
+    recording: Recording,
+    drafts: Iterable[Draft],
+    calibrations: tuple[Calibration, ...],
 ) -> None:
     """Say of each clock by which calibration its frequency came, or that there was none."""
-    for draft in [*sources.values(), *devices.values()]:
+    told_hz = _told_hz(recording)
+    for draft in drafts:
         subject = "tsc" if draft.name.startswith("tsc") else draft.name.removesuffix("-deadline")
-        good = [c for c in calibrations if c.of == subject and c.result_hz]
+        at_ns = draft.steps[0].at_ns if draft.steps else None
+        good = [
+            c
+            for c in calibrations
+            if c.of == subject and c.result_hz and (at_ns is None or c.start_ns <= at_ns)
+        ]
         if draft.how:
             continue
-        if good:
+        if subject == "tsc" and told_hz and draft.frequency_hz == told_hz:
+            draft.how = "told by the kernel argument tsc_early_khz"
+        elif good:
             draft.how = f"{good[-1].method} against {good[-1].against}"
-        elif draft.name in ("pit", "i8253"):
-            draft.how = "fixed by definition"
+        else:
+            draft.how = _HOW_FIXED.get(draft.name, "")
+
+
+def _told_hz(recording: Recording) -> int | None:
+    """What tsc_early_khz= tells; the last one counts (arch/x86/kernel/tsc.c)."""
+    told = [w for w in recording.header.load.arguments if w.startswith(_TOLD_KHZ)]
+    digits = told[-1].removeprefix(_TOLD_KHZ) if told else ""
+    return int(digits) * 1000 if digits.isascii() and digits.isdigit() else None
 
 
 def _unregistered(
@@ -252,9 +290,8 @@ def _reject_tsc(recording: Recording, draft: Draft, calibrations: tuple[Calibrat
     failed = [c for c in calibrations if c.of == "tsc" and not c.result_hz]
     ways = dict.fromkeys(f"{c.method} ({c.against})" for c in failed)
     draft.how = f"not found by {', '.join(ways)}" if ways else ""
-    for event in _entries(recording, "mark_tsc_unstable"):
-        reason = recording.text(event, "string") or "no reason read"
-        draft.step(recording, event, f"marked unstable: {reason}", ClockState.REJECTED)
+    for seen, reason in _tsc_unstable(recording):
+        draft.step(recording, seen, f"marked unstable: {reason}", ClockState.REJECTED)
 
 
 def _wall_clock(
@@ -265,9 +302,20 @@ def _wall_clock(
         return
     draft = Draft("rtc", ClockRole.WALL, frequency_hz=1)
     draft.step(recording, touched["rtc"].first[0], "first touched", ClockState.PROBED)
-    for call in calls:
-        if call.name in ("mach_get_cmos_time", "read_persistent_clock64"):
-            draft.step(recording, call.entered, "read as the time of day", ClockState.SELECTED)
-            draft.how = "the time of day was read from it at boot"
-            break
+    readers = ("mach_get_cmos_time", "read_persistent_clock64")
+    read = next((call for call in calls if call.name in readers), None)
+    if _rtc_is_silent(recording):
+        draft.frequency_hz = None
+        draft.how = "absent: every read of port 0x71 gave 0xff"
+        draft.step(recording, touched["rtc"].first[0], "found absent", ClockState.REJECTED)
+    elif read:
+        draft.step(recording, read.entered, "read as the time of day", ClockState.SELECTED)
+        draft.how = "the time of day was read from it at boot"
     yield draft
+
+
+def _rtc_is_silent(recording: Recording) -> bool:
+    """Whether the RTC's data port reads like an empty bus, and never as anything else."""
+    reads = [e for e in recording.events if e.kind is Kind.IN and e.values[0] == _RTC_DATA]
+    known = [e.values[1] for e in reads if not e.no_result]
+    return bool(known) and all(value == 0xFF for value in known)
