@@ -7,6 +7,7 @@ import contextlib
 import time
 from dataclasses import replace
 from datetime import UTC, datetime
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -16,7 +17,15 @@ from machines.survey_guest import LAPIC_HZ, LINES, PIT_HZ, TSC_HZ, samples, spok
 from machines.test_survey_lines import NONSENSE
 from timehands.errors import SurveyFailed
 from timehands.machines.machine import Machine
-from timehands.machines.survey import PAUSES_MS, Survey, _Console, interpret, payload
+from timehands.machines.survey import (
+    LONG_ROW_NS,
+    PAUSES_MS,
+    ROWS_AGAIN,
+    Survey,
+    _Console,
+    interpret,
+    payload,
+)
 from timehands.machines.survey_lines import MAX_BYTES, Line, read_lines
 
 MACHINE = Machine()
@@ -182,7 +191,7 @@ def test_each_sample_is_asked_for_and_the_time_is_taken_before() -> None:
 
 @pytest.mark.parametrize(
     ("answers_in_ns", "least", "most"),
-    [(50_000, 100, 100), (200_000, 60, 63), (3_000_000, 33, 37), (90_000_000, 2, 2)],
+    [(50_000, 100, 100), (200_000, 60, 63), (3_000_000, 19, 23), (50_000_000, 2, 3)],
     ids=["quick", "quick enough", "slow", "very slow"],
 )
 def test_a_row_of_samples_ends_when_it_has_a_quick_answer_or_takes_too_long(
@@ -198,6 +207,31 @@ def test_a_row_of_samples_ends_when_it_has_a_quick_answer_or_takes_too_long(
         with contextlib.suppress(RuntimeError):  # a pause needs an event loop: the row is over
             sink.console(now_ns, b"t\nS 1 2 3 - - 4\n")
     assert least <= len(sink.sent_ns) <= most
+
+
+def test_a_row_without_a_quick_answer_is_taken_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = {delay_ns: questions(delay_ns, monkeypatch) for delay_ns in (100_000, 10_000_000)}
+    assert asked[100_000] == 100 + 4 + 100
+    row = LONG_ROW_NS // 10_000_000 + 1
+    assert asked[10_000_000] == row + 4 + row + ROWS_AGAIN * (1 + row)
+
+
+def questions(answers_in_ns: int, monkeypatch: pytest.MonkeyPatch) -> int:
+    """How often a guest is asked that always takes this long; pauses take no time."""
+    now_ns, later = 1, []
+    monkeypatch.setattr(time, "monotonic_ns", lambda: now_ns)
+    loop = SimpleNamespace(call_later=lambda _s, function, *args: later.append((function, args)))
+    monkeypatch.setattr(asyncio, "get_running_loop", lambda: loop)
+    sink, sent = console()
+    sink.console(now_ns, b"B host\n")
+    while sent[-1] == b"s" or later:
+        for function, args in later[:1]:
+            later.clear()
+            function(*args)
+        now_ns += answers_in_ns
+        sink.console(now_ns, b"t\nS 1 2 3 - - 4\n")
+    monkeypatch.undo()
+    return sent.count(b"s")
 
 
 def test_when_all_samples_are_taken_the_guest_is_told_to_go_on() -> None:

@@ -48,10 +48,13 @@ SOURCES = (
 )  # fmt: skip
 #: The pause before each sample: two dense rows, far apart, with a few samples between them. The
 #: quickest answer of each row makes the bounds; the few show whether the rate is constant.
-PAUSES_MS = (*[0] * 100, 35, 35, 35, 35, *[0] * 100)
+_ROW_MS = (0,) * 100
+PAUSES_MS = (*_ROW_MS, 35, 35, 35, 35, *_ROW_MS)
 #: A dense row ends after this time if an answer came quickly, and after the longer one anyhow.
-ROW_NS, LONG_ROW_NS = 12_000_000, 100_000_000
+ROW_NS, LONG_ROW_NS = 12_000_000, 60_000_000
 QUICK_NS = 250_000
+#: A row without an answer quicker than this is taken again after a pause, so many times in all.
+POOR_NS, ROWS_AGAIN = 1_000_000, 3
 
 
 def payload() -> Path:
@@ -125,6 +128,7 @@ class _Console:
         self._pauses = list(reversed(PAUSES_MS))
         self._row_ns = 0
         self._quickest_ns = LONG_ROW_NS
+        self._again = ROWS_AGAIN
 
     @property
     def overflowed(self) -> bool:
@@ -160,18 +164,22 @@ class _Console:
             asyncio.get_running_loop().call_later(pause_ms / 1000, self._send, b"s")
 
     def _end_row(self, now_ns: int) -> None:
-        """End a dense row when it has what it is for, or has taken too long."""
-        if not self._pauses or self._pauses[-1] != 0:
-            self._row_ns = 0
-            return
+        """Begin a dense row, or end it when it has what it is for or has taken too long."""
+        dense = bool(self._pauses) and self._pauses[-1] == 0
         if self._row_ns == 0:
-            self._row_ns, self._quickest_ns = now_ns, LONG_ROW_NS
+            if dense:
+                self._row_ns, self._quickest_ns = now_ns, LONG_ROW_NS
             return
         self._quickest_ns = min(self._quickest_ns, now_ns - self.sent_ns[-1])
         patience_ns = ROW_NS if self._quickest_ns <= QUICK_NS else LONG_ROW_NS
-        if now_ns - self._row_ns > patience_ns:
-            while self._pauses and self._pauses[-1] == 0:
-                self._pauses.pop()
+        if dense and now_ns - self._row_ns <= patience_ns:
+            return
+        self._row_ns = 0
+        while self._pauses and self._pauses[-1] == 0:
+            self._pauses.pop()
+        if self._quickest_ns > POOR_NS and self._again:
+            self._again -= 1
+            self._pauses += [*_ROW_MS, 35]
 
     def _send(self, byte: bytes) -> None:
         self.sent_ns.append(time.monotonic_ns())

@@ -16,7 +16,7 @@ from timehands.errors import SurveyFailed
 #: What a survey may print at most; a real one prints about 8 kB.
 MAX_BYTES = 256 << 10
 MAX_LINE = 400
-MAX_SAMPLES = 256
+MAX_SAMPLES = 512
 HEADER = "timehands-survey 1"
 _WORD = re.compile(r"-|[0-9a-f]{1,16}", re.ASCII)
 _U32 = 1 << 32

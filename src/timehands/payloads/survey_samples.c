@@ -12,7 +12,7 @@
 #include "survey.h"
 
 enum {
-    SAMPLES_MOST = 256,
+    SAMPLES_MOST = 512,
     OWN_SAMPLES = 12,
     OWN_GAP = 1 << 22,          /* TSC cycles between samples at the guest's own pace */
     EDGE_LOOKS = 4096,
