@@ -39,21 +39,37 @@ async def prove(
 ) -> Booted:
     """Try the fixes of the findings and put what came out beside the first boot.
 
+    Each fix alone, then all that helped together with those that the best trial still calls for.
     The trials are recorded below the first boot's folder. What was tried before an interruption
     stays in ``proof.json``.
     """
     trials: list[Trial] = []
-    fixes = applicable(booted.report.findings)
-    for number, fix in enumerate(fixes[:MOST_FIXES], 1):
-        progress(f"proving fix {number} of {len(fixes)}: {fix}")
-        trials.append(await _try(booted, prepared, (fix,), number))
+    called_for: dict[Trial, tuple[Fix, ...]] = {}
+
+    async def attempt(fixes: tuple[Fix, ...]) -> None:
+        trial, still = await _try(booted, prepared, fixes, len(trials) + 1)
+        trials.append(trial)
+        called_for[trial] = still
         _save(booted, trials)
-    together = _compatible(trial.fixes[0] for trial in trials if _helped(trial))
+
+    singles = applicable(booted.report.findings)[:MOST_FIXES]
+    for number, fix in enumerate(singles, 1):
+        progress(f"proving fix {number} of {len(singles)}: {fix}")
+        await attempt((fix,))
+    together = _together(trials, called_for)
     if len(together) > 1:
-        progress("proving the fixes together")
-        trials.append(await _try(booted, prepared, together, len(trials) + 1))
-        _save(booted, trials)
+        progress("proving together: " + ", ".join(fix.value for fix in together))
+        await attempt(together)
     return with_proof(booted, Proof(tuple(trials)))
+
+
+def _together(trials: list[Trial], called_for: Mapping[Trial, tuple[Fix, ...]]) -> tuple[Fix, ...]:
+    """The best single fix, what its boot still calls for, and every other fix that helped."""
+    best = Proof(tuple(trials)).best
+    if best is None:
+        return ()
+    helped = (trial.fixes[0] for trial in trials if _helped(trial))
+    return _compatible((*best.fixes, *called_for[best], *helped))
 
 
 def applicable(findings: Iterable[Finding]) -> tuple[Fix, ...]:
@@ -72,13 +88,20 @@ def _helped(trial: Trial) -> bool:
 
 def _compatible(fixes: Iterable[Fix]) -> tuple[Fix, ...]:
     """Fixes that do not set the same thing twice; the first one wins."""
-    chosen: dict[tuple[FixKind, str], Fix] = {}
+    chosen: list[Fix] = []
+    taken: set[tuple[FixKind, str]] = set()
     for fix in fixes:
-        chosen.setdefault((fix.kind, fix.value.lstrip("+-").split("=", 1)[0]), fix)
-    return tuple(chosen.values())
+        sets = {(fix.kind, name) for name, _ in fix.settings}
+        if not sets & taken:
+            chosen.append(fix)
+            taken |= sets
+    return tuple(chosen)
 
 
-async def _try(booted: Booted, prepared: Prepared, fixes: tuple[Fix, ...], number: int) -> Trial:
+async def _try(
+    booted: Booted, prepared: Prepared, fixes: tuple[Fix, ...], number: int
+) -> tuple[Trial, tuple[Fix, ...]]:
+    """A trial, and the fixes that its own errors and warnings call for."""
     slug = _UNSAFE.sub("-", "-and-".join(fix.value for fix in fixes))[:60]
     folder = booted.recording.folder / "proof" / f"{number:02}-{slug}"
     request = apply(replace(prepared.request, folder=folder), fixes)
@@ -87,10 +110,12 @@ async def _try(booted: Booted, prepared: Prepared, fixes: tuple[Fix, ...], numbe
     try:
         after = await boot(prepare(request), surveyed=surveyed)
     except TimehandsError as error:
-        return Trial(
+        failed = Trial(
             fixes, Verdict.FAILED, "did not start", None, None, None, None, error=str(error)
         )
-    return judge(booted, after, fixes)
+        return failed, ()
+    trouble = [f for f in after.report.findings if f.severity is not Severity.NOTE]
+    return judge(booted, after, fixes), applicable(trouble)
 
 
 def apply(request: Request, fixes: Iterable[Fix]) -> Request:
@@ -127,9 +152,9 @@ def _verdict(
     old: Story, new: Story, mended: set[str], gained_ns: int | None, new_errors: bool
 ) -> Verdict:
     before, after = (s.outcome.kind is OutcomeKind.INIT_REACHED for s in (old, new))
-    if before and not after:
-        return Verdict.WORSE
-    if after and not before:
+    if not after:
+        return Verdict.WORSE if before else Verdict.UNCHANGED
+    if not before:
         return Verdict.BETTER if new_errors else Verdict.MENDED
     if new_errors:
         return Verdict.WORSE

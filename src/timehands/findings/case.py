@@ -70,6 +70,18 @@ class Case:
             if remedy.argument.split("=", 1)[0] not in given
         )
 
+    @property
+    def acpi_fixes(self) -> tuple[Fix, ...]:
+        """ACPI tables, where the machine has none and a LAPIC that they would tell of.
+
+        Without the PIC: a kernel that finds hardware-reduced ACPI (microvm's) leaves the PIC as the
+        firmware left it, and its first interrupt then comes as exception 0.
+        """
+        if self.machine.has("acpi") or not self.offers("lapic"):
+            return ()
+        why = "the kernel then finds its LAPIC; without the PIC no stray interrupt can come"
+        return (Fix(FixKind.DEVICE, "acpi=on,pic=off", why),)
+
 
 #: A rule looks at a case and gives what it finds.
 Rule = Callable[[Case], Iterable[Finding]]

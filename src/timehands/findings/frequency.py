@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from timehands.findings.case import Case
 from timehands.findings.model import Evidence, Finding, Fix, FixKind, Severity
 from timehands.guests.base import Need
-from timehands.story.model import Calibration
+from timehands.story.model import Calibration, Mark
 
 #: Two measures of one frequency that differ by more than this do not agree.
 TOLERANCE_PPM = 500
@@ -18,7 +18,7 @@ TIMING_LEAF = 0x40000010
 def tsc_frequency_unknown(case: Case) -> Iterable[Finding]:
     """TH101: every way to the TSC's frequency was tried, and none gave it."""
     tries = [c for c in case.story.calibrations if c.of == "tsc"]
-    if not tries or any(c.result_hz for c in tries) or _tsc_registered(case):
+    if not tries or case.story.boundary_ns(Mark.CLOCK_KNOWN) is not None or _tsc_registered(case):
         return
     yield Finding(
         "TH101",

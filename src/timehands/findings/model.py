@@ -41,7 +41,8 @@ class Fix:
     """A change that may mend a finding.
 
     ``value`` is what to apply: a kernel argument (``tsc_early_khz=2500000``), a CPU flag
-    (``+invtsc``), a device and its state (``pit=on``). ``why`` says what it does.
+    (``+invtsc``), a device and its state (``pit=on``; ``acpi=on,pic=off`` belong together), an
+    accelerator. ``why`` says what it does.
     """
 
     kind: FixKind
@@ -53,14 +54,22 @@ class Fix:
         """Whether Timehands can apply it by itself."""
         return self.kind is not FixKind.ADVICE
 
+    @property
+    def settings(self) -> tuple[tuple[str, str], ...]:
+        """What it sets, as (name, value): of a device fix each device, else one."""
+        words = self.value.split(",") if self.kind is FixKind.DEVICE else [self.value]
+        parts = (word.lstrip("+-").partition("=") for word in words)
+        return tuple((name, value) for name, _, value in parts)
+
     def applied_to(self, machine: Machine) -> Machine:
         """The machine with this fix. A kernel argument or an advice does not change it."""
         if self.kind is FixKind.CPU_FLAG:
             return machine.with_cpu_flag(self.value)
         if self.kind is FixKind.DEVICE:
-            name, _, state = self.value.partition("=")
-            device = next(d for d in CLOCK_DEVICES[machine.type] if d == name)
-            return machine.with_device(device, state == "on")
+            for name, state in self.settings:
+                device = next(d for d in CLOCK_DEVICES[machine.type] if d == name)
+                machine = machine.with_device(device, state == "on")
+            return machine
         if self.kind is FixKind.ACCELERATOR:
             accelerator: Accelerator = "kvm" if self.value == "kvm" else "tcg"
             return replace(machine, accelerator=accelerator)

@@ -83,8 +83,7 @@ def waits_for_ever(case: Case) -> Iterable[Finding]:
         fixes += case.arguments_for(Need.TSC_FREQUENCY, case.tsc_hz)
     if not case.machine.has("pit") and case.lacks("i8254"):
         fixes.append(Fix(FixKind.DEVICE, "pit=on", "its interrupts are then the tick"))
-    if not case.machine.has("acpi") and case.offers("lapic"):
-        fixes.append(Fix(FixKind.DEVICE, "acpi=on", "the kernel then finds its LAPIC timer"))
+    fixes += case.acpi_fixes
     yield Finding(
         "TH601",
         "the kernel waits for a clock that does not come",

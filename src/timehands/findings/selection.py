@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from timehands.findings.case import Case
 from timehands.findings.model import Evidence, Finding, Fix, FixKind, Severity
 from timehands.guests.base import Need
-from timehands.story.model import Clock, ClockRole, ClockState, OutcomeKind
+from timehands.story.model import Clock, ClockRole, ClockState, Mark, OutcomeKind
 
 #: Clocks that a kernel falls back to: coarse (a timer tick) or slow to read (an exit for each).
 FALLBACKS = frozenset({"jiffies", "refined-jiffies", "acpi_pm", "pit", "i8254", "dummy"})
@@ -26,7 +26,8 @@ def slow_fallback(case: Case) -> Iterable[Finding]:
     if name not in FALLBACKS or not better or not _chosen(case, name):
         return
     selected = case.story.clock(name)
-    rejected = [c for c in case.story.clocks if c.state is ClockState.REJECTED]
+    sources = (c for c in case.story.clocks if c.role is ClockRole.SOURCE)
+    rejected = [c for c in sources if c.state is ClockState.REJECTED]
     yield Finding(
         "TH201",
         f"slow fallback clock selected: {name}",
@@ -34,8 +35,14 @@ def slow_fallback(case: Case) -> Iterable[Finding]:
         f"{name} {_WORDS.get(name, 'is a fallback')}. The machine offers {' and '.join(better)}. "
         + " ".join(_why_rejected(c) for c in rejected),
         tuple(_selection_evidence(selected, rejected)),
-        case.arguments_for(Need.TSC_FREQUENCY, case.tsc_hz) if rejected else (),
+        case.arguments_for(_need(case), case.tsc_hz) if rejected else (),
     )
+
+
+def _need(case: Case) -> Need:
+    """A TSC of known frequency was thrown out by a watchdog; one of unknown frequency has none."""
+    known = case.story.boundary_ns(Mark.CLOCK_KNOWN) is not None
+    return Need.TRUST_TSC if known else Need.TSC_FREQUENCY
 
 
 def _chosen(case: Case, name: str) -> bool:
@@ -121,10 +128,6 @@ def lapic_timer_not_used(case: Case) -> Iterable[Finding]:
         return
     clock = case.story.clock(timer, ClockRole.EVENTS)
     ticks = timer not in ("pit", "i8254") or case.offers("i8254")
-    fixes = ()
-    if not case.machine.has("acpi"):
-        why = "its tables tell the kernel of LAPIC and I/O APIC"
-        fixes = (Fix(FixKind.DEVICE, "acpi=on", why),)
     yield Finding(
         "TH204",
         f"LAPIC timer offered and not used: the tick comes from {timer}",
@@ -133,7 +136,7 @@ def lapic_timer_not_used(case: Case) -> Iterable[Finding]:
         f"tables, or the kernel reads no MP table. {timer} "
         + ("needs an exit to the VMM for each programming." if ticks else "does not tick here."),
         (Evidence(f"{timer} was set up as the tick", clock.evidence if clock else ()),),
-        fixes,
+        case.acpi_fixes,
     )
 
 

@@ -29,6 +29,7 @@ class Need(StrEnum):
     """What a finding may need from the system, in words that fit every system."""
 
     TSC_FREQUENCY = "tell the kernel the TSC's frequency"
+    TRUST_TSC = "keep the TSC though a watchdog doubts it"
     NO_TIMER_CALIBRATION = "do without the calibration of the LAPIC timer"
     PVCLOCK = "read time from pvclock"
     NO_I8042 = "do not look for an i8042"

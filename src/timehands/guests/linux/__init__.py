@@ -29,6 +29,7 @@ _LINES = {
 _WHY_EARLY_KHZ = (
     "the TSC's frequency is told instead of measured: right while the host's TSC has it"
 )
+_WHY_RELIABLE = "no watchdog compares the TSC with a worse clock on a busy host"
 _WHY_NO_LAPIC_TIMER = "the LAPIC timer is not used; ticks come from the i8254, without one-shot"
 
 
@@ -84,6 +85,8 @@ class Linux:
         match need:
             case Need.TSC_FREQUENCY if hz:
                 return (Remedy(f"tsc_early_khz={(hz + 500) // 1000}", _WHY_EARLY_KHZ),)
+            case Need.TRUST_TSC:
+                return (Remedy("tsc=reliable", _WHY_RELIABLE),)
             case Need.NO_TIMER_CALIBRATION:
                 return (Remedy("nolapic_timer", _WHY_NO_LAPIC_TIMER),)
             case Need.PVCLOCK:
