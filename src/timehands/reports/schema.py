@@ -25,8 +25,10 @@ none is removed or changes its meaning. The schema is strict (it refuses keys th
 know), so validate a report with the schema of the Timehands that wrote it (`timehands`).
 
 `timehands.reports.json_report.without_host_times` takes away what depends on the host's time or
-place: keys that end in `_ns` or `_ms`, `rate`, `wall`, `watching`, `survey`, `recording` and
-`ending`. Two boots of a deterministic machine (`--deterministic`) are equal in the rest.
+place: keys that end in `_ns` or `_ms`, `rate`, `wall`, `spans` (only those that took long enough
+are told), `watching`, `survey`, `recording` and `ending`; and the numbers of events (of a flood
+some are streamed by host time, so an event can have another number). Two boots of a deterministic
+machine (`--deterministic`) are equal in the rest.
 
 | key | type | meaning |
 |---|---|---|
