@@ -15,10 +15,10 @@ from timehands.kernels.elf import ElfImage, Section
 from timehands.kernels.enums import SymbolSource
 from timehands.kernels.symbols import SymbolTable
 
-_MAX_SYMBOLS: Final = 1_500_000
-_MAX_STRINGS: Final = 128 << 20
+_MAX_SYMBOLS: Final = 1_000_000
+_MAX_STRINGS: Final = 64 << 20
 _MAX_NAME: Final = 4096
-_MAX_TEXT: Final = 128 << 20
+_MAX_TEXT: Final = 64 << 20
 _SHF_WRITE, _SHF_ALLOC, _SHF_EXEC = 1, 2, 4
 _STT_SECTION, _STT_FILE, _STT_IFUNC = 3, 4, 10
 _STB_LOCAL, _STB_WEAK, _STB_UNIQUE = 0, 2, 10
@@ -45,7 +45,7 @@ def read_symtab(elf: ElfImage) -> SymbolTable | None:
     if elf.bits == 32:
         records = ((n, i, o, x, v, s) for n, v, s, i, o, x in records)
     if elf.sections[section.link].size > _MAX_STRINGS:
-        raise KernelDamaged("the ELF symbol names take more than 128 MiB")
+        raise KernelDamaged("the ELF symbol names take more than 64 MiB")
     strings = bytes(elf.contents(elf.sections[section.link]))
     return _collect(records, strings, _section_letters(elf.sections))
 
@@ -53,27 +53,30 @@ def read_symtab(elf: ElfImage) -> SymbolTable | None:
 def _collect(
     records: Iterator[tuple[Any, ...]], strings: bytes, letters: list[str]
 ) -> SymbolTable | None:
-    found: list[tuple[int, bytes, int]] = []
+    addresses, types, names = array("Q"), bytearray(), list[bytes]()
     text = 0
     for name_at, info, _other, index, value, _size in records:
-        kind = info & 0xF
-        if not name_at or index == _SHN_UNDEF or kind in (_STT_SECTION, _STT_FILE):
+        if not name_at or index == _SHN_UNDEF or info & 0xF in (_STT_SECTION, _STT_FILE):
             continue
         name_end = strings.find(b"\0", name_at, name_at + _MAX_NAME)
         name = strings[name_at : max(name_at, name_end)]
         if not name or b"\n" in name:
             continue
-        found.append((value, name, _letter(info, index, letters)))
+        addresses.append(value)
+        types.append(_letter(info, index, letters))
+        names.append(name)
         text += len(name)
         if text > _MAX_TEXT:
-            raise KernelDamaged("the ELF symbol names expand past 128 MiB")
-    if not found:
-        return None
-    found.sort(key=lambda symbol: symbol[0])
+            raise KernelDamaged("the ELF symbol names expand past 64 MiB")
+    return _by_address(addresses, types, names) if names else None
+
+
+def _by_address(addresses: array[int], types: bytearray, names: list[bytes]) -> SymbolTable:
+    order = sorted(range(len(names)), key=addresses.__getitem__)
     return SymbolTable(
-        array("Q", [address for address, _, _ in found]),
-        bytes(letter for _, _, letter in found),
-        [name for _, name, _ in found],
+        array("Q", map(addresses.__getitem__, order)),
+        bytes(map(types.__getitem__, order)),
+        list(map(names.__getitem__, order)),
         SymbolSource.ELF,
     )
 
