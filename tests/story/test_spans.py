@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import time
 from pathlib import Path
 
@@ -165,6 +166,9 @@ def test_there_is_a_bound_on_spans(tmp_path: Path) -> None:
 
 
 _NAMES = ("setup_arch", "tsc_init", "calibrate_delay", "do_one_initcall")
+_SETTINGS = settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 _STEPS = st.lists(
     st.tuples(
         st.sampled_from(_NAMES),
@@ -223,7 +227,7 @@ def test_spans_of_one_depth_never_overlap(
     spans = _spans(_soup(steps, 3).write(tmp_path))
     for depth in {s.depth for s in spans}:
         row = [s for s in spans if s.depth == depth]
-        assert all(a.end_ns <= b.start_ns for a, b in zip(row, row[1:], strict=False))
+        assert all(a.end_ns <= b.start_ns for a, b in itertools.pairwise(row))
 
 
 def _boundaries(**at_ns: int | None) -> tuple[Boundary, ...]:
