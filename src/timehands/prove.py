@@ -22,6 +22,7 @@ from timehands.findings.model import (
 )
 from timehands.machines.cache import write_atomically
 from timehands.machines.survey import Survey
+from timehands.reports.model import Report
 from timehands.story.model import ClockRole, OutcomeKind, Story
 from timehands.watch.recording import Recording
 
@@ -136,7 +137,7 @@ def judge(before: Booted, after: Booted, fixes: tuple[Fix, ...]) -> Trial:
     gained = _gained_ns(old.story, new.story)
     return Trial(
         fixes,
-        _verdict(old.story, new.story, aimed & set(gone), gained, _new_errors(before, after)),
+        _verdict(old, new, aimed & set(gone), gained),
         new.story.outcome.kind.value,
         new.story.selected,
         _selected_hz(new.story),
@@ -148,26 +149,25 @@ def judge(before: Booted, after: Booted, fixes: tuple[Fix, ...]) -> Trial:
     )
 
 
-def _verdict(
-    old: Story, new: Story, mended: set[str], gained_ns: int | None, new_errors: bool
-) -> Verdict:
-    before, after = (s.outcome.kind is OutcomeKind.INIT_REACHED for s in (old, new))
+def _verdict(old: Report, new: Report, mended: set[str], gained_ns: int | None) -> Verdict:
+    reached = OutcomeKind.INIT_REACHED
+    before, after = (report.story.outcome.kind is reached for report in (old, new))
+    errors = _errors(new)
     if not after:
         return Verdict.WORSE if before else Verdict.UNCHANGED
     if not before:
-        return Verdict.BETTER if new_errors else Verdict.MENDED
-    if new_errors:
+        return Verdict.BETTER if errors else Verdict.MENDED
+    if errors - _errors(old):
         return Verdict.WORSE
     if mended:
         return Verdict.MENDED
-    if gained_ns is None or abs(gained_ns) <= max(NOISE_NS, NOISE_SHARE * (old.boot_ns or 0)):
+    if gained_ns is None or abs(gained_ns) <= max(NOISE_NS, NOISE_SHARE * (old.story.boot_ns or 0)):
         return Verdict.UNCHANGED
     return Verdict.BETTER if gained_ns > 0 else Verdict.WORSE
 
 
-def _new_errors(before: Booted, after: Booted) -> bool:
-    old = set(codes(before.report.findings))
-    return any(f.severity is Severity.ERROR and f.code not in old for f in after.report.findings)
+def _errors(report: Report) -> set[str]:
+    return {f.code for f in report.findings if f.severity is Severity.ERROR}
 
 
 def _gained_ns(old: Story, new: Story) -> int | None:

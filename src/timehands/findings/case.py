@@ -12,7 +12,7 @@ from timehands.guests.registry import knowledge_named
 from timehands.machines.machine import Machine
 from timehands.machines.survey import Survey
 from timehands.story.instructions import Touched, touched_clocks
-from timehands.story.model import Story
+from timehands.story.model import Mark, Story
 from timehands.watch.recording import KernelIdentity, Recording
 
 
@@ -75,10 +75,17 @@ class Case:
         """ACPI tables, where the machine has none and a LAPIC that they would tell of.
 
         Without the PIC: a kernel that finds hardware-reduced ACPI (microvm's) leaves the PIC as the
-        firmware left it, and its first interrupt then comes as exception 0.
+        firmware left it, and its first interrupt then comes as exception 0. Such a kernel does
+        not use the i8254 either: it is advice as long as the TSC's frequency is not told.
         """
         if self.machine.has("acpi") or not self.offers("lapic"):
             return ()
+        told = [c for c in self.story.calibrations if c.of == "tsc" and "i8254" not in c.against]
+        known = self.story.boundary_ns(Mark.CLOCK_KNOWN) is not None
+        measured = any("i8254" in c.against and c.result_hz for c in self.story.calibrations)
+        if not known or (measured and not any(c.result_hz for c in told)):
+            why = "ACPI tells of the LAPIC; the TSC's frequency must be told then, not measured"
+            return (Fix(FixKind.ADVICE, "a machine with acpi=on,pic=off", why),)
         why = "the kernel then finds its LAPIC; without the PIC no stray interrupt can come"
         return (Fix(FixKind.DEVICE, "acpi=on,pic=off", why),)
 

@@ -84,7 +84,8 @@ def _before_init(
             return OutcomeKind.HUNG, _within(text, signs), where
         case "hung":
             place = f" in {where}" if where else ""
-            return OutcomeKind.HUNG, _within(f"it spins{place} and runs nothing new", signs), where
+            text = f"it spins{place} and runs nothing new"
+            return OutcomeKind.HUNG, text if where == signs.busy_in else _within(text, signs), where
         case "timeout":
             text = _within("the time was over before init was reached", signs)
             return OutcomeKind.TIMED_OUT, text, where
