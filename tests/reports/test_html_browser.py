@@ -71,6 +71,15 @@ def test_names_of_boundaries_cover_no_other(tab: Page, pages: Path, width: int) 
             assert a[2] <= b[0] or b[2] <= a[0] or a[3] <= b[1] + 3 or b[3] <= a[1] + 3
 
 
+@pytest.mark.parametrize("section", ["clocks", "proof"])
+def test_on_a_narrow_screen_no_cell_lies_outside(tab: Page, pages: Path, section: str) -> None:
+    tab.open(pages / "jiffies.html", 400)
+    edges = tab.value(
+        f"[...document.querySelectorAll('#{section} td')].map(e => e.getBoundingClientRect().right)"
+    )
+    assert edges and max(edges) <= 400
+
+
 def size(tab: Page) -> int:
     start, end = tab.value(SHOWN)
     return int(end - start)

@@ -18,7 +18,7 @@ from reports.build import (
     spans,
 )
 from timehands.reports import words
-from timehands.story.model import Rate, Span, SpanKind, WallClock
+from timehands.story.model import Outcome, OutcomeKind, Rate, Span, SpanKind, WallClock
 
 
 def test_time_by_kind_counts_each_moment_once() -> None:
@@ -61,6 +61,14 @@ def test_proved_speaks_of_the_trial_of_this_fix_alone() -> None:
 def test_a_trial_that_did_not_start_tells_its_error() -> None:
     told = words.trial_words(proof().trials[2])
     assert told == "did not start: QEMU ended before a guest ran no CPU flag nonsense"
+
+
+def test_the_end_of_a_boot_names_its_place_once() -> None:
+    hung = Outcome(OutcomeKind.HUNG, "it spins in calibrate_delay", 5, "calibrate_delay", ("e7",))
+    assert words.ended(hung) == "it spins in calibrate_delay [e7]"
+    assert words.ended(replace(hung, text="it spins")) == "it spins, in calibrate_delay [e7]"
+    assert words.ended(replace(hung, text="", where=None)) == "hung [e7]"
+    assert words.ended(replace(hung, kind=OutcomeKind.INIT_REACHED)) == ""
 
 
 def test_few_references_are_all_shown_and_many_are_counted() -> None:

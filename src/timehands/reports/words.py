@@ -70,7 +70,8 @@ def ended(outcome: Outcome) -> str:
     """How a boot ended that did not end well, in full; empty for one that reached its end."""
     if outcome.kind not in BAD:
         return ""
-    where = f", in {harmless(outcome.where, 120)}" if outcome.where else ""
+    told = outcome.where is None or outcome.where in outcome.text
+    where = "" if told else f", in {harmless(outcome.where or '', 120)}"
     text = clipped(harmless(outcome.text), 400) or str(outcome.kind)
     return f"{text}{where} {references(outcome.evidence)}".rstrip()
 
