@@ -67,11 +67,14 @@ def _selection_evidence(selected: Clock | None, rejected: list[Clock]) -> Iterab
 
 def pvclock_not_used(case: Case) -> Iterable[Finding]:
     """TH202: the machine offers pvclock and the kernel does not read time from it."""
-    if not case.offers("pvclock") or case.story.selected in _NAMES_OF_PVCLOCK:
+    selected = case.story.selected
+    if not case.offers("pvclock") or selected is None or selected in _NAMES_OF_PVCLOCK:
+        return
+    if not _chosen(case, selected):
         return
     touched = case.touched.get("pvclock")
     registered = [c for c in case.story.clocks if c.name in _NAMES_OF_PVCLOCK]
-    if case.story.selected in ("tsc", "tsc-early") and registered:
+    if selected in ("tsc", "tsc-early") and registered:
         return
     supports = _supports_pvclock(case)
     why = (
