@@ -144,6 +144,21 @@ def test_without_a_cache_nothing_is_written(tmp_path: Path, cache: Path) -> None
     assert not cache.exists()
 
 
+def test_a_user_without_a_home_can_read_but_not_unpack(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(Path, "home", homeless)
+    found = Kernel.open(_file(tmp_path, BZIMAGE))
+    assert len(found.symbols) == 700
+    assert found.elf_path(tmp_path / "out").read_bytes() == LINUX
+    with pytest.raises(HostError, match="XDG_CACHE_HOME"):
+        found.elf_path()
+
+
 def test_a_32bit_pvh_guest_is_a_kernel(tmp_path: Path) -> None:
     parts = [
         build.Part(".text", b"\xf4" * 16, 0x100000),

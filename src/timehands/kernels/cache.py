@@ -25,9 +25,19 @@ _MAX_JSON: Final = 64 << 20
 
 
 def default_folder() -> Path:
-    """Where kernels are kept for this user."""
+    """Where kernels are kept for this user.
+
+    Raises:
+        HostError: the user has no home directory, and XDG_CACHE_HOME is not set.
+    """
     base = os.environ.get("XDG_CACHE_HOME", "")
-    home = Path(base) if Path(base).is_absolute() else Path.home() / ".cache"
+    try:
+        home = Path(base) if Path(base).is_absolute() else Path.home() / ".cache"
+    except RuntimeError as error:
+        raise HostError(
+            "this user has no home directory to keep unpacked kernels in",
+            mend="set XDG_CACHE_HOME to a folder that can be written",
+        ) from error
     return home / "timehands" / "kernels"
 
 

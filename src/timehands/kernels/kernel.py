@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Final
 
 from timehands.errors import (
+    HostError,
     KernelDamaged,
     KernelError,
     KernelUnreadable,
@@ -113,7 +114,7 @@ class Kernel:
         with _naming(path):
             file = memoryview(_read_file(path))
             sha256 = hashlib.sha256(file).hexdigest()
-            store = KernelCache(sha256) if cache else None
+            store = _cache_for(sha256) if cache else None
             kept = store.read_facts() if store else None
             facts = KernelFacts.from_dict(kept) if kept else None
             image = None
@@ -300,6 +301,14 @@ def _naming(path: Path) -> Iterator[None]:
             error.path = path
             error.message = f"{path}: {error.message}"
         raise
+
+
+def _cache_for(sha256: str) -> KernelCache | None:
+    """The user's cache; None where there is no place for one, for reading needs none."""
+    try:
+        return KernelCache(sha256)
+    except HostError:
+        return None
 
 
 def _read_file(path: Path) -> bytes:
