@@ -106,8 +106,8 @@ def test_the_proof_has_the_first_boot_above_the_trials() -> None:
 
 
 def test_it_ends_with_how_to_see_it_again() -> None:
-    last = render(jiffies_report(), color=False).rstrip().split("\n")[-1]
-    assert last == "More: timehands report /tmp/recording or timehands explain TH101"
+    last = render(jiffies_report(), color=False).rstrip().split("\n")[-2:]
+    assert last == ["More  timehands report /tmp/recording", "      timehands explain TH101"]
 
 
 def test_a_survey_says_what_the_machine_offers_and_lacks() -> None:

@@ -329,11 +329,15 @@ class _Page:
         self.rows(rows, 10)
         self.gap()
         self.print(self.styled(words.watching_words(report.watching)))
-        more = [f"timehands explain {report.findings[0].code}"] if report.findings else []
-        if report.recording is not None:
-            more.insert(0, words.command_of(report) or "")
-        if more:
-            self.print(self.styled(f"More: {' or '.join(more)}", "dim"))
+        self.more(report)
+
+    def more(self, report: Report) -> None:
+        """The commands that tell more."""
+        again = words.command_of(report)
+        codes = [finding.code for finding in report.findings[:1]]
+        commands = [*([again] if again else []), *(f"timehands explain {c}" for c in codes)]
+        rows = [("More" if i == 0 else "", command) for i, command in enumerate(commands)]
+        self.rows(rows, 4, style="")
 
 
 def _boundary(boundary: Boundary) -> tuple[str, str, str]:
