@@ -77,6 +77,8 @@ size_t reads_follow(const struct function *f, int when, struct record *out,
         if (r->when != when || !read_address(r, &address))
             continue;
         size_t length = guest_read(address, bytes, r->length);
+        if (!length) /* not mapped: no DATA, which is not the same as an empty string */
+            continue;
         if (r->string)
             length = strnlen((char *)bytes, length);
         for (size_t at = 0; at == 0 || at < length; at += DATA_BYTES) {

@@ -105,12 +105,14 @@ bool site_is_clock_mmio(const uint8_t *code, size_t size)
     uint32_t d;
     while (at < size && (code[at] == 0x66 || code[at] == 0x67 || (code[at] & 0xf0) == 0x40))
         at++;
-    if (at + 6 > size)
+    if (at + 5 > size)
         return false;
     if (code[at] == 0xa1 || code[at] == 0xa3) { /* mov between eax and an address */
         memcpy(&d, code + at + 1, 4);
         return clock_displacement(d);
     }
+    if (at + 6 > size)
+        return false;
     if (code[at] != 0x8b && code[at] != 0x89 && code[at] != 0xc7 && code[at] != 0x87)
         return false;
     uint8_t mod = code[at + 1] >> 6, rm = code[at + 1] & 7;

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from timehands.errors import QemuFailed
 from timehands.machines.guest import Guest, Watcher
 from timehands.watch.plan import Plan
 from timehands.watch.plugin import watcher_for
@@ -90,7 +91,6 @@ async def run(
             await _run(guest, recorder, limits)
         finally:
             await guest.kill()
-            recorder.resets(guest.resets)
             header.qemu_cpu_ns = _children_cpu_ns() - before_ns
     finally:
         if header.ended_ns is None:
@@ -106,9 +106,21 @@ async def _run(guest: Guest, recorder: Recorder, limits: Limits) -> None:
     header.resumed_ns = time.monotonic_ns()
     await guest.resume()
     reason = await _watch(guest, recorder, progress, limits)
+    last = await _last_registers(guest, reason)
     ended = await guest.end(reason)
+    recorder.resets(f"{guest.resets}{last}")
     header.ended_ns, header.ended_reason = ended.host_ns, ended.reason
     header.exit_status, header.stderr = ended.exit_status, ended.stderr
+
+
+async def _last_registers(guest: Guest, reason: str) -> str:
+    """Where the vCPUs were when they reset the machine, which pauses instead."""
+    if reason != "guest-reset":
+        return ""
+    try:
+        return await guest.registers()
+    except QemuFailed:
+        return ""
 
 
 def _watcher(recorder: Recorder, plan: Plan | None) -> Watcher | None:
