@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import Counter
 from dataclasses import dataclass
@@ -30,11 +31,17 @@ class Signs:
 
 def outcome_of(recording: Recording, signs: Signs) -> Outcome:
     """The outcome of a recording."""
-    header = recording.header
-    at = recording.since_start(header.ended_ns or header.started_ns)
+    at = recording.since_start(recording.header.ended_ns or _last_seen_ns(recording))
     kind, text, where = _tell(recording, signs)
     evidence = signs.panic_evidence if kind is OutcomeKind.PANICKED else signs.init
     return Outcome(kind, text, at, where, evidence)
+
+
+def _last_seen_ns(recording: Recording) -> int:
+    """When a recording that was cut off last showed something."""
+    events = (event.host_ns for event in recording.events)
+    lines = (line.host_ns for line in recording.console)
+    return max(itertools.chain(events, lines), default=recording.header.started_ns)
 
 
 def _tell(recording: Recording, signs: Signs) -> tuple[OutcomeKind, str, str | None]:
