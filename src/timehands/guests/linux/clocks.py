@@ -49,18 +49,21 @@ class Draft:
     how: str = ""
     rating: int | None = None
     steps: list[Step] = field(default_factory=list)
+    latest_ns: int | None = None
 
     def step(
         self, recording: Recording, seen: Event | ConsoleLine, what: str, state: ClockState
     ) -> None:
-        """Add a step; a later state replaces the earlier one."""
+        """Add a step; its state holds unless a later step is known already."""
         at = recording.since_start(seen.host_ns)
+        if self.latest_ns is None or at >= self.latest_ns:
+            self.state, self.latest_ns = state, at
         self.steps.append(Step(at, what, (seen.reference,)))
-        self.state = state
 
     def clock(self) -> Clock:
         """The finished value."""
-        evidence = dict.fromkeys(ref for step in self.steps for ref in step.evidence)
+        steps = sorted(self.steps, key=lambda step: step.at_ns or 0)
+        evidence = dict.fromkeys(ref for step in steps for ref in step.evidence)
         return Clock(
             self.name,
             self.role,
@@ -68,7 +71,7 @@ class Draft:
             self.frequency_hz,
             self.how,
             self.rating,
-            tuple(self.steps),
+            tuple(steps),
             tuple(evidence),
         )
 
@@ -309,7 +312,7 @@ def _wall_clock(
         draft.how = "absent: every read of port 0x71 gave 0xff"
         draft.step(recording, touched["rtc"].first[0], "found absent", ClockState.REJECTED)
     elif read:
-        draft.step(recording, read.entered, "read as the time of day", ClockState.SELECTED)
+        draft.step(recording, read.left or read.entered, "read as the date", ClockState.SELECTED)
         draft.how = "the time of day was read from it at boot"
     yield draft
 
