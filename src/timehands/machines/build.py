@@ -19,6 +19,7 @@ from timehands.machines.cache import cache_folder
 
 PAYLOADS = Path(__file__).parent.parent / "payloads"
 COMPILE_SECONDS = 60
+_MEND = "apt-get install --no-install-recommends gcc libc6-dev"
 
 #: For bare guests: nothing of the host's C library, no code that the host's defaults would add.
 BARE_FLAGS = (
@@ -33,9 +34,7 @@ def compiler() -> str:
     for name in (os.environ.get("CC"), "cc", "gcc", "clang"):
         if name and (path := shutil.which(name)):
             return path
-    raise CompilerMissing(
-        "no C compiler was found", mend="apt-get install --no-install-recommends gcc libc6-dev"
-    )
+    raise CompilerMissing("no C compiler was found", mend=_MEND)
 
 
 def build(sources: tuple[str, ...], flags: tuple[str, ...], name: str) -> Path:
@@ -72,10 +71,10 @@ def _compile(cc: str, sources: tuple[str, ...], flags: tuple[str, ...], target: 
             )
         except subprocess.TimeoutExpired as error:
             raise CompilerMissing(f"{cc} did not finish in {COMPILE_SECONDS} s") from error
-        if done.returncode != 0:
+        except OSError as error:
+            raise CompilerMissing(f"{cc} cannot be run: {error.strerror}", mend=_MEND) from error
+        if done.returncode != 0 or not output.is_file():
             raise CompilerMissing(
-                f"{cc} could not build {target.name}",
-                mend="apt-get install --no-install-recommends gcc libc6-dev",
-                output=done.stderr,
+                f"{cc} could not build {target.name}", mend=_MEND, output=done.stderr
             )
         output.replace(target)
