@@ -190,9 +190,21 @@ def _choose(
             draft.state = ClockState.REGISTERED
     if selected:
         draft = sources.setdefault(selected, Draft(selected, ClockRole.SOURCE))
+        if selected == DEFAULT_CLOCKSOURCE and draft.frequency_hz is None:
+            ticking = [s.frequency_hz for name, s in sources.items() if "jiffies" in name]
+            draft.frequency_hz = next((hz for hz in ticking if hz), None)
         if draft.state is not ClockState.REJECTED:
             draft.state = ClockState.SELECTED
     return selected
+
+
+def _not_registered(name: str, sources: dict[str, Draft]) -> Draft:
+    """A clocksource that is in use without a registration: jiffies, before their initcall."""
+    draft = Draft(name, ClockRole.SOURCE)
+    refined = sources.get("refined-jiffies")
+    if name == DEFAULT_CLOCKSOURCE and refined:
+        draft.frequency_hz, draft.how = refined.frequency_hz, refined.how
+    return draft
 
 
 def _clock_events(recording: Recording) -> tuple[dict[str, Draft], Event | None]:
@@ -312,7 +324,8 @@ def _wall_clock(
         draft.how = "absent: every read of port 0x71 gave 0xff"
         draft.step(recording, touched["rtc"].first[0], "found absent", ClockState.REJECTED)
     elif read:
-        draft.step(recording, read.left or read.entered, "read as the date", ClockState.SELECTED)
+        draft.step(recording, read.entered, "read as the time of day", ClockState.SELECTED)
+        draft.state = ClockState.SELECTED  # whose reader is entered before the first touch
         draft.how = "the time of day was read from it at boot"
     yield draft
 
