@@ -78,7 +78,10 @@ def test_before_any_choice_linux_runs_on_jiffies(tmp_path: Path) -> None:
     tape = Tape()
     assert _story(tape, tmp_path / "before").selected is None
     tape.call("timekeeping_init", ms=10, until_ms=11)
-    assert _story(tape, tmp_path / "after").selected == "jiffies"
+    tape.jiffies(ms=12, name="refined-jiffies", hz=100)
+    clock = _clock(tape, tmp_path / "after", "jiffies")
+    assert clock.state is ClockState.SELECTED
+    assert (clock.frequency_hz, clock.how) == (100, "counts timer interrupts")
 
 
 def test_a_tsc_that_was_marked_unstable_is_rejected_with_the_reason(tmp_path: Path) -> None:
@@ -155,7 +158,8 @@ def _rtc(value: int) -> Tape:
 def test_an_rtc_that_was_read_gives_the_date(tmp_path: Path) -> None:
     clock = _clock(_rtc(0x26), tmp_path, "rtc", ClockRole.WALL)
     assert (clock.state, clock.frequency_hz) == (ClockState.SELECTED, 1)
-    assert clock.steps[-1].at_ns == 51 * MS
+    assert [s.what for s in clock.steps] == ["read as the time of day", "first touched"]
+    assert clock.steps[0].at_ns == 50 * MS
 
 
 def test_an_rtc_that_reads_ones_is_absent(tmp_path: Path) -> None:
