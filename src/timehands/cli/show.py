@@ -35,7 +35,7 @@ def show(booted: Booted, args: argparse.Namespace) -> None:
     if args.json:
         from timehands.reports.json_report import to_json
 
-        print(json.dumps(to_json(booted.report), indent=2, ensure_ascii=False))
+        print(json.dumps(to_json(booted.report), indent=2))
         return
     from timehands.reports.terminal import Surface, render
 

@@ -75,7 +75,9 @@ def waits_for_ever(case: Case) -> Iterable[Finding]:
     if outcome.kind not in _WAITING and not _init_never_woke(case):
         return
     timer = case.story.selected_timer
-    ticking = f"its timer is {timer}" if timer else "no timer was ever armed"
+    watched = bool(case.recording.header.functions)
+    unarmed = "no timer was ever armed" if watched else "which timer it has was not watched"
+    ticking = f"its timer is {timer}" if timer else unarmed
     sources = [clock for clock in ("i8254", "lapic", "hpet") if case.offers(clock)]
     usable = f"the machine offers {' and '.join(sources)}" if sources else "the machine offers none"
     fixes: list[Fix] = []

@@ -235,14 +235,15 @@ def _reads_tsc(seen: _Seen) -> bool:
     return sum(e.kind is Kind.RDTSC for e in seen.events) > 2
 
 
-def _delay(seen: _Seen, _hz: int | None) -> Iterable[Calibration]:
+def _delay(seen: _Seen, jiffies_hz: int | None) -> Iterable[Calibration]:
     """calibrate_delay: only when it had to measure (else it takes microseconds)."""
     if seen.call.left and seen.call.duration_ns < SHORTEST_MEASURE_NS:
         return
     left = seen.call.left
     loops = seen.recording.number(left, "loops_per_jiffy") if left else None
     detail = f"{loops:,} loops a jiffy" if loops else "no tick came to count loops by"
-    yield seen.make("delay loop", "jiffies", None, detail)
+    hz = loops * jiffies_hz if loops and jiffies_hz else None
+    yield seen.make("delay loop", "jiffies", hz, detail)
 
 
 _TELLERS: dict[str, Callable[[_Seen, int | None], Iterable[Calibration]]] = {

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from timehands.guests.base import ENTRY64, PVH_ENTRY, first_boundaries, last_boundary
 from timehands.guests.linux.calibrations import calibrations_of
 from timehands.guests.linux.clocks import Clocks, clocks_of
+from timehands.guests.linux.console import clocks_from_console
 from timehands.machines.initrd import MARK_END, MARK_INIT, PREFIX
 from timehands.story.model import Boundary, ClockRole, Mark, References, SpanKind, Story
 from timehands.story.outcome import Signs, outcome_of
@@ -35,7 +36,6 @@ ON_DEVICES = frozenset({"i8042_probe", "cmos_do_probe"})
 _PANIC_LINE = re.compile(r"Kernel panic - not syncing: (.*)")
 _INIT_LINE = re.compile(r"Run \S+ as init process")
 _FREQUENCY_LINE = re.compile(r"tsc: (Detected \d+\.\d+ MHz|Fast TSC calibration using PIT)")
-_SWITCH_LINE = re.compile(r"clocksource: Switched to clocksource (\S+)")
 _FORMAT_LEVEL = re.compile(r"^\x01.")
 
 
@@ -43,7 +43,10 @@ def tell(recording: Recording) -> Story:
     """What a Linux recording means."""
     calls = calls_of(recording)
     calibrations = calibrations_of(recording, calls, _jiffies_hz(recording))
-    clocks = clocks_of(recording, calls, calibrations)
+    if recording.header.functions:
+        clocks = clocks_of(recording, calls, calibrations)
+    else:
+        clocks = clocks_from_console(recording)
     busy = open_calls(calls, recording)
     signs = _signs(recording, busy)
     boundaries = (
@@ -61,7 +64,7 @@ def tell(recording: Recording) -> Story:
         outcome_of(recording, signs),
         boundaries,
         clocks.clocks,
-        clocks.selected or _console_clock(recording),
+        clocks.selected,
         clocks.selected_timer,
         calibrations,
         (*stretches(boundaries), *spans),
@@ -144,12 +147,6 @@ def _from_console(recording: Recording, mark: Mark, pattern: re.Pattern[str]) ->
             at = recording.since_start(line.host_ns)
             return Boundary(mark, at, "seen on the console", (line.reference,))
     return Boundary(mark, None)
-
-
-def _console_clock(recording: Recording) -> str | None:
-    """Without the plugin, what the console says was switched to."""
-    found = [m[1] for line in recording.console if (m := _SWITCH_LINE.search(line.text))]
-    return found[-1] if found else None
 
 
 def _signs(recording: Recording, busy: tuple[Call, ...]) -> Signs:
