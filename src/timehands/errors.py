@@ -114,9 +114,22 @@ class QemuFailed(MachineError):
     """QEMU ended before a guest ran; ``stderr`` is what it said, ``command`` what was run."""
 
     def __init__(self, message: str, *, command: tuple[str, ...] = (), stderr: str = "") -> None:
-        super().__init__(f"{message}\n{stderr.rstrip()}" if stderr.strip() else message)
+        whole = f"{message}\n{stderr.rstrip()}" if stderr.strip() else message
+        super().__init__(whole, advice=_advice_on(stderr))
         self.command = command
         self.stderr = stderr
+
+
+#: What QEMU says when it refuses a machine, and what to do about it.
+_ADVICE = {
+    "failed to set MSR 0x10a": "This KVM lacks an MSR: give --cpu host,-arch-capabilities.",
+    "Could not access KVM kernel module": "This host has no usable /dev/kvm: see timehands doctor.",
+    "failed to initialize kvm": "This host has no usable /dev/kvm: see timehands doctor.",
+}
+
+
+def _advice_on(stderr: str) -> str:
+    return next((advice for words, advice in _ADVICE.items() if words in stderr), "")
 
 
 class SurveyFailed(TimehandsError):
