@@ -189,10 +189,7 @@ def _choose(
         if draft.state is ClockState.SELECTED and name != selected:
             draft.state = ClockState.REGISTERED
     if selected:
-        draft = sources.setdefault(selected, Draft(selected, ClockRole.SOURCE))
-        if selected == DEFAULT_CLOCKSOURCE and draft.frequency_hz is None:
-            ticking = [s.frequency_hz for name, s in sources.items() if "jiffies" in name]
-            draft.frequency_hz = next((hz for hz in ticking if hz), None)
+        draft = sources.setdefault(selected, _not_registered(selected, sources))
         if draft.state is not ClockState.REJECTED:
             draft.state = ClockState.SELECTED
     return selected
