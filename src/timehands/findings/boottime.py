@@ -12,6 +12,7 @@ from timehands.story.model import Calibration
 #: Less than this in all is not worth a finding.
 WORTH_TELLING_NS = 20_000_000
 WARNING_NS = 100_000_000
+WORTH_NAMING_NS = 1_000_000
 
 
 def calibration_time(case: Case) -> Iterable[Finding]:
@@ -23,6 +24,7 @@ def calibration_time(case: Case) -> Iterable[Finding]:
     if total < WORTH_TELLING_NS or case.machine.deterministic:
         return
     most = sorted(work, key=lambda c: -c.duration_ns)
+    most = [c for c in most if c.duration_ns >= WORTH_NAMING_NS]
     yield Finding(
         "TH401",
         "boot time lost in calibration",

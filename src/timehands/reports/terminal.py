@@ -264,6 +264,8 @@ class _Page:
             table.add_row(*(self.styled(cell, cut=160) for cell in row[: len(table.columns)]))
         self.gap()
         self.print(self.styled("Proof: the same boot again", "bold"), table)
+        if not report.machine.deterministic:
+            self.print(self.styled(words.ONE_BOOT, "dim"))
         errors = [(t, t.error) for t in trials if t.error is not None]
         for trial, error in errors:
             text = f"{words.fix_values(trial.fixes)}: {clipped(harmless(error), 300)}"
@@ -274,7 +276,7 @@ class _Page:
         story = report.story
         clock = story.clock(story.selected) if story.selected else None
         rate = hz(clock.frequency_hz) if clock else "-"
-        boot = seconds(story.boot_ns)
+        boot = "-" if story.boot_ns is None else seconds(story.boot_ns)
         return "(nothing changed)", "-", story.selected or "-", rate, boot, "-", story.outcome.kind
 
     def trial(self, trial: Trial) -> tuple[str, ...]:

@@ -66,6 +66,9 @@ def machine(report: Report) -> str:
     return f"{version} {harmless(str(report.machine), 400)}"
 
 
+ONE_BOOT = "Each row is one boot: what hangs on the host's load may come out otherwise."
+
+
 def ended(outcome: Outcome) -> str:
     """How a boot ended that did not end well, in full; empty for one that reached its end."""
     if outcome.kind not in BAD:
