@@ -70,6 +70,8 @@ def calibration_unreliable(case: Case) -> Iterable[Finding]:
         if calibration.of not in ("tsc", "lapic") or not calibration.result_hz or rate is None:
             continue
         hz = calibration.result_hz
+        if calibration.of == "tsc" and not _used(case, hz):
+            continue
         off = _outside_ppm(hz, rate.low_hz, rate.high_hz)
         if abs(off) <= TOLERANCE_PPM:
             continue
@@ -84,6 +86,13 @@ def calibration_unreliable(case: Case) -> Iterable[Finding]:
             (_as_evidence(calibration),),
             _calibration_fixes(case, calibration),
         )
+
+
+def _used(case: Case, hz: int) -> bool:
+    """Whether the kernel took this for its TSC's frequency: not what it was told, or refined."""
+    names = ("tsc", "tsc-early")
+    registered = [c.frequency_hz for c in case.story.clocks if c.name in names and c.frequency_hz]
+    return not registered or hz in registered
 
 
 def _outside_ppm(hz: int, low_hz: int, high_hz: int) -> int:
