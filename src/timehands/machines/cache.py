@@ -6,7 +6,9 @@ renamed, so that two runs at the same time cannot see half of one.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import stat
 import tempfile
 from pathlib import Path
 
@@ -30,12 +32,20 @@ def cache_folder(*parts: str) -> Path:
 
 def _fallback(*parts: str) -> Path:
     base = Path(tempfile.gettempdir()) / f"timehands-{os.getuid()}"
-    base.mkdir(mode=0o700, exist_ok=True)
-    if base.stat().st_uid != os.getuid() or base.is_symlink():
+    with contextlib.suppress(FileExistsError):
+        base.mkdir(mode=0o700)
+    if not _is_private(base):
         base = Path(tempfile.mkdtemp(prefix="timehands-"))
     folder = base.joinpath(*parts)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     return folder
+
+
+def _is_private(folder: Path) -> bool:
+    """Whether it is a folder that nobody else could have put there or can write to."""
+    found = folder.lstat()
+    mine = found.st_uid == os.getuid()
+    return mine and stat.S_ISDIR(found.st_mode) and not stat.S_IMODE(found.st_mode) & 0o022
 
 
 def write_atomically(path: Path, content: bytes, mode: int = 0o600) -> Path:

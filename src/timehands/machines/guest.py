@@ -115,19 +115,24 @@ class Guest:
         sink: Sink,
         *,
         watcher: Watcher | None = None,
+        talks: bool = True,
         sandbox: bool = True,
     ) -> Self:
         """Start QEMU with the machine stopped before its first instruction.
 
-        ``sandbox`` False is for a QEMU that does not start with ``-sandbox`` on this host. Raises
-        `QemuFailed` with QEMU's own words when it refuses, `MachineError` when the load does not
-        fit. `resume` lets the guest run.
+        ``talks`` False is for a guest that need not be talked to (`send`): its console then is a
+        pipe. A socket holds some 250 writes of one byte; then the guest's UART waits for us, and
+        the guest's time depends on how soon we read. ``sandbox`` False is for a QEMU that does not
+        start with ``-sandbox`` on this host.
+
+        Raises `QemuFailed` with QEMU's own words when it refuses, `MachineError` when the load does
+        not fit. `resume` lets the guest run.
         """
         with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
             qmp, qmp_theirs = socket.socketpair()
             ours.callback(qmp.close)
             theirs.callback(qmp_theirs.close)
-            console, console_theirs = _ends(ours, theirs, _pair())
+            console, console_theirs = _ends(ours, theirs, _pair() if talks else _pipe())
             resets, resets_theirs = _ends(ours, theirs, os.pipe())
             passed = [qmp_theirs.fileno(), console_theirs, resets_theirs]
             stream = None
@@ -136,7 +141,9 @@ class Guest:
                 stream, stream_theirs = _ends(ours, theirs, _pipe())
                 passed.append(stream_theirs)
                 plugin = _plugin_argument(watcher, stream_theirs)
-            wiring = Wiring(qmp_theirs.fileno(), console_theirs, resets_theirs, plugin, sandbox)
+            wiring = Wiring(
+                qmp_theirs.fileno(), console_theirs, talks, resets_theirs, plugin, sandbox
+            )
             guest = cls(sink, command_line(qemu, machine, load, wiring))
             await guest._spawn(tuple(passed))
             ours.pop_all()  # from here on the guest closes them
@@ -202,7 +209,8 @@ class Guest:
         """Give bytes to the guest's serial console, in order.
 
         What does not fit now is given when there is room, up to 64 KiB; beyond that, and when the
-        guest is gone, it is lost, as on a line without flow control.
+        guest is gone or was started without ``talks``, it is lost, as on a line without flow
+        control.
         """
         self._console.send(data)
 

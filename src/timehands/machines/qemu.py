@@ -19,12 +19,14 @@ _SANDBOX = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=d
 class Wiring:
     """How QEMU talks to us: inherited descriptors, so that there is no name to find in a folder.
 
-    ``resets_fd`` takes QEMU's notes of CPU resets: a pipe, because a guest can cause any number of
-    them. ``plugin`` is the whole argument of ``-plugin``.
+    ``console_fd`` is a socket when ``talks``, else a pipe that takes the output only. ``resets_fd``
+    takes QEMU's notes of CPU resets: a pipe, because a guest can cause any number of them.
+    ``plugin`` is the whole argument of ``-plugin``.
     """
 
     qmp_fd: int
     console_fd: int
+    talks: bool = True
     resets_fd: int | None = None
     plugin: str | None = None
     sandbox: bool = True
@@ -115,7 +117,10 @@ def _network_words(machine: Machine, load: Load) -> Iterator[str]:
 
 def _wiring_words(wiring: Wiring) -> Iterator[str]:
     yield from ("-chardev", f"socket,id=qmp,fd={wiring.qmp_fd}", "-mon", "chardev=qmp,mode=control")
-    yield from ("-chardev", f"socket,id=console,fd={wiring.console_fd}")
+    if wiring.talks:
+        yield from ("-chardev", f"socket,id=console,fd={wiring.console_fd}")
+    else:
+        yield from ("-chardev", f"file,id=console,path=/proc/self/fd/{wiring.console_fd}")
     yield from ("-serial", "chardev:console", "-S")
     yield from ("-action", "reboot=shutdown,shutdown=pause,panic=none")
     if wiring.sandbox:

@@ -85,7 +85,13 @@ async def run(
         watcher = _watcher(recorder, plan)
         before_ns = _children_cpu_ns()
         guest = await Guest.start(
-            qemu, header.machine, header.load, recorder, watcher=watcher, sandbox=sandbox
+            qemu,
+            header.machine,
+            header.load,
+            recorder,
+            watcher=watcher,
+            talks=False,
+            sandbox=sandbox,
         )
         try:
             await _run(guest, recorder, limits)
