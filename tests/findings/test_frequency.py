@@ -135,3 +135,11 @@ def test_a_leaf_that_answers_nothing_misleads_nobody(tmp_path: Path) -> None:
         tape = _asks(healthy_boot())
         assert not list(frequency_leaf_not_believable(case(tape, tmp_path / folder, surveyed)))
     assert not list(frequency_leaf_not_believable(case(_asks(healthy_boot()), tmp_path / "x")))
+
+
+def test_a_lapic_that_is_not_the_tick_harms_nobody(tmp_path: Path) -> None:
+    tape = jiffies_boot()
+    tape.call(
+        "setup_boot_APIC_clock", ms=200, until_ms=400, reads={"lapic_timer_period": 9_000_000}
+    )
+    assert not list(calibration_unreliable(case(tape, tmp_path, survey())))

@@ -13,6 +13,10 @@ from timehands.story.model import Calibration, Mark
 TOLERANCE_PPM = 500
 _MILLION = 1_000_000
 TIMING_LEAF = 0x40000010
+_HARM = {
+    "tsc": "Time will run at the wrong rate, and differently after each boot.",
+    "lapic": "Timers will fire too early or too late, and differently after each boot.",
+}
 
 
 def tsc_frequency_unknown(case: Case) -> Iterable[Finding]:
@@ -70,7 +74,7 @@ def calibration_unreliable(case: Case) -> Iterable[Finding]:
         if calibration.of not in ("tsc", "lapic") or not calibration.result_hz or rate is None:
             continue
         hz = calibration.result_hz
-        if calibration.of == "tsc" and not _used(case, hz):
+        if not _used(case, calibration.of, hz):
             continue
         off = _outside_ppm(hz, rate.low_hz, rate.high_hz)
         if abs(off) <= TOLERANCE_PPM:
@@ -81,15 +85,17 @@ def calibration_unreliable(case: Case) -> Iterable[Finding]:
             f"{calibration.of.upper()} calibration off by {off:+,} ppm",
             Severity.WARNING if abs(off) < 10 * TOLERANCE_PPM else Severity.ERROR,
             f"{calibration.method} found {hz:,} Hz against {calibration.against}; the survey of "
-            f"the same machine measured {measured} against the host's clock. Time will run at the "
-            "wrong rate, and differently after each boot.",
+            f"the same machine measured {measured} against the host's clock. "
+            + _HARM[calibration.of],
             (_as_evidence(calibration),),
             _calibration_fixes(case, calibration),
         )
 
 
-def _used(case: Case, hz: int) -> bool:
-    """Whether the kernel took this for its TSC's frequency: not what it was told, or refined."""
+def _used(case: Case, of: str, hz: int) -> bool:
+    """Whether the kernel goes by it: its LAPIC may be rejected, its TSC's rate told or refined."""
+    if of == "lapic":
+        return "lapic" in (case.story.selected_timer or "")
     names = ("tsc", "tsc-early")
     registered = [c.frequency_hz for c in case.story.clocks if c.name in names and c.frequency_hz]
     return not registered or hz in registered

@@ -20,6 +20,8 @@ _PM_PORTS = frozenset({0x608, 0xB008})
 _MAX_EVIDENCE = 6
 MAX_LOOKED_AT = 1_000_000
 _U32 = 0xFFFFFFFF
+#: Twice LAPIC_CAL_LOOPS (HZ / 10) at the highest HZ, and some.
+_TICKS_OF_LAPIC_CALIBRATION = 250
 #: MAX_QUICK_PIT_MS (arch/x86/kernel/tsc.c).
 QUICK_PIT_NS = 50_000_000
 HPET_PAGE = 0xFED00
@@ -232,7 +234,9 @@ def _lapic(seen: _Seen, jiffies_hz: int | None) -> Iterable[Calibration]:
 
 
 def _reads_tsc(seen: _Seen) -> bool:
-    return sum(e.kind is Kind.RDTSC for e in seen.events) > 2
+    """Whether it polls the TSC; lapic_cal_handler reads it too, but only once a tick."""
+    reads = (1 + e.passed for e in seen.events if e.kind is Kind.RDTSC)
+    return sum(reads) > _TICKS_OF_LAPIC_CALIBRATION
 
 
 def _delay(seen: _Seen, jiffies_hz: int | None) -> Iterable[Calibration]:
