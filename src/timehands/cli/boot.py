@@ -16,7 +16,9 @@ from timehands.story.model import Mark, OutcomeKind
 if TYPE_CHECKING:
     from timehands.boot import Booted, Prepared, Request
 
-_MARKS = [mark.value for mark in Mark if mark not in (Mark.PROCESS_STARTED, Mark.ENDED)]
+#: Boundaries that a guest can be ended at: it has to run for that.
+_NOT_REACHED = (Mark.PROCESS_STARTED, Mark.VM_READY, Mark.ENDED)
+_MARKS = [mark.value for mark in Mark if mark not in _NOT_REACHED]
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -103,6 +103,13 @@ def enters(plan: Plan, record: RawRecord, *names: str) -> bool:
     return plan.functions[record[6]].name in names
 
 
+def left(plan: Plan, record: RawRecord) -> str | None:
+    """Which function a live record is the return of; None: it is no return."""
+    if record[0] != Kind.LEAVE or record[6] >= len(plan.functions):
+        return None
+    return plan.functions[record[6]].name
+
+
 def first_boundaries(recording: Recording) -> tuple[Boundary, ...]:
     """The boundaries that every recording has: process started, VM ready, first instruction."""
     header = recording.header

@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from timehands.guests.base import ENTRY64, PVH_ENTRY, Need, Remedy, enters
+from timehands.guests.base import ENTRY64, PVH_ENTRY, Need, Remedy, enters, left
 from timehands.guests.linux.plan import plan_for
-from timehands.guests.linux.story import addresses, tell
+from timehands.guests.linux.story import FREQUENCY_FOUND, addresses, tell
 from timehands.kernels.kernel import Kernel
 from timehands.machines.initrd import MARK_INIT, init_ramdisk
 from timehands.machines.machine import Machine
@@ -63,7 +63,8 @@ class Linux:
             case Mark.KERNEL_ENTRY:
                 return enters(plan, record, *_ENTRIES)
             case Mark.CLOCK_KNOWN:
-                return enters(plan, record, "__clocksource_register_scale") and bool(record[9])
+                name = left(plan, record)
+                return name is not None and bool(record[7] & FREQUENCY_FOUND.get(name, 0))
             case Mark.TIMER_ARMED:
                 return enters(plan, record, "tick_setup_device")
             case Mark.INIT:

@@ -33,6 +33,8 @@ ON_CLOCKS = frozenset(
     }
 )  # fmt: skip
 ON_DEVICES = frozenset({"i8042_probe", "cmos_do_probe"})
+#: Functions that return whether (a bool, in al) or which (kHz, in eax) frequency was found.
+FREQUENCY_FOUND = {"determine_cpu_tsc_frequencies": 0xFF, "kvm_get_tsc_khz": 0xFFFFFFFF}
 _PANIC_LINE = re.compile(r"Kernel panic - not syncing: (.*)")
 _INIT_LINE = re.compile(r"Run \S+ as init process")
 _FREQUENCY_LINE = re.compile(r"tsc: (Detected \d+\.\d+ MHz|Fast TSC calibration using PIT)")
@@ -121,8 +123,7 @@ def _kernel_entry(recording: Recording) -> Boundary:
 def _clock_known(recording: Recording, calls: tuple[Call, ...]) -> Boundary:
     """The first frequency that the kernel believes: pvclock's, or the TSC's."""
     for call in calls:
-        known = call.name in ("determine_cpu_tsc_frequencies", "kvm_get_tsc_khz")
-        if known and call.left and (call.result or 0) & 0xFF:
+        if call.left and (call.result or 0) & FREQUENCY_FOUND.get(call.name, 0):
             return _at(recording, Mark.CLOCK_KNOWN, call.left, f"{call.name} succeeded")
     return _from_console(recording, Mark.CLOCK_KNOWN, _FREQUENCY_LINE)
 
