@@ -122,3 +122,13 @@ def test_a_lapic_that_the_kernel_does_not_use_is_told(tmp_path: Path) -> None:
     absent = case(jiffies_boot(), tmp_path / "absent", survey(lapic=False))
     unknown = case(jiffies_boot(), tmp_path / "unknown")
     assert not [f for c in (used, absent, unknown) for f in lapic_timer_not_used(c)]
+
+
+def test_a_lapic_that_the_kernel_did_not_trust_is_told_otherwise(tmp_path: Path) -> None:
+    tape = jiffies_boot()
+    tape.line("APIC timer disabled due to verification failure", ms=150)
+    finding = only(list(lapic_timer_not_used(case(tape, tmp_path, survey()))))
+    assert "disabled: verification failure" in finding.cause
+    assert "MP table" not in finding.cause
+    assert finding.evidence[-1].references == ("c0",)
+    assert values(finding.fixes) == ["tsc_early_khz=2500000"]

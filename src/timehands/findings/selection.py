@@ -127,7 +127,8 @@ def lapic_timer_not_used(case: Case) -> Iterable[Finding]:
     timer = case.story.selected_timer
     if timer is None or "lapic" in timer or not case.offers("lapic"):
         return
-    if any("lapic" in clock.name for clock in case.story.clocks if clock.steps):
+    lapics = [c for c in case.story.clocks if "lapic" in c.name and c.steps]
+    if any(clock.state is not ClockState.REJECTED for clock in lapics):
         return
     clock = case.story.clock(timer, ClockRole.EVENTS)
     ticks = timer not in ("pit", "i8254") or case.offers("i8254")
@@ -135,11 +136,26 @@ def lapic_timer_not_used(case: Case) -> Iterable[Finding]:
         "TH204",
         f"LAPIC timer offered and not used: the tick comes from {timer}",
         Severity.NOTE if ticks else Severity.ERROR,
-        f"A kernel uses its LAPIC when ACPI or an MP table tells of it; this machine has no ACPI "
-        f"tables, or the kernel reads no MP table. {timer} "
+        f"{_why_no_lapic(lapics)} {timer} "
         + ("needs an exit to the VMM for each programming." if ticks else "does not tick here."),
-        (Evidence(f"{timer} was set up as the tick", clock.evidence if clock else ()),),
-        case.acpi_fixes,
+        (
+            Evidence(f"{timer} was set up as the tick", clock.evidence if clock else ()),
+            *(Evidence(f"lapic: {c.steps[-1].what}", c.evidence) for c in lapics),
+        ),
+        case.arguments_for(_need(case), case.tsc_hz) if lapics else case.acpi_fixes,
+    )
+
+
+def _why_no_lapic(rejected: list[Clock]) -> str:
+    if rejected:
+        return (
+            "The kernel found its LAPIC, calibrated it, and did not trust the result "
+            f"({rejected[-1].steps[-1].what}). It measures the LAPIC against its TSC, or against "
+            "the tick where the TSC's frequency is not known."
+        )
+    return (
+        "A kernel uses its LAPIC when ACPI or an MP table tells of it; this machine has no ACPI "
+        "tables, or the kernel reads no MP table."
     )
 
 

@@ -28,6 +28,7 @@ _MADE_FROM = {
 }
 #: Written by mark_tsc_unstable (arch/x86/kernel/tsc.c).
 _UNSTABLE_LINE = re.compile(r"tsc: Marking TSC unstable due to (.*)")
+_DISABLED_LINE = re.compile(r"APIC timer disabled due to (verification failure)")
 _RTC_DATA = 0x71
 _TOLD_KHZ = "tsc_early_khz="
 _HOW_FIXED = {
@@ -98,7 +99,8 @@ def clocks_of(
     _tell_how(recording, [*sources.values(), *devices.values()], calibrations)
     touched = touched_clocks(recording.events)
     drafts = [*sources.values(), *_unregistered(recording, touched, sources, calibrations)]
-    drafts += [*devices.values(), *_wall_clock(recording, calls, touched)]
+    drafts += [*devices.values(), *_disabled_lapic(recording, devices)]
+    drafts += _wall_clock(recording, calls, touched)
     clocks = tuple(draft.clock() for draft in drafts)
     return Clocks(clocks, selected, timer, armed)
 
@@ -304,6 +306,18 @@ def _reject_tsc(recording: Recording, draft: Draft, calibrations: tuple[Calibrat
     draft.how = f"not found by {', '.join(ways)}" if ways else ""
     for seen, reason in _tsc_unstable(recording):
         draft.step(recording, seen, f"marked unstable: {reason}", ClockState.REJECTED)
+
+
+def _disabled_lapic(recording: Recording, devices: dict[str, Draft]) -> Iterable[Draft]:
+    """A LAPIC timer that calibrate_APIC_clock would not use (arch/x86/kernel/apic/apic.c)."""
+    if any("lapic" in name for name in devices):
+        return
+    for line in recording.console:
+        if match := _DISABLED_LINE.search(line.text):
+            draft = Draft("lapic", ClockRole.EVENTS, how="calibrated, and then not used")
+            draft.step(recording, line, f"disabled: {match[1]}", ClockState.REJECTED)
+            yield draft
+            return
 
 
 def _wall_clock(
