@@ -10,6 +10,7 @@ from typing import Any
 
 from timehands.boot import Booted, Prepared, Progress, Request, boot, prepare, with_proof
 from timehands.errors import RecordingDamaged, TimehandsError
+from timehands.findings.frequency import measured_tsc_hz
 from timehands.findings.model import (
     Finding,
     Fix,
@@ -146,6 +147,7 @@ def judge(before: Booted, after: Booted, fixes: tuple[Fix, ...]) -> Trial:
         gone,
         codes(new.findings),
         str(after.recording.folder),
+        measured_hz=measured_tsc_hz(new.story),
     )
 
 
@@ -197,7 +199,7 @@ def load_proof(recording: Recording) -> Proof | None:
         return Proof(tuple(_trial(row) for row in rows))
     except FileNotFoundError:
         return None
-    except (OSError, KeyError, TypeError, ValueError, RecursionError) as error:
+    except (OSError, LookupError, TypeError, ValueError, ArithmeticError, RecursionError) as error:
         raise RecordingDamaged(
             f"{PROOF_FILE} makes no sense: {error}", path=recording.folder
         ) from error
@@ -205,11 +207,24 @@ def load_proof(recording: Recording) -> Proof | None:
 
 def _trial(row: Mapping[str, Any]) -> Trial:
     fixes = tuple(Fix(FixKind(f["kind"]), str(f["value"]), str(f["why"])) for f in row["fixes"])
-    known = {
-        **row,
-        "fixes": fixes,
-        "verdict": Verdict(row["verdict"]),
-        "mended": tuple(row["mended"]),
-        "left": tuple(row["left"]),
-    }
-    return Trial(**known)
+    return Trial(
+        fixes,
+        Verdict(row["verdict"]),
+        str(row["outcome"]),
+        selected=_text(row["selected"]),
+        frequency_hz=_whole(row["frequency_hz"]),
+        boot_ns=_whole(row["boot_ns"]),
+        gained_ns=_whole(row["gained_ns"]),
+        mended=tuple(map(str, row["mended"])),
+        left=tuple(map(str, row["left"])),
+        recording=_text(row["recording"]),
+        error=_text(row["error"]),
+    )
+
+
+def _whole(value: Any) -> int | None:
+    return None if value is None else int(value)
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)

@@ -86,14 +86,14 @@ def request_from(args: argparse.Namespace) -> Request:
     """The request that the options make. Raises `UsageError`, `MachineError`."""
     from timehands.boot import Request
 
-    if args.timeout <= 0:
+    if not args.timeout > 0:
         raise UsageError(f"a timeout of {args.timeout:g} s leaves no time to boot")
     if args.record and args.record.exists() and any(args.record.iterdir()):
         raise UsageError(f"the folder to record in is not empty: {args.record}")
     return Request(
         kernel=args.file,
         machine=machine_from(args),
-        arguments=tuple(shlex.split(args.append)),
+        arguments=_words(args.append),
         initrd=args.initrd,
         disk=args.disk,
         network=args.network or bool(args.forward),
@@ -107,6 +107,13 @@ def request_from(args: argparse.Namespace) -> Request:
         watch=not args.no_watch,
         qemu=args.qemu,
     )
+
+
+def _words(text: str) -> tuple[str, ...]:
+    try:
+        return tuple(shlex.split(text))
+    except ValueError as error:
+        raise UsageError(f"the kernel arguments cannot be split: {error}: {text}") from error
 
 
 async def _boot(prepared: Prepared, progress: ProgressLine, *, prove: bool) -> Booted:
