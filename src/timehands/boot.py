@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 from timehands.errors import AcceleratorUnavailable, SurveyFailed, UsageError
+from timehands.findings.frequency import calibration_varies
 from timehands.findings.model import Finding, Proof
 from timehands.findings.rules import Case, find
 from timehands.guests.base import Knowledge
@@ -280,8 +281,11 @@ def _report(recording: Recording, story: Story, findings: tuple[Finding, ...]) -
 
 
 def with_proof(booted: Booted, proof: Proof) -> Booted:
-    """The same with a proof in its report."""
-    return replace(booted, report=replace(booted.report, proof=proof))
+    """The same with a proof in its report, and what only several boots can show."""
+    report = booted.report
+    case = Case(booted.recording, report.story, report.survey)
+    findings = (*report.findings, *calibration_varies(case, proof.trials))
+    return replace(booted, report=replace(report, proof=proof, findings=findings))
 
 
 def ready_payloads(prepared: Prepared) -> None:

@@ -219,6 +219,7 @@ def _trial(row: Mapping[str, Any]) -> Trial:
         left=tuple(map(str, row["left"])),
         recording=_text(row["recording"]),
         error=_text(row["error"]),
+        measured_hz=_whole(row.get("measured_hz")),
     )
 
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from timehands.findings.case import Case
-from timehands.findings.model import Evidence, Finding, Fix, FixKind, Severity
+from timehands.findings.model import Evidence, Finding, Fix, FixKind, Severity, Trial
 from timehands.guests.base import Need
-from timehands.story.model import Calibration, Mark
+from timehands.story.model import Calibration, Mark, Story
 
 #: Two measures of one frequency that differ by more than this do not agree.
 TOLERANCE_PPM = 500
 _MILLION = 1_000_000
 TIMING_LEAF = 0x40000010
+#: What a calibration is against when it measures nothing.
+_TOLD_BY = ("CPUID", "pvclock")
 _HARM = {
     "tsc": "Time will run at the wrong rate, and differently after each boot.",
     "lapic": "Timers will fire too early or too late, and differently after each boot.",
@@ -90,6 +92,36 @@ def calibration_unreliable(case: Case) -> Iterable[Finding]:
             (_as_evidence(calibration),),
             _calibration_fixes(case, calibration),
         )
+
+
+def measured_tsc_hz(story: Story) -> int | None:
+    """The TSC frequency that the kernel measured last, against whatever; None: it measured none."""
+    measured = (
+        c.result_hz
+        for c in reversed(story.calibrations)
+        if c.of == "tsc" and c.result_hz and not c.against.startswith(_TOLD_BY)
+    )
+    return next(measured, None)
+
+
+def calibration_varies(case: Case, trials: Sequence[Trial]) -> Iterable[Finding]:
+    """TH102: boots of one kernel on this host measured frequencies that do not agree."""
+    found = [measured_tsc_hz(case.story), *(trial.measured_hz for trial in trials)]
+    known = sorted(hz for hz in found if hz)
+    if len(known) < 2 or case.machine.deterministic:
+        return
+    apart = _outside_ppm(known[-1], known[0], known[0])
+    if apart <= TOLERANCE_PPM:
+        return
+    yield Finding(
+        "TH102",
+        f"TSC calibration differs by {apart:,} ppm between boots",
+        Severity.WARNING,
+        f"{len(known)} boots on this host measured {known[0]:,} to {known[-1]:,} Hz for one TSC. "
+        + _HARM["tsc"],
+        (Evidence("the first boot and the trials of the proof"),),
+        case.arguments_for(Need.TSC_FREQUENCY, case.tsc_hz),
+    )
 
 
 def _used(case: Case, of: str, hz: int) -> bool:

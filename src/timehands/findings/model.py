@@ -111,7 +111,8 @@ class Trial:
     """The same boot again with some fixes: what came out.
 
     ``gained_ns`` is how much shorter the boot was (first instruction to init), negative when it
-    was longer, None when the two boots did not reach the same boundary.
+    was longer, None when the two boots did not reach the same boundary. ``measured_hz`` is the TSC
+    frequency that the kernel measured in this boot, None when it did not.
     """
 
     fixes: tuple[Fix, ...]
@@ -125,6 +126,7 @@ class Trial:
     left: tuple[str, ...] = ()
     recording: str | None = None
     error: str | None = None
+    measured_hz: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
