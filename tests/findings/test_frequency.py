@@ -8,10 +8,12 @@ from findings.cases import case, on, only, survey, values
 from recordings import Tape, healthy_boot, jiffies_boot
 from timehands.findings.frequency import (
     calibration_unreliable,
+    calibration_varies,
     frequency_leaf_not_believable,
+    measured_tsc_hz,
     tsc_frequency_unknown,
 )
-from timehands.findings.model import Severity
+from timehands.findings.model import Severity, Trial, Verdict
 
 
 def test_a_frequency_that_no_way_gave_is_an_error(tmp_path: Path) -> None:
@@ -143,3 +145,27 @@ def test_a_lapic_that_is_not_the_tick_harms_nobody(tmp_path: Path) -> None:
         "setup_boot_APIC_clock", ms=200, until_ms=400, reads={"lapic_timer_period": 9_000_000}
     )
     assert not list(calibration_unreliable(case(tape, tmp_path, survey())))
+
+
+def trial(measured_hz: int | None) -> Trial:
+    return Trial(
+        (), Verdict.UNCHANGED, "init reached", "tsc", None, None, None, measured_hz=measured_hz
+    )
+
+
+def test_boots_that_measure_one_tsc_differently_are_found(tmp_path: Path) -> None:
+    measured = case(healthy_boot(), tmp_path, survey())
+    hz = measured_tsc_hz(measured.story)
+    assert hz is not None
+    finding = only(list(calibration_varies(measured, [trial(hz * 1001 // 1000)])))
+    assert (finding.code, finding.severity) == ("TH102", Severity.WARNING)
+    assert "1,000 ppm" in finding.title
+    assert values(finding.fixes) == ["tsc_early_khz=2500000"]
+
+
+@pytest.mark.parametrize("others", [(), (None, None), (2_500_100_000,)])
+def test_boots_that_agree_or_measured_nothing_are_not(
+    tmp_path: Path, others: tuple[int | None, ...]
+) -> None:
+    measured = case(healthy_boot(), tmp_path, survey())
+    assert not list(calibration_varies(measured, [trial(hz) for hz in others]))
