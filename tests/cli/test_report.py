@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from recordings import Tape, healthy_boot, jiffies_boot
+from timehands.cli.main import main
+
+
+def _written(tape: Tape, folder: Path) -> str:
+    tape.write(folder)
+    return str(folder)
+
+
+def test_a_recording_is_shown_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["report", _written(jiffies_boot(), tmp_path)]) == 0
+    shown = capsys.readouterr().out
+    assert "refined-jiffies" in shown.splitlines()[0]
+    assert "TH101" in shown
+    assert max(map(len, shown.splitlines())) <= 100
+
+
+def test_a_boot_without_init_has_exit_status_1(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tape = Tape()
+    tape.begins()
+    tape.ends("hung", ms=3000)
+    assert main(["report", _written(tape, tmp_path)]) == 1
+    assert "hung" in capsys.readouterr().out
+
+
+def test_json_and_html_are_written_at_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = tmp_path / "report.html"
+    folder = _written(healthy_boot(), tmp_path / "recording")
+    assert main(["report", folder, "--json", "--html", str(page)]) == 0
+    assert json.loads(capsys.readouterr().out)["selected"] == "tsc"
+    assert page.read_text().lower().startswith("<!doctype html>")
+
+
+def test_a_recording_tells_the_same_story_wherever_it_lies(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = _written(jiffies_boot(), tmp_path / "here")
+    shutil.copytree(folder, tmp_path / "there")
+    stories = []
+    for place in ("here", "there"):
+        main(["report", str(tmp_path / place), "--json"])
+        report = json.loads(capsys.readouterr().out)
+        stories.append([report[key] for key in ("outcome", "boundaries", "clocks", "findings")])
+    assert stories[0] == stories[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("recording.json", "{}"),
+        ("recording.json", "[]"),
+        ("recording.json", '{"format": "timehands-recording/99"}'),
+        ("proof.json", '{"x": 1}'),
+    ],
+)
+def test_a_damaged_recording_is_an_error_of_ours(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, content: str
+) -> None:
+    folder = _written(healthy_boot(), tmp_path)
+    (tmp_path / name).write_text(content)
+    assert main(["report", folder]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("timehands: ")
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("name", ["events.bin", "console.jsonl", "machine.jsonl"])
+def test_damaged_streams_still_tell_what_is_left(tmp_path: Path, name: str) -> None:
+    folder = _written(healthy_boot(), tmp_path)
+    (tmp_path / name).write_bytes(b'\xff\x00{"ns": \n' * 999)
+    assert main(["report", folder]) in (0, 1)
+
+
+def test_what_is_no_recording_is_said_to_be_none(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for place in (tmp_path, tmp_path / "nowhere", Path("/dev/null")):
+        assert main(["report", str(place)]) == 2
+        assert str(place) in capsys.readouterr().err
