@@ -34,7 +34,7 @@ from timehands.watch.plugin import INSTRUMENT, UNWATCHED, plugin_path
 from timehands.watch.recorder import RawRecord, Recorder, new_folder
 from timehands.watch.recording import Header, KernelIdentity, Recording
 from timehands.watch.records import Kind
-from timehands.watch.run import Decision, Limits, run
+from timehands.watch.run import Limits, run
 
 Entry = Literal["pvh", "bzimage"]
 #: Called with one short line for each stage of the work.
@@ -185,7 +185,9 @@ async def boot(
     recorder = Recorder(folder, _header(prepared, surveyed), plan or Plan())
     progress(f"booting {prepared.identity.os} {prepared.identity.version}")
     try:
-        await run(str(prepared.qemu.path), recorder, plan, _limits(prepared, plan))
+        limits = _limits(prepared, plan)
+        path, sandbox = str(prepared.qemu.path), prepared.qemu.sandbox
+        await run(path, recorder, plan, limits, sandbox=sandbox)
     finally:
         _name_addresses(prepared, recorder)
     return open_recording(folder)
@@ -215,17 +217,13 @@ def _limits(prepared: Prepared, plan: Plan | None) -> Limits:
     known, until = prepared.knowledge, prepared.request.until
     plan = plan or Plan()
 
-    def decide(record: RawRecord) -> Decision:
-        if until is not None and known.reaches(until, plan, record):
-            return Decision.STOP
-        entered = record[0] == Kind.ENTER and known.reaches(Mark.KERNEL_ENTRY, plan, record)
-        return Decision.KERNEL_ENTERED if entered else Decision.GO_ON
+    def at_record(record: RawRecord) -> bool:
+        return until is not None and known.reaches(until, plan, record)
 
-    def decide_line(text: str) -> Decision:
-        reached = until is not None and known.told(until, text)
-        return Decision.STOP if reached else Decision.GO_ON
+    def at_line(text: str) -> bool:
+        return until is not None and known.told(until, text)
 
-    return Limits(prepared.request.timeout_s, decide, decide_line)
+    return Limits(prepared.request.timeout_s, at_record, at_line)
 
 
 def _name_addresses(prepared: Prepared, recorder: Recorder) -> None:

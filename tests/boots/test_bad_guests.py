@@ -24,10 +24,10 @@ from boots.bare_guests import (
 from timehands.errors import RecordingError
 from timehands.machines.machine import Machine
 from timehands.watch import recorder as recorder_module
-from timehands.watch import vigil
+from timehands.watch import run
 from timehands.watch.recording import Recording
 from timehands.watch.records import RECORD, Kind
-from timehands.watch.run import Decision, Limits
+from timehands.watch.run import Limits
 
 pytestmark = pytest.mark.boot
 
@@ -109,7 +109,7 @@ def test_halting_with_interrupts_off_is_halted(tmp_path: Path) -> None:
 def test_waiting_for_an_interrupt_is_idle_only_after_long(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(vigil, "IDLE_SECONDS", 1.5)
+    monkeypatch.setattr(run, "IDLE_SECONDS", 1.5)
     guest = build_guest(tmp_path, MASK_PICS + ' __asm__ volatile("sti; 1: hlt; jmp 1b");')
     made = record(tmp_path / "r", guest, limits=SOON)
     assert made.header.ended_reason == "idle"
@@ -199,10 +199,10 @@ def test_a_qemu_that_is_killed_is_a_lost_machine(tmp_path: Path) -> None:
 def test_a_boundary_ends_the_guest_at_once(tmp_path: Path) -> None:
     guest = build_guest(tmp_path, 'put_text("here\\n"); for (;;) ;')
 
-    def decide(text: str) -> Decision:
-        return Decision.STOP if text == "here" else Decision.GO_ON
+    def at_line(text: str) -> bool:
+        return text == "here"
 
-    made = record(tmp_path / "r", guest, limits=Limits(timeout_s=20, decide_line=decide))
+    made = record(tmp_path / "r", guest, limits=Limits(timeout_s=20, stop_at_line=at_line))
     assert made.header.ended_reason == "boundary"
     assert not processes_with(str(guest))
 

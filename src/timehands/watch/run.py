@@ -7,37 +7,33 @@ import resource
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import Enum
 from typing import Any
 
 from timehands.errors import QemuFailed
 from timehands.machines.guest import Guest, Watcher
+from timehands.machines.initrd import MARK_INIT
 from timehands.watch.plan import Plan
 from timehands.watch.plugin import watcher_for
 from timehands.watch.recorder import RawRecord, Recorder, is_progress
 from timehands.watch.records import Kind
-from timehands.watch.vigil import QUIET_SECONDS, Vigil, look, spots_of
+from timehands.watch.vigil import IDLE_SECONDS, QUIET_SECONDS, Vigil, look, spots_of
 
-
-class Decision(Enum):
-    """What a listener may ask for when it sees something."""
-
-    GO_ON = 0
-    KERNEL_ENTERED = 1
-    STOP = 2
+#: Our init sleeps for a tenth of a second at a time: a guest that is idle in it was never woken.
+OUR_IDLE_SECONDS = 5.0
+_U32 = 0xFFFFFFFF
 
 
 @dataclass(slots=True)
 class Limits:
     """When to end a guest that does not end by itself.
 
-    ``decide_record`` and ``decide_line`` look at what comes, as it comes; ``STOP`` ends the guest.
+    ``stop_at_record`` and ``stop_at_line`` look at what comes, as it comes; True ends the guest.
     ``quiet_s``: after how long without anything new it is looked at (`QUIET_SECONDS`).
     """
 
     timeout_s: float = 60.0
-    decide_record: Callable[[RawRecord], Decision] = lambda _record: Decision.GO_ON
-    decide_line: Callable[[str], Decision] = lambda _text: Decision.GO_ON
+    stop_at_record: Callable[[RawRecord], bool] = lambda _record: False
+    stop_at_line: Callable[[str], bool] = lambda _text: False
     quiet_s: float | None = None
 
 
@@ -47,6 +43,7 @@ class _Progress:
     def __init__(self, recorder: Recorder, limits: Limits) -> None:
         self.last_ns = time.monotonic_ns()
         self.stop = asyncio.Event()
+        self.idle_s = IDLE_SECONDS
         self._limits = limits
         recorder.on_record = self._record
         recorder.on_line = self._line
@@ -55,17 +52,16 @@ class _Progress:
     def _record(self, record: RawRecord) -> None:
         if is_progress(record):
             self.last_ns = time.monotonic_ns()
-        if record[0] != Kind.PROGRESS:
-            self._take(self._limits.decide_record(record))
+        if record[0] == Kind.CPUID and record[6] & _U32 == MARK_INIT:
+            self.idle_s = OUR_IDLE_SECONDS
+        if record[0] != Kind.PROGRESS and self._limits.stop_at_record(record):
+            self.stop.set()
 
     def _console(self) -> None:
         self.last_ns = time.monotonic_ns()
 
     def _line(self, _host_ns: int, text: str) -> None:
-        self._take(self._limits.decide_line(text))
-
-    def _take(self, decision: Decision) -> None:
-        if decision is Decision.STOP:
+        if self._limits.stop_at_line(text):
             self.stop.set()
 
 
@@ -163,7 +159,7 @@ async def _watch(guest: Guest, recorder: Recorder, progress: _Progress, limits: 
             if time.monotonic() >= deadline:
                 recorder.header.spots = spots_of(await look(guest))
                 return "timeout"
-            verdict = await vigil.judge(progress.last_ns)
+            verdict = await vigil.judge(progress.last_ns, progress.idle_s)
             if verdict and not (ended.done() or stop.done()):
                 return verdict.value
     finally:

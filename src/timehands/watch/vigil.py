@@ -92,8 +92,11 @@ class Vigil:
         quiet = news_ns / 1e9 + self.quiet_s
         return max(quiet, self._looked_ns / 1e9 + min(AGAIN_SECONDS, self.quiet_s))
 
-    async def judge(self, news_ns: int) -> Verdict | None:
-        """Look at the guest if it is time to. None: it may yet go on."""
+    async def judge(self, news_ns: int, idle_s: float | None = None) -> Verdict | None:
+        """Look at the guest if it is time to. None: it may yet go on.
+
+        ``idle_s``: how long it may wait for interrupts, `IDLE_SECONDS` unless told otherwise.
+        """
         if time.monotonic() < self.next_look(news_ns):
             return None
         if news_ns != self._news_ns:
@@ -106,7 +109,8 @@ class Vigil:
         self._rounds += 1
         self._looks += looks
         self.header.spots = spots_of(looks)
-        return verdict(self._looks, self._rounds, (self._looked_ns - news_ns) / 1e9)
+        quiet_s = (self._looked_ns - news_ns) / 1e9
+        return verdict(self._looks, self._rounds, quiet_s, idle_s or IDLE_SECONDS)
 
     async def _round(self) -> list[Look]:
         """Some looks, with work of the guest between them; none when QEMU is gone or starved."""
@@ -132,8 +136,13 @@ class Vigil:
                 return False
 
 
-def verdict(looks: Iterable[Look], rounds: int, quiet_s: float) -> Verdict | None:
-    """What the looks at a guest say that has done nothing new for ``quiet_s``."""
+def verdict(
+    looks: Iterable[Look], rounds: int, quiet_s: float, idle_s: float = IDLE_SECONDS
+) -> Verdict | None:
+    """What the looks at a guest say that has done nothing new for ``quiet_s``.
+
+    ``idle_s``: how long it may wait for interrupts.
+    """
     by_vcpu: defaultdict[int, list[Look]] = defaultdict(list)
     for one in looks:
         by_vcpu[one.spot.vcpu].append(one)
@@ -142,7 +151,7 @@ def verdict(looks: Iterable[Look], rounds: int, quiet_s: float) -> Verdict | Non
         return None
     if doings == {Doing.DEAD}:
         return Verdict.HALTED
-    if Doing.WAITING in doings and quiet_s < IDLE_SECONDS:
+    if Doing.WAITING in doings and quiet_s < idle_s:
         return None
     if Doing.CIRCLING in doings:
         return Verdict.HUNG if rounds >= ROUNDS else None
