@@ -7,7 +7,6 @@ meaning. Numbers are exact integers with their unit in the key (``_ns``, ``_hz``
 
 from __future__ import annotations
 
-import re
 from dataclasses import asdict, is_dataclass
 from enum import Enum
 from pathlib import Path
@@ -24,7 +23,6 @@ SCHEMA = "timehands-report/1"
 #: Keys whose values depend on the host's time or place, beside those that end in _ns and _ms.
 _HOST_KEYS = frozenset({"rate", "wall", "watching", "recording", "survey", "spans"})
 _HOST_ENDINGS = ("_ns", "_ms")
-_EVENT = re.compile(r"e[0-9]+")
 
 
 def to_json(report: Report) -> dict[str, Any]:
@@ -52,16 +50,13 @@ def without_host_times(data: Any) -> Any:
 
     Two boots of a deterministic machine must then be the same. What goes, at any depth: keys that
     end in ``_ns`` or ``_ms``, the rate, the wall clock, the spans (only those that took long enough
-    are told), the survey (it measures), what watching cost, the recording's folder. References to
-    events become ``e``: of a flood of events some are streamed by host time, so the same event can
-    have another number.
+    are told), the survey (it measures), what watching cost, the recording's folder. Events keep
+    their numbers: what a deterministic guest streams is chosen by counts alone.
     """
     if isinstance(data, dict):
         return {key: without_host_times(value) for key, value in data.items() if not _host(key)}
     if isinstance(data, list):
         return [without_host_times(value) for value in data]
-    if isinstance(data, str) and _EVENT.fullmatch(data):
-        return "e"
     return data
 
 

@@ -240,11 +240,14 @@ def _reads_tsc(seen: _Seen) -> bool:
 
 
 def _delay(seen: _Seen, jiffies_hz: int | None) -> Iterable[Calibration]:
-    """calibrate_delay: only when it had to measure (else it takes microseconds)."""
-    if seen.call.left and seen.call.duration_ns < SHORTEST_MEASURE_NS:
-        return
+    """calibrate_delay: only when it had to measure, not when the TSC gave it lpj_fine."""
     left = seen.call.left
     loops = seen.recording.number(left, "loops_per_jiffy") if left else None
+    khz = seen.recording.number(left, "tsc_khz") if left else None
+    if khz and jiffies_hz and loops == khz * 1000 // jiffies_hz:
+        return
+    if left and seen.call.duration_ns < SHORTEST_MEASURE_NS:
+        return
     detail = f"{loops:,} loops a jiffy" if loops else "no tick came to count loops by"
     hz = loops * jiffies_hz if loops and jiffies_hz else None
     yield seen.make("delay loop", "jiffies", hz, detail)

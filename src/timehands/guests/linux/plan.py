@@ -101,7 +101,7 @@ WANTED = (
     _Wanted("apic_needs_pit"),
     _Wanted("setup_boot_APIC_clock", globals=(_Global("lapic_timer_period"),)),
     _Wanted("calibrate_APIC_clock", globals=(_Global("lapic_timer_period"),)),
-    _Wanted("calibrate_delay", globals=(_Global("loops_per_jiffy", 8),)),
+    _Wanted("calibrate_delay", globals=(_Global("loops_per_jiffy", 8), *_TSC)),
     _Wanted("__clocksource_register_scale", members=_CLOCKSOURCE, leave=False),
     _Wanted("timekeeping_notify", members=_CLOCKSOURCE[:2]),
     _Wanted("tick_check_new_device", members=_clock_event(0), leave=False),
