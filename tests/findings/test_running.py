@@ -98,3 +98,11 @@ def test_without_the_plugin_it_is_not_said_that_no_timer_was_armed(tmp_path: Pat
     tape.ends("hung", ms=3050)
     finding = only(list(waits_for_ever(case(tape, tmp_path, survey()))))
     assert "was not watched" in finding.cause
+
+
+def test_a_guest_that_was_only_slow_is_not_said_to_wait(tmp_path: Path) -> None:
+    tape = Tape()
+    tape.begins()
+    tape.call("calibrate_delay", ms=50, until_ms=90, reads={"loops_per_jiffy": 1})
+    tape.ends("timeout", ms=60_000)
+    assert not list(waits_for_ever(case(tape, tmp_path, survey())))

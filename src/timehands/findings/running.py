@@ -60,7 +60,7 @@ def rate_wrong(case: Case) -> Iterable[Finding]:
     )
 
 
-_WAITING = (OutcomeKind.HUNG, OutcomeKind.HALTED, OutcomeKind.TIMED_OUT)
+_WAITING = (OutcomeKind.HUNG, OutcomeKind.HALTED)
 
 
 def _init_never_woke(case: Case) -> bool:
@@ -69,10 +69,18 @@ def _init_never_woke(case: Case) -> bool:
     return begun and case.recording.header.ended_reason in ("idle", "hung", "timeout")
 
 
+def _measures_in_vain(case: Case) -> bool:
+    """The time was over within a calibration; without one the guest may only have been slow."""
+    outcome = case.story.outcome
+    unended = any(c.end_ns >= outcome.at_ns for c in case.story.calibrations)
+    return outcome.kind is OutcomeKind.TIMED_OUT and unended
+
+
 def waits_for_ever(case: Case) -> Iterable[Finding]:
     """TH601: the kernel spins or idles in a wait that no clock ends."""
     outcome = case.story.outcome
-    if outcome.kind not in _WAITING and not _init_never_woke(case):
+    waits = outcome.kind in _WAITING or _measures_in_vain(case)
+    if not waits and not _init_never_woke(case):
         return
     timer = case.story.selected_timer
     watched = bool(case.recording.header.functions)
