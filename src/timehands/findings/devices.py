@@ -103,10 +103,7 @@ def absent_gate(case: Case) -> Iterable[Finding]:
 
 def _finding(case: Case, device: _Device, events: list[Event]) -> Iterable[Finding]:
     cost, where = _cost(case, device)
-    hangs = device.code == "TH301" and case.story.outcome.kind in (
-        OutcomeKind.HUNG,
-        OutcomeKind.TIMED_OUT,
-    )
+    hangs = device.code == "TH301" and case.story.outcome.kind is OutcomeKind.HUNG
     wrong_date = device.code == "TH302" and case.story.outcome.kind is OutcomeKind.INIT_REACHED
     if case.machine.deterministic:  # host time says nothing about it, and would vary
         cost = 0

@@ -32,6 +32,12 @@ class _Console:
     def draft(self, name: str, role: ClockRole = ClockRole.SOURCE) -> Draft:
         return self.drafts.setdefault((name, role), Draft(name, role))
 
+    def step_down(self) -> None:
+        """Another clocksource is chosen: the one before is only registered."""
+        for draft in self.drafts.values():
+            if draft.state is ClockState.SELECTED and draft.role is ClockRole.SOURCE:
+                draft.state = ClockState.REGISTERED
+
     def step(self, line: ConsoleLine, name: str, what: str, state: ClockState) -> Draft:
         draft = self.draft(name, ClockRole.WALL if name == "rtc" else ClockRole.SOURCE)
         at = self.recording.since_start(line.host_ns)
@@ -56,9 +62,7 @@ def _registered(console: _Console, line: ConsoleLine, match: Match[str]) -> None
 
 
 def _switched(console: _Console, line: ConsoleLine, match: Match[str]) -> None:
-    for draft in console.drafts.values():
-        if draft.state is ClockState.SELECTED and draft.role is ClockRole.SOURCE:
-            draft.state = ClockState.REGISTERED
+    console.step_down()
     console.step(line, match[1], "selected", ClockState.SELECTED)
     console.selected = match[1]
 
@@ -114,6 +118,7 @@ def clocks_from_console(recording: Recording) -> Clocks:
     told = reported(recording)
     selected = told.get("clocksource", console.selected)
     if selected:
+        console.step_down()
         console.draft(selected).state = ClockState.SELECTED
     timer = told.get("clockevent")
     if timer:
