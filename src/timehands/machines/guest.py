@@ -17,6 +17,7 @@ import asyncio
 import contextlib
 import ctypes
 import fcntl
+import logging
 import os
 import signal
 import socket
@@ -38,6 +39,7 @@ from timehands.machines.qemu import Wiring, command_line
 Consumer = Callable[[int, bytes], None]
 
 START_SECONDS = 20
+ANSWER_SECONDS = 10
 QUIT_SECONDS = 5
 PIPE_BYTES = 1 << 20
 READ_BYTES = 1 << 18
@@ -49,6 +51,8 @@ SEND_BYTES = 64 << 10
 _F_SETPIPE_SZ = 1031
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None, use_errno=True)
+#: What goes wrong with QMP becomes an error of ours; its own notes are not for the terminal.
+logging.getLogger("qemu.qmp").addHandler(logging.NullHandler())
 
 
 class Sink(Protocol):
@@ -229,7 +233,7 @@ class Guest:
     async def qmp(self, command: str, **arguments: Any) -> Any:
         """Execute a QMP command and return its answer. Raises `QemuFailed` when it cannot."""
         try:
-            async with asyncio.timeout(START_SECONDS):
+            async with asyncio.timeout(ANSWER_SECONDS):
                 return await self._qmp.execute(command, arguments or None)
         except (QMPError, TimeoutError, OSError) as error:
             raise QemuFailed(

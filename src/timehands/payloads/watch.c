@@ -33,9 +33,16 @@ static uint64_t after_slots[1 << AFTER_BITS]; /* addresses behind a watched end 
 static bool steady;
 static uint64_t callbacks, callback_ns, blocks, translation_ns, last_progress;
 
+/* Our own cost is measured in one of 16 callbacks: the start's time, or 0 in the others. */
+static uint64_t cost_from(void)
+{
+    bool measured = __atomic_add_fetch(&callbacks, 1, __ATOMIC_RELAXED) % COST_SAMPLE == 0;
+    return measured ? now_ns() : 0;
+}
+
 static void cost_since(uint64_t start)
 {
-    if (__atomic_add_fetch(&callbacks, 1, __ATOMIC_RELAXED) % COST_SAMPLE == 0)
+    if (start)
         __atomic_add_fetch(&callback_ns, (now_ns() - start) * COST_SAMPLE, __ATOMIC_RELAXED);
 }
 
@@ -86,7 +93,7 @@ static void on_after(unsigned vcpu, void *udata)
     struct pending *p = &pending[vcpu];
     if (!p->site || p->after != (uint64_t)(uintptr_t)udata)
         return;
-    uint64_t start = now_ns(), rax = reg(RAX) & 0xffffffff;
+    uint64_t start = cost_from(), rax = reg(RAX) & 0xffffffff;
     switch (p->record.kind) {
     case REC_CPUID:
         p->record.v[1] = rax | reg(RBX) << 32;
@@ -106,7 +113,7 @@ static void on_after(unsigned vcpu, void *udata)
 static void on_cpuid(unsigned vcpu, void *udata)
 {
     struct site *site = udata;
-    uint64_t now = now_ns();
+    uint64_t start = cost_from(), now = now_ns();
     uint64_t leaf = reg(RAX) & 0xffffffff;
     /* Leaf 0x5448xxxx belongs to our own init: a mark with an argument, never to be passed over. */
     if (leaf >> 16 == 0x5448) {
@@ -121,7 +128,7 @@ static void on_cpuid(unsigned vcpu, void *udata)
         r.v[0] = leaf | reg(RCX) << 32;
         expect_result(vcpu, site, r);
     }
-    cost_since(now);
+    cost_since(start);
 }
 
 static void on_rdtsc(unsigned vcpu, void *udata)
@@ -137,7 +144,7 @@ static void on_rdtsc(unsigned vcpu, void *udata)
 static void on_msr(unsigned vcpu, void *udata)
 {
     struct site *site = udata;
-    uint64_t now = now_ns();
+    uint64_t start = cost_from(), now = now_ns();
     if (worth_streaming(site, now, ALWAYS)) {
         struct record r = record_of(site, vcpu, now);
         r.v[0] = reg(RCX) & 0xffffffff;
@@ -148,7 +155,7 @@ static void on_msr(unsigned vcpu, void *udata)
             stream_emit(&r, 1);
         }
     }
-    cost_since(now);
+    cost_since(start);
 }
 
 /* Console and PCI configuration are no clocks, and come in floods. */
@@ -161,9 +168,9 @@ static bool dull_port(uint64_t port)
 static void on_port(unsigned vcpu, void *udata)
 {
     struct site *site = udata;
-    uint64_t now = now_ns();
+    uint64_t start = cost_from(), now;
     uint64_t port = site->imm_port ? site->port : reg(RDX) & 0xffff;
-    if (!dull_port(port) && worth_streaming(site, now, ALWAYS)) {
+    if (!dull_port(port) && worth_streaming(site, now = now_ns(), ALWAYS)) {
         struct record r = record_of(site, vcpu, now);
         r.v[0] = port;
         r.v[2] = site->width;
@@ -174,7 +181,7 @@ static void on_port(unsigned vcpu, void *udata)
             stream_emit(&r, 1);
         }
     }
-    cost_since(now);
+    cost_since(start);
 }
 
 static bool clock_address(uint64_t physical)
@@ -191,7 +198,7 @@ static void on_mmio(unsigned vcpu, qemu_plugin_meminfo_t info, uint64_t vaddr, v
     if (!where || !qemu_plugin_hwaddr_is_io(where))
         return;
     uint64_t physical = qemu_plugin_hwaddr_phys_addr(where);
-    uint64_t now = now_ns();
+    uint64_t start = cost_from(), now = now_ns();
     if (clock_address(physical) && worth_streaming(site, now, ALWAYS)) {
         struct record r = record_of(site, vcpu, now);
         qemu_plugin_mem_value value = qemu_plugin_mem_get_value(info);
@@ -202,7 +209,7 @@ static void on_mmio(unsigned vcpu, qemu_plugin_meminfo_t info, uint64_t vaddr, v
         r.v[2] = 1u << value.type;
         stream_emit(&r, 1);
     }
-    cost_since(now);
+    cost_since(start);
 }
 
 static void on_enter(unsigned vcpu, void *udata)
@@ -210,7 +217,7 @@ static void on_enter(unsigned vcpu, void *udata)
     struct site *site = udata;
     struct function *f = site->function;
     struct record out[1 + MAX_READS * 2];
-    uint64_t now = now_ns();
+    uint64_t start = cost_from(), now = now_ns();
     if (worth_streaming(site, now, ALWAYS_FUNCTION)) {
         out[0] = record_of(site, vcpu, now);
         out[0].v[0] = f->id;
@@ -220,14 +227,14 @@ static void on_enter(unsigned vcpu, void *udata)
         guest_read(reg(RSP), &out[0].v[4], 8);
         stream_emit(out, 1 + reads_follow(f, 0, out + 1, out));
     }
-    cost_since(now);
+    cost_since(start);
 }
 
 static void on_leave(unsigned vcpu, void *udata)
 {
     struct site *site = udata;
     struct record out[1 + MAX_READS * 2];
-    uint64_t now = now_ns();
+    uint64_t start = cost_from(), now = now_ns();
     if (worth_streaming(site, now, ALWAYS_FUNCTION)) {
         out[0] = record_of(site, vcpu, now);
         out[0].v[0] = site->function->id;
@@ -237,7 +244,7 @@ static void on_leave(unsigned vcpu, void *udata)
             out[0].v[1] = reg(RAX);
         stream_emit(out, 1 + reads_follow(site->function, 1, out + 1, out));
     }
-    cost_since(now);
+    cost_since(start);
 }
 
 static void on_first(unsigned vcpu, void *udata)
