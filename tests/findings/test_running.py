@@ -50,7 +50,7 @@ def test_a_guest_clock_of_another_rate_is_an_error(tmp_path: Path, ppm: int, wor
     finding = only(list(rate_wrong(case(healthy_boot(guest_ppm=ppm), tmp_path, survey()))))
     assert (finding.code, finding.severity) == ("TH502", Severity.ERROR)
     assert word in finding.title
-    assert "tsc does not" in finding.cause
+    assert "reads tsc: it does not tick" in finding.cause
     assert values(finding.fixes) == ["tsc_early_khz=2500000"]
 
 

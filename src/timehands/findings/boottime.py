@@ -29,9 +29,9 @@ def calibration_time(case: Case) -> Iterable[Finding]:
         "TH401",
         "boot time lost in calibration",
         Severity.WARNING if total >= WARNING_NS else Severity.NOTE,
-        "The kernel measured frequencies that the machine could have told it: "
+        "Before it could go on the kernel measured "
         + ", ".join(dict.fromkeys(f"{c.of} against {c.against}" for c in most))
-        + ".",
+        + ". A frequency that is told needs no time.",
         tuple(Evidence(f"{c.method}: {c.detail}", c.evidence) for c in most),
         _fixes(case, most),
         total,

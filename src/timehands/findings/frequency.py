@@ -164,7 +164,7 @@ def frequency_leaf_not_believable(case: Case) -> Iterable[Finding]:
         Severity.WARNING,
         f"It reads eax {answer.eax:#x}, ebx {answer.ebx:#x}, which would be a TSC of "
         f"{answer.eax:,} kHz and an APIC bus of {answer.ebx:,} kHz: {doubt}. A kernel that does "
-        f"not check the range's limit believes it; this one asked {len(asked)} times.",
+        f"not check the range's limit believes it; this one asked for it.",
         (Evidence("seen by the survey"), *(Evidence("asked for", (e.reference,)) for e in asked)),
         (
             Fix(

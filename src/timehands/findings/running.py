@@ -48,13 +48,15 @@ def rate_wrong(case: Case) -> Iterable[Finding]:
     if rate.low_ppm <= RATE_TOLERANCE_PPM and rate.high_ppm >= -RATE_TOLERANCE_PPM:
         return
     word = "fast" if rate.low_ppm > 0 else "slow"
+    ticks = "jiffies" in (case.story.selected or "")
+    why = "ticks were lost or came late" if ticks else "it does not tick as the kernel believes"
     yield Finding(
         "TH502",
         f"guest time runs {word}",
         Severity.ERROR,
         f"Over {rate.over_ns // 1_000_000:,} ms of host time the guest's monotonic clock was "
-        f"between {rate.low_ppm:+,} and {rate.high_ppm:+,} ppm off: {case.story.selected} does not "
-        "tick as the kernel believes.",
+        f"between {rate.low_ppm:+,} and {rate.high_ppm:+,} ppm off. "
+        f"It reads {case.story.selected}: {why}.",
         (Evidence("init's first and last reading", rate.evidence),),
         case.arguments_for(Need.TSC_FREQUENCY, case.tsc_hz),
     )
