@@ -41,9 +41,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return FAILED
     except KeyboardInterrupt:
         _say("timehands: interrupted")
+        _mute_what_is_closed()
         return INTERRUPTED
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _mute_what_is_closed()
         return FAILED
     except OSError as error:
         print(f"timehands: {error}", file=sys.stderr)
@@ -77,6 +78,15 @@ def _say(text: str) -> None:
     """The terminal may be gone."""
     with contextlib.suppress(OSError):
         print(text, file=sys.stderr)
+
+
+def _mute_what_is_closed() -> None:
+    """Python flushes both streams when it ends; one that nobody reads would change the status."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 if __name__ == "__main__":
