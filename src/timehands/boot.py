@@ -13,7 +13,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from timehands.errors import AcceleratorUnavailable, SurveyFailed, UsageError
 from timehands.findings.frequency import calibration_varies
@@ -21,6 +21,7 @@ from timehands.findings.model import Finding, Proof
 from timehands.findings.rules import Case, find
 from timehands.guests.base import Knowledge
 from timehands.guests.registry import knowledge_named, knowledge_of
+from timehands.kept import plan_and_facts
 from timehands.kernels.enums import Container
 from timehands.kernels.kernel import Kernel
 from timehands.machines.host_qemu import Qemu, find_qemu
@@ -41,6 +42,7 @@ Entry = Literal["pvh", "bzimage"]
 Progress = Callable[[str], None]
 #: Addresses from here up are the kernel's half of a 64-bit address space.
 _KERNEL_HALF = 1 << 63
+DETERMINISTIC_QUIET_SECONDS = 12.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,7 @@ class Prepared:
     qemu: Qemu
     load: Load
     identity: KernelIdentity
+    plan: Plan
 
     @property
     def watched(self) -> bool:
@@ -111,7 +114,8 @@ def prepare(request: Request) -> Prepared:
             raise UsageError(f"the {name} is no file: {path}")
     entry = _entry(request, kernel)
     load = _load(request, kernel, knowledge, entry)
-    return Prepared(request, kernel, knowledge, qemu, load, _identity(kernel, entry))
+    plan, facts = plan_and_facts(kernel, knowledge)
+    return Prepared(request, kernel, knowledge, qemu, load, _identity(kernel, entry, facts), plan)
 
 
 def _entry(request: Request, kernel: Kernel) -> Entry:
@@ -150,8 +154,7 @@ def _load(request: Request, kernel: Kernel, knowledge: Knowledge, entry: Entry) 
     )
 
 
-def _identity(kernel: Kernel, entry: Entry) -> KernelIdentity:
-    source = kernel.symbol_source
+def _identity(kernel: Kernel, entry: Entry, facts: dict[str, Any]) -> KernelIdentity:
     return KernelIdentity(
         path=str(kernel.path),
         sha256=kernel.sha256,
@@ -160,11 +163,11 @@ def _identity(kernel: Kernel, entry: Entry) -> KernelIdentity:
         version=kernel.os_version,
         format=kernel.format,
         entry="PVH" if entry == "pvh" else "bzImage",
-        symbols=len(kernel.symbols),
-        symbol_source=source.value if source else None,
+        symbols=facts["symbols"],
+        symbol_source=facts["symbol_source"],
         types=tuple(types.value for types in kernel.types),
         orc=kernel.orc,
-        clock_functions=tuple(name for names in kernel.clock_functions.values() for name in names),
+        clock_functions=tuple(facts["clock_functions"]),
     )
 
 
@@ -181,7 +184,7 @@ async def boot(
         progress(f"surveying the machine: {request.machine}")
         surveyed = await _survey(prepared, progress)
     folder = request.folder or new_folder()
-    plan = prepared.knowledge.plan(prepared.kernel) if prepared.watched else None
+    plan = prepared.plan if prepared.watched else None
     recorder = Recorder(folder, _header(prepared, surveyed), plan or Plan())
     progress(f"booting {prepared.identity.os} {prepared.identity.version}")
     try:
@@ -223,7 +226,9 @@ def _limits(prepared: Prepared, plan: Plan | None) -> Limits:
     def at_line(text: str) -> bool:
         return until is not None and known.told(until, text)
 
-    return Limits(prepared.request.timeout_s, at_record, at_line)
+    # A look stops the guest. A deterministic one is given more time to show that it gets on.
+    quiet_s = DETERMINISTIC_QUIET_SECONDS if prepared.request.machine.deterministic else None
+    return Limits(prepared.request.timeout_s, at_record, at_line, quiet_s)
 
 
 def _name_addresses(prepared: Prepared, recorder: Recorder) -> None:

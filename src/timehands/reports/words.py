@@ -169,7 +169,7 @@ def watching_words(watching: Watching) -> str:
     if share is None:
         parts.append("cost not known")
     else:
-        parts.append(f"about {percent(share)} of QEMU's CPU time")
+        parts.append(f"the plugin's own code about {percent(share)} of QEMU's CPU time")
     instrument = harmless(watching.instrument, 60) or "an instrument not named"
     return f"Watched with {instrument}: {', '.join(parts)}"
 

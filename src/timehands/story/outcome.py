@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from timehands.story.model import Outcome, OutcomeKind, References
 from timehands.watch.recording import Recording, Spot
 
+#: QEMU's note of one (target/i386/tcg/system/excp_helper.c, target/i386/kvm/kvm.c).
+_TRIPLE_FAULT = "Triple fault"
 _RESET_RIP = re.compile(r"\b[RE]IP=([0-9a-f]+)")
 
 
@@ -81,7 +83,9 @@ def _before_init(
         case "guest-reset":
             where = _reset_place(recording)
             place = f" at {where}" if where else ""
-            return OutcomeKind.RESET, f"the machine was reset{place}: a triple fault", where
+            fault = _TRIPLE_FAULT in recording.reset_log
+            how = "a triple fault" if fault else "not by a triple fault that QEMU noted"
+            return OutcomeKind.RESET, f"the machine was reset{place}: {how}", where
         case "guest-shutdown":
             return OutcomeKind.HALTED, "the guest switched the machine off before init", None
         case "halted":

@@ -6,8 +6,9 @@ and given to the watcher as a small text file (payloads/watch_functions.c reads 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Self
 
 MAX_READS = 6
 MAX_READ_BYTES = 80
@@ -94,7 +95,32 @@ class Plan:
             lines += function.lines(number)
         return "\n".join(lines) + "\n"
 
+    def to_json(self) -> dict[str, Any]:
+        """The plan as JSON types; `from_json` is the way back."""
+        functions = [{**asdict(f), "code": f.code.hex()} for f in self.functions]
+        return {"functions": functions, "return_thunk": self.return_thunk, "detour": self.detour}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """The plan that `to_json` wrote. Raises KeyError, TypeError, ValueError when it is none."""
+        detour = data["detour"]
+        return cls(
+            tuple(_function(row) for row in data["functions"]),
+            data["return_thunk"],
+            (int(detour[0]), int(detour[1])) if detour else None,
+        )
+
     @property
     def finds_slide(self) -> bool:
         """Whether the plan can tell by how much the kernel was moved."""
         return any(function.anchor for function in self.functions)
+
+
+def _function(row: Mapping[str, Any]) -> Function:
+    known = {
+        **row,
+        "code": bytes.fromhex(row["code"]),
+        "reads": tuple(Read(**{**read, "path": tuple(read["path"])}) for read in row["reads"]),
+        "parts": tuple((int(start), int(end)) for start, end in row["parts"]),
+    }
+    return Function(**known)
