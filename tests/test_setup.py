@@ -25,7 +25,10 @@ from fake_machine import (
     tree,
 )
 
-SCRIPTS = ("demo", "test", ".ci/run", "scripts/setup.sh", "scripts/fetch-sample-kernel.sh")
+SCRIPTS = (
+    "demo", "test", ".ci/run", "scripts/setup.sh", "scripts/fetch-sample-kernel.sh",
+    "scripts/oracles.sh",
+)  # fmt: skip
 
 
 @pytest.fixture

@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# Installs the programs that the tests compare with and that nobody needs for anything else. Without
+# them those tests are skipped, each naming what it lacks. Continuous integration runs this.
+#
+# usage: scripts/oracles.sh
+set -euo pipefail
+# shellcheck source-path=SCRIPTDIR source=lib.sh
+. "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
+
+# program:package
+programs=(
+    bpftool:bpftool bzip2:bzip2 chromium:chromium cpio:cpio cpuid:cpuid lz4:lz4 lzop:lzop
+    pahole:dwarves shellcheck:shellcheck xz:xz-utils zstd:zstd
+)
+
+missing=()
+for entry in "${programs[@]}"; do
+    have "${entry%%:*}" || [ -x "/usr/sbin/${entry%%:*}" ] || missing+=("${entry##*:}")
+done
+[ ${#missing[@]} -gt 0 ] || exit 0
+
+as_root=()
+find_root || { say "not root: tests that need these are skipped: ${missing[*]}" && exit 0; }
+say "Installing what tests compare with: ${missing[*]}"
+apt_as_root update || say "the package lists could not be brought up to date"
+apt_as_root install --no-install-recommends "${missing[@]}" ||
+    say "not all could be installed: the tests that need them are skipped"
