@@ -23,5 +23,11 @@ as_root=()
 find_root || { say "not root: tests that need these are skipped: ${missing[*]}" && exit 0; }
 say "Installing what tests compare with: ${missing[*]}"
 apt_as_root update || say "the package lists could not be brought up to date"
-apt_as_root install --no-install-recommends "${missing[@]}" ||
-    say "not all could be installed: the tests that need them are skipped"
+# One at a time: one that cannot be had does not keep the others away. A newer library that QEMU
+# brought from backports may want the package from there too.
+backports=$(. /etc/os-release && printf '%s-backports' "${VERSION_CODENAME:-}")
+for package in "${missing[@]}"; do
+    apt_as_root install --no-install-recommends "$package" 2>/dev/null ||
+        apt_as_root install --no-install-recommends -t "$backports" "$package" ||
+        say "$package could not be installed: the tests that need it are skipped"
+done
