@@ -10,7 +10,7 @@ set -euo pipefail
 # program:package
 programs=(
     bpftool:bpftool bzip2:bzip2 chromium:chromium cpio:cpio cpuid:cpuid lz4:lz4 lzop:lzop
-    pahole:dwarves shellcheck:shellcheck xz:xz-utils zstd:zstd
+    llvm-objcopy:llvm pahole:dwarves shellcheck:shellcheck xz:xz-utils zstd:zstd
 )
 
 missing=()

@@ -40,7 +40,7 @@ int main(void) { return keeper.a + (later != 0) + sizeof(union both) + sizeof(en
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A program with BTF, as gcc and pahole make it."""
-    for tool in ("gcc", "pahole", "bpftool"):
+    for tool in ("gcc", "pahole", "llvm-objcopy", "bpftool"):  # pahole calls the third
         if not shutil.which(tool):
             pytest.skip(f"{tool} is not installed")
     folder = tmp_path_factory.mktemp("btf")
