@@ -154,8 +154,8 @@ def _why_no_lapic(rejected: list[Clock]) -> str:
             "the tick where the TSC's frequency is not known."
         )
     return (
-        "A kernel uses its LAPIC when ACPI or an MP table tells of it; this machine has no ACPI "
-        "tables, or the kernel reads no MP table."
+        "A kernel uses its LAPIC when ACPI or an MP table tells of it, and neither told this one: "
+        "the machine has no ACPI tables, or the kernel reads no MP table."
     )
 
 
