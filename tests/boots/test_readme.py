@@ -23,11 +23,15 @@ def shape(line: str) -> str:
     return re.sub(r"\d[\d,.]*", "N", re.sub(r" +", " ", line)).strip()
 
 
+def _between(text: str, start: str, end: str) -> str:
+    return text.split(start)[1].split(end)[0]
+
+
 def test_the_run_in_the_readme_is_a_real_one(tmp_path: Path) -> None:
     plugin_qemu()
     text = README.read_text()
     (words,) = re.findall(r"^    \$ timehands (boot .*)$", text, re.MULTILINE)
-    shown = [line.strip() for line in text.split(words)[1].split("\nThe kernel file")[0].splitlines()]
+    shown = [line.strip() for line in _between(text, words, "\nThe kernel file").splitlines()]
     given = [str(sample_kernel()) if word == "vmlinuz" else word for word in words.split()]
     done = subprocess.run(
         [sys.executable, "-m", "timehands", *given, "--record", str(tmp_path / "r"), "-q"],
