@@ -24,7 +24,7 @@ def shape(line: str) -> str:
 
 
 def _between(text: str, start: str, end: str) -> str:
-    return text.split(start)[1].split(end)[0]
+    return text.split(start, 1)[1].split(end, 1)[0]
 
 
 def test_the_run_in_the_readme_is_a_real_one(tmp_path: Path) -> None:
