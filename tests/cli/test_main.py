@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -133,3 +134,21 @@ def test_the_version_is_told() -> None:
     ended = _timehands("--version")
     assert ended.returncode == 0
     assert ended.stdout.startswith("timehands ")
+
+
+def test_a_closed_standard_output_is_no_error() -> None:
+    words = [sys.executable, "-m", "timehands", "explain", "TH101"]
+    done = subprocess.run(
+        ["sh", "-c", f"{' '.join(words)} >&-"], capture_output=True, timeout=30, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_an_output_that_knows_only_ascii_is_no_error() -> None:
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    done = subprocess.run(
+        [sys.executable, "-m", "timehands", "doctor"],
+        capture_output=True, timeout=60, check=False, env=environment,
+    )  # fmt: skip
+    assert b"Traceback" not in done.stderr
+    assert done.stdout.isascii() and done.stdout

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from timehands.cli.machine_options import add_machine_options, machine_from
-from timehands.cli.show import ProgressLine, add_report_options, show
+from timehands.cli.show import ProgressLine, add_report_options, show, status_of
 from timehands.errors import UsageError
-from timehands.story.model import Mark, OutcomeKind
+from timehands.story.model import Mark
 
 if TYPE_CHECKING:
     from timehands.boot import Booted, Prepared, Request
@@ -27,7 +27,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "boot",
         help="boot a kernel as a microVM, say how it found its clocks and what is wrong",
         description="Boots a kernel as a microVM under QEMU, watches from outside how it finds its "
-        "clocks, and reports. Exit status 0: init was reached; 1: it was not; 2: no boot.",
+        "clocks, and reports. Exit status 0: init, or the boundary asked for, was reached; 1: it "
+        "was not; 2: no boot.",
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="bzImage, ELF, or compressed ELF")
     parser.add_argument("--prove", action="store_true", help="apply the fixes and boot again")
@@ -79,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
     with ProgressLine(quiet=args.quiet) as progress:
         booted = asyncio.run(_boot(prepared, progress, prove=args.prove))
     show(booted, args)
-    return 0 if booted.report.story.outcome.kind is OutcomeKind.INIT_REACHED else 1
+    return status_of(booted)
 
 
 def request_from(args: argparse.Namespace) -> Request:
@@ -88,6 +89,8 @@ def request_from(args: argparse.Namespace) -> Request:
 
     if not args.timeout > 0:
         raise UsageError(f"a timeout of {args.timeout:g} s leaves no time to boot")
+    if args.record and args.record.exists() and not args.record.is_dir():
+        raise UsageError(f"there is no folder to record in: {args.record} is a file")
     if args.record and args.record.exists() and any(args.record.iterdir()):
         raise UsageError(f"the folder to record in is not empty: {args.record}")
     return Request(

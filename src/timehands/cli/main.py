@@ -1,8 +1,8 @@
 """The command ``timehands``: one verb, its options, an exit status.
 
-Exit status: 0 the work was done (for ``boot``: init was reached); 1 it was done and shows trouble
-(init was not reached, something is lacking); 2 it could not be done, or was asked for wrongly;
-130 interrupted.
+Exit status: 0 the work was done (for ``boot``: init was reached, or the boundary asked for); 1 it
+was done and shows trouble (init was not reached, something is lacking); 2 it could not be done, or
+was asked for wrongly; 130 interrupted.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import importlib
+import io
 import os
 import signal
 import sys
@@ -29,6 +30,7 @@ INTERRUPTED = 130
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command. Errors of ours become a message on standard error and status 2."""
     words = list(sys.argv[1:] if argv is None else argv)
+    _prepare_streams()
     args = _parser(words).parse_args(words)
     signal.signal(signal.SIGTERM, _interrupt)
     signal.signal(signal.SIGHUP, _interrupt)
@@ -47,8 +49,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         _mute_what_is_closed()
         return FAILED
     except OSError as error:
-        print(f"timehands: {error}", file=sys.stderr)
+        _say(f"timehands: {error.filename or 'the output'}: {error.strerror or error}")
+        _mute_what_is_closed()
         return FAILED
+
+
+def _prepare_streams() -> None:
+    """Streams that were closed lead nowhere; one that cannot show a character shows another."""
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def _parser(words: Sequence[str]) -> argparse.ArgumentParser:

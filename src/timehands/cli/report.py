@@ -5,8 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from timehands.cli.show import add_report_options, show
-from timehands.story.model import OutcomeKind
+from timehands.cli.show import add_report_options, show, status_of
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -30,4 +29,4 @@ def run(args: argparse.Namespace) -> int:
     booted = open_recording(args.folder)
     proof = load_proof(booted.recording)
     show(with_proof(booted, proof) if proof else booted, args)
-    return 0 if booted.report.story.outcome.kind is OutcomeKind.INIT_REACHED else 1
+    return status_of(booted)

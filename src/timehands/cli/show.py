@@ -44,6 +44,15 @@ def show(booted: Booted, args: argparse.Namespace) -> None:
     print(text, end="")
 
 
+def status_of(booted: Booted) -> int:
+    """The exit status: 0 when the boot came to init, or to the boundary that was asked for."""
+    from timehands.story.model import OutcomeKind
+
+    reached = booted.report.story.outcome.kind is OutcomeKind.INIT_REACHED
+    asked = booted.recording.header.ended_reason == "boundary"
+    return 0 if reached or asked else 1
+
+
 def _write_html(booted: Booted, path: Path) -> None:
     from timehands.reports.html import render
 

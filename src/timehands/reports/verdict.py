@@ -17,7 +17,7 @@ SYSTEMS = {"linux": "Linux", "freebsd": "FreeBSD", "netbsd": "NetBSD", "openbsd"
 BAD = {
     OutcomeKind.PANICKED: "panicked",
     OutcomeKind.HALTED: "halted",
-    OutcomeKind.RESET: "was reset by a triple fault",
+    OutcomeKind.RESET: "was reset",
     OutcomeKind.HUNG: "hangs",
     OutcomeKind.TIMED_OUT: "did not get to its end in time",
     OutcomeKind.VM_LOST: "was lost with its VM",
@@ -69,13 +69,16 @@ def _mood(story: Story, findings: Sequence[Finding]) -> Mood:
     severities = {finding.severity for finding in findings}
     if story.outcome.kind in BAD or Severity.ERROR in severities:
         return Mood.BAD
-    return Mood.DOUBTFUL if Severity.WARNING in severities else Mood.GOOD
+    cut_short = story.outcome.kind is OutcomeKind.STOPPED
+    return Mood.DOUBTFUL if cut_short or Severity.WARNING in severities else Mood.GOOD
 
 
 def _sentence(story: Story, findings: Sequence[Finding]) -> str:
     head, reason = _head(story), _reason(story, findings)
     if reason:
         return f"{head}: {reason}"
+    if story.outcome.kind is OutcomeKind.STOPPED:
+        return f"{head}; it was stopped before init, with nothing wrong so far"
     return f"{head}; nothing wrong was found"
 
 

@@ -182,7 +182,7 @@ class Recorder:
         return RecordingError(
             f"the recording cannot be written: {error.strerror}",
             path=self.folder,
-            advice="What was recorded before is still there. Free space, or give --record DIR.",
+            advice="What was recorded before is still there. Free space, or record elsewhere.",
         )
 
 

@@ -268,8 +268,17 @@ class Recording:
         return raw.decode("ascii", errors="replace") if raw is not None else None
 
     def since_start(self, host_ns: int) -> int:
-        """A host time as ns since the QEMU process was started."""
-        return host_ns - self.header.started_ns
+        """A host time as ns since the QEMU process was started; since the first thing that was
+        recorded, when the recording does not say when that was.
+        """
+        return host_ns - self._zero_ns
+
+    @cached_property
+    def _zero_ns(self) -> int:
+        if self.header.started_ns:
+            return self.header.started_ns
+        first = [seen[0].host_ns for seen in (self.events, self.console) if seen]
+        return min(first, default=0)
 
     @property
     def watching(self) -> Watching:

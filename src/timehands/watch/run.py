@@ -106,6 +106,7 @@ async def _run(guest: Guest, recorder: Recorder, limits: Limits) -> None:
     header.started_ns, header.ready_ns = guest.started_ns, guest.ready_ns
     progress = _Progress(recorder, limits)
     header.resumed_ns = time.monotonic_ns()
+    recorder.write_header()  # for the case that we are killed
     await guest.resume()
     reason = await _watch(guest, recorder, progress, limits)
     last = await _last_registers(guest, reason)
