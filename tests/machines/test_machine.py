@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from timehands.errors import MachineError
@@ -51,6 +51,8 @@ def test_any_json_is_a_machine_or_a_machine_error(data: dict[str, Any]) -> None:
 
 
 @given(st.dictionaries(st.sampled_from(["kernel", "arguments", "initrd", "forwards"]), JSON))
+@example({"kernel": "", "arguments": [None]})
+@example({"kernel": "k", "forwards": [1]})
 def test_any_json_is_a_load_or_a_machine_error(data: dict[str, Any]) -> None:
     try:
         load = Load.from_json(data)

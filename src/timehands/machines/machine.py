@@ -9,7 +9,7 @@ go to JSON and back; nothing here starts anything. QEMU's command line is made f
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
@@ -179,14 +179,22 @@ class Load:
         try:
             return cls(
                 kernel=Path(data["kernel"]),
-                arguments=tuple(data.get("arguments", ())),
+                arguments=_words(data.get("arguments", ())),
                 initrd=Path(data["initrd"]) if data.get("initrd") else None,
                 disk=Path(data["disk"]) if data.get("disk") else None,
                 network=bool(data.get("network", False)),
-                forwards=tuple(data.get("forwards", ())),
+                forwards=_words(data.get("forwards", ())),
             )
         except (KeyError, TypeError) as error:
             raise MachineError(f"this is no load of a machine: {error}") from error
+
+
+def _words(values: Iterable[Any]) -> tuple[str, ...]:
+    """A list of words out of JSON. Raises TypeError when something else is among them."""
+    words = tuple(values)
+    if not all(isinstance(word, str) for word in words):
+        raise TypeError(f"{words!r} are not all words")
+    return words
 
 
 def _require(condition: object, message: str) -> None:
