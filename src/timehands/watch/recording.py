@@ -19,7 +19,7 @@ import json
 import os
 import stat
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -155,7 +155,6 @@ class Header:
     console_dropped: int = 0
     events_dropped: int = 0
     survey: dict[str, Any] | None = None
-    facts: dict[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """The header as JSON types."""
