@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -228,7 +229,8 @@ def _limits(prepared: Prepared, plan: Plan | None) -> Limits:
 
     # A look stops the guest. A deterministic one is given more time to show that it gets on.
     quiet_s = DETERMINISTIC_QUIET_SECONDS if prepared.request.machine.deterministic else None
-    return Limits(prepared.request.timeout_s, at_record, at_line, quiet_s)
+    look = functools.partial(known.look, prepared.kernel)
+    return Limits(prepared.request.timeout_s, at_record, at_line, quiet_s, look)
 
 
 def _name_addresses(prepared: Prepared, recorder: Recorder) -> None:
@@ -280,6 +282,9 @@ def _report(recording: Recording, story: Story, findings: tuple[Finding, ...]) -
         qemu_version=header.qemu_version,
         survey=_surveyed(recording),
         recording=str(recording.folder),
+        started_ns=header.started_ns,
+        stops=recording.stops,
+        interventions=recording.interventions,
     )
 
 

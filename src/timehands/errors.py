@@ -17,6 +17,12 @@
     ├── MachineError            a machine cannot be made, or QEMU refused it
     │   └── QemuFailed          QEMU ended before a guest ran
     ├── SurveyFailed            the survey guest ran, but did not finish or made no sense
+    ├── GdbError                something went wrong with a stub of the GDB remote protocol
+    │   ├── StubGone            it closed the connection, or there is none
+    │   ├── StubSilent          it did not answer in time
+    │   ├── StubRefused         it answered with an error, or does not know the request
+    │   ├── ProtocolBroken      it sent what the protocol does not allow
+    │   └── WrongState          asked at a moment when that cannot be asked
     ├── CpuidDumpDamaged        a file is no dump in the format of ``cpuid -r``
     └── RecordingError          a recording cannot be written or opened
         └── RecordingDamaged
@@ -120,6 +126,10 @@ class QemuFailed(MachineError):
         self.stderr = stderr
 
 
+class QemuRefused(QemuFailed):
+    """QEMU answered a command with an error: it goes on, the command did nothing."""
+
+
 #: What QEMU says when it refuses a machine, and what to do about it.
 _ADVICE = {
     "failed to set MSR 0x10a": "This KVM lacks an MSR: give --cpu host,-arch-capabilities.",
@@ -138,6 +148,48 @@ class SurveyFailed(TimehandsError):
     def __init__(self, message: str, *, output: str = "", advice: str = "") -> None:
         super().__init__(message, advice=advice)
         self.output = output
+
+
+class GdbError(TimehandsError):
+    """Something went wrong with a stub of the GDB remote protocol.
+
+    ``sent`` is the request and ``received`` what came (payloads of packets, at most 200 bytes),
+    ``state`` the client's state then, as a word.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        sent: bytes = b"",
+        received: bytes = b"",
+        state: str = "",
+        advice: str = "",
+    ) -> None:
+        super().__init__(message, advice=advice)
+        self.sent = sent[:200]
+        self.received = received[:200]
+        self.state = state
+
+
+class StubGone(GdbError):
+    """The stub closed the connection (its guest's machine may have died), or there is none."""
+
+
+class StubSilent(GdbError):
+    """The stub did not answer in time. Nothing more can be asked: a late answer would be wrong."""
+
+
+class StubRefused(GdbError):
+    """The stub answered with an error (``received`` is ``E..``) or does not know the request."""
+
+
+class ProtocolBroken(GdbError):
+    """The stub sent what the protocol does not allow, or contradicts what it said before."""
+
+
+class WrongState(GdbError):
+    """Asked at a moment when that cannot be asked: the message says what to call first."""
 
 
 class CpuidDumpDamaged(TimehandsError):

@@ -238,3 +238,32 @@ def logged_blocks(made: Recording, wanted: set[int], stop: int) -> Counter[int]:
     logger.wait()
     logger.stdout.close()
     return counts
+
+
+WALKED = """
+__attribute__((noinline, noipa)) void watched(void)
+{
+    __asm__ volatile("nop");
+}
+"""
+
+
+@pytest.mark.parametrize("falls", [False, True])
+def test_frame_pointers_lead_from_a_function_to_its_callers(tmp_path: Path, falls: bool) -> None:
+    """A chain of 64-bit pairs (next frame, return address), as the BSDs have it."""
+    body = f"""static uint64_t chain[6] __attribute__((aligned(8)));
+    chain[0] = (uint32_t)&chain[2]; chain[1] = 0x111;
+    chain[2] = (uint32_t)&chain[{0 if falls else 4}]; chain[3] = 0x222;
+    chain[4] = 0; chain[5] = 0x333;
+    __asm__ volatile("push %%ebp; mov %0, %%ebp; call watched; pop %%ebp"
+                     : : "S"(chain) : "eax", "ecx", "edx", "memory");
+    bare_end();"""
+    guest = build_guest(tmp_path, body, before=WALKED)
+    start = symbols_of(guest)["watched"]
+    reads = (Read("callers", 80, walk=True), Read("two", 16, walk=True))
+    plan = Plan((Function("watched", start, start + 8, reads=reads),))
+    (entered,) = own(made := record(tmp_path / "r", guest, plan=plan), Kind.ENTER)
+    frames = made.value(entered, "callers") or b""
+    callers = [int.from_bytes(frames[i : i + 8], "little") for i in range(0, len(frames), 8)]
+    assert callers == ([0x111, 0x222] if falls else [0x111, 0x222, 0x333])
+    assert made.value(entered, "two") == frames[:16]

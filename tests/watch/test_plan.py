@@ -30,7 +30,7 @@ int main(int argc, char **argv)
                    (unsigned long long)f->end, f->flags, f->bytes[0]);
             for (uint32_t n = 0; n < f->n_reads; n++) {
                 struct read *r = &f->reads[n];
-                printf(" [%u %u %u %u %llx", r->when, r->base, r->string, r->length,
+                printf(" [%u %u %u %u %llx", r->when, r->base, r->form == 's', r->length,
                        (unsigned long long)r->address);
                 for (int h = 0; h <= r->hops; h++)
                     printf(" %lld", (long long)r->offset[h]);

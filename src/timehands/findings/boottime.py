@@ -49,7 +49,7 @@ def _disjoint(calibrations: Sequence[Calibration]) -> list[Calibration]:
 
 def _fixes(case: Case, work: list[Calibration]) -> tuple[Fix, ...]:
     fixes: list[Fix] = []
-    if any(c.of == "tsc" for c in work) and case.story.selected not in (None, "kvm-clock"):
+    if any(c.of == "tsc" for c in work) and not _on_pvclock(case):
         fixes += case.arguments_for(Need.TSC_FREQUENCY, case.tsc_hz)
     if any(c.of == "lapic" and c.duration_ns >= WORTH_TELLING_NS for c in work):
         fixes += case.arguments_for(Need.NO_TIMER_CALIBRATION) if case.offers("i8254") else ()
@@ -59,3 +59,8 @@ def _fixes(case: Case, work: list[Calibration]) -> tuple[Fix, ...]:
             why = "a timer that needs no calibration; KVM has it, the TCG emulator has not"
             fixes.append(Fix(FixKind.ADVICE, "a machine that offers TSC deadline", why))
     return tuple(fixes)
+
+
+def _on_pvclock(case: Case) -> bool:
+    """Whether time is read from pvclock, or nothing is known of what it is read from."""
+    return case.story.selected is None or case.story.selected in case.knowledge.names.pvclock

@@ -38,9 +38,8 @@ def tsc_frequency_unknown(case: Case) -> Iterable[Finding]:
 
 
 def _tsc_registered(case: Case) -> bool:
-    return any(
-        clock.frequency_hz for clock in case.story.clocks if clock.name in ("tsc", "tsc-early")
-    )
+    names = case.knowledge.names.tsc
+    return any(clock.frequency_hz for clock in case.story.clocks if clock.name in names)
 
 
 def _why_unknown(case: Case, tries: list[Calibration]) -> str:
@@ -128,7 +127,7 @@ def _used(case: Case, of: str, hz: int) -> bool:
     """Whether the kernel goes by it: its LAPIC may be rejected, its TSC's rate told or refined."""
     if of == "lapic":
         return "lapic" in (case.story.selected_timer or "")
-    names = ("tsc", "tsc-early")
+    names = case.knowledge.names.tsc
     registered = [c.frequency_hz for c in case.story.clocks if c.name in names and c.frequency_hz]
     return not registered or hz in registered
 

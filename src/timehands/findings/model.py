@@ -33,6 +33,7 @@ class FixKind(StrEnum):
     CPU_FLAG = "CPU flag"
     DEVICE = "machine device"
     ACCELERATOR = "accelerator"
+    PATCH = "kernel patch"
     ADVICE = "advice"
 
 
@@ -42,7 +43,8 @@ class Fix:
 
     ``value`` is what to apply: a kernel argument (``tsc_early_khz=2500000``), a CPU flag
     (``+invtsc``), a device and its state (``pit=on``; ``acpi=on,pic=off`` belong together), an
-    accelerator. ``why`` says what it does.
+    accelerator, a patch of the kernel's data in a temporary copy of its file
+    (`timehands.kernels.patch`). ``why`` says what it does.
     """
 
     kind: FixKind

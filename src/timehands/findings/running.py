@@ -48,7 +48,7 @@ def rate_wrong(case: Case) -> Iterable[Finding]:
     if rate.low_ppm <= RATE_TOLERANCE_PPM and rate.high_ppm >= -RATE_TOLERANCE_PPM:
         return
     word = "fast" if rate.low_ppm > 0 else "slow"
-    ticks = "jiffies" in (case.story.selected or "")
+    ticks = case.story.selected in case.knowledge.names.ticks
     why = "ticks were lost or came late" if ticks else "it does not tick as the kernel believes"
     yield Finding(
         "TH502",

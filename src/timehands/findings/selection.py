@@ -9,21 +9,12 @@ from timehands.findings.model import Evidence, Finding, Fix, FixKind, Severity
 from timehands.guests.base import Need
 from timehands.story.model import Clock, ClockRole, ClockState, Mark, OutcomeKind
 
-#: Clocks that a kernel falls back to: coarse (a timer tick) or slow to read (an exit for each).
-FALLBACKS = frozenset({"jiffies", "refined-jiffies", "acpi_pm", "pit", "i8254", "dummy"})
-_NAMES_OF_PVCLOCK = ("kvm-clock", "kvmclock", "pvclock", "pvclock0")
-_WORDS = {
-    "jiffies": "counts timer interrupts: one step a tick",
-    "refined-jiffies": "counts timer interrupts: one step a tick",
-    "acpi_pm": "needs an exit to the VMM for each read",
-}
-
 
 def slow_fallback(case: Case) -> Iterable[Finding]:
-    """TH201: jiffies, refined-jiffies or acpi_pm are read though the machine offers better."""
-    name = case.story.selected
+    """TH201: a clock of last resort is read though the machine offers better."""
+    name, fallbacks = case.story.selected, case.knowledge.names.fallbacks
     better = [clock for clock in ("pvclock", "tsc", "hpet") if case.offers(clock)]
-    if name not in FALLBACKS or not better or not _chosen(case, name):
+    if name is None or name not in fallbacks or not better or not _chosen(case, name):
         return
     selected = case.story.clock(name)
     sources = (c for c in case.story.clocks if c.role is ClockRole.SOURCE)
@@ -32,7 +23,7 @@ def slow_fallback(case: Case) -> Iterable[Finding]:
         "TH201",
         f"slow fallback clock selected: {name}",
         Severity.ERROR,
-        f"{name} {_WORDS.get(name, 'is a fallback')}. The machine offers {' and '.join(better)}. "
+        f"{name} {fallbacks[name]}. The machine offers {' and '.join(better)}. "
         + " ".join(_why_rejected(c) for c in rejected),
         tuple(_selection_evidence(selected, rejected)),
         case.arguments_for(_need(case), case.tsc_hz) if rejected else (),
@@ -68,13 +59,14 @@ def _selection_evidence(selected: Clock | None, rejected: list[Clock]) -> Iterab
 def pvclock_not_used(case: Case) -> Iterable[Finding]:
     """TH202: the machine offers pvclock and the kernel does not read time from it."""
     selected = case.story.selected
-    if not case.offers("pvclock") or selected is None or selected in _NAMES_OF_PVCLOCK:
+    names = case.knowledge.names
+    if not case.offers("pvclock") or selected is None or selected in names.pvclock:
         return
     if not _chosen(case, selected):
         return
     touched = case.touched.get("pvclock")
-    registered = [c for c in case.story.clocks if c.name in _NAMES_OF_PVCLOCK]
-    if selected in ("tsc", "tsc-early") and registered:
+    registered = [c for c in case.story.clocks if c.name in names.pvclock]
+    if selected in names.tsc and registered:
         return
     supports = _supports_pvclock(case)
     why = (

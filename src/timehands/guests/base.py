@@ -6,13 +6,14 @@ them. Nothing outside `guests/` asks which system it is.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from timehands.kernels.kernel import Kernel
+from timehands.kernels.memory import Memory
 from timehands.machines.machine import Machine
 from timehands.story.model import Boundary, Mark, Story
 from timehands.watch.plan import Function, Plan
@@ -25,6 +26,21 @@ PVH_ENTRY = "PVH entry"
 ENTRY64 = "64-bit entry"
 
 
+@dataclass(frozen=True, slots=True)
+class ClockNames:
+    """What the system calls its clocks.
+
+    ``fallbacks`` are the clocks that it has when nothing better was found, each with what is bad
+    about it; ``pvclock`` and ``tsc`` the names of these clocks; ``ticks`` those that count timer
+    interrupts.
+    """
+
+    fallbacks: Mapping[str, str] = field(default_factory=dict)
+    pvclock: frozenset[str] = frozenset()
+    tsc: frozenset[str] = frozenset()
+    ticks: frozenset[str] = frozenset()
+
+
 class Need(StrEnum):
     """What a finding may need from the system, in words that fit every system."""
 
@@ -33,14 +49,21 @@ class Need(StrEnum):
     NO_TIMER_CALIBRATION = "do without the calibration of the LAPIC timer"
     PVCLOCK = "read time from pvclock"
     NO_I8042 = "do not look for an i8042"
+    EARLY_DELAY = "let early busy waits use a clock that is there"
+    CALIBRATION_REFERENCE = "have a clock to calibrate against"
 
 
 @dataclass(frozen=True, slots=True)
 class Remedy:
-    """A kernel argument that answers a need, and what it does (and costs)."""
+    """A kernel argument that answers a need, and what it does (and costs).
+
+    ``patch`` True: it is no argument but a change of the kernel's data, in the words of
+    `timehands.kernels.patch`. An argument may be several words.
+    """
 
     argument: str
     why: str
+    patch: bool = False
 
 
 class Knowledge(Protocol):
@@ -48,6 +71,7 @@ class Knowledge(Protocol):
 
     name: str
     title: str
+    names: ClockNames
 
     def recognises(self, kernel: Kernel) -> bool:
         """Whether a kernel is of this system."""
@@ -75,6 +99,19 @@ class Knowledge(Protocol):
 
     def addresses(self, recording: Recording) -> Iterable[int]:
         """Addresses in the recording's events that should be named, besides their ``pc``."""
+
+    def look(self, kernel: Kernel, memory: Memory) -> dict[str, Any]:
+        """What the kernel's variables say when the boot is over, as JSON types.
+
+        It is kept in the recording (`Recording.looked`). Pure: it may be run several times.
+        Memory that cannot be read makes its part missing, not the whole.
+        """
+
+    def on_ramdisk(self, kernel: Kernel, head: bytes) -> str | None:
+        """What this kernel will do with a ramdisk that begins with ``head`` (up to 64 KiB).
+
+        None: it mounts it, or there is nothing to be said against it.
+        """
 
 
 def entry_points(kernel: Kernel) -> tuple[Function, ...]:

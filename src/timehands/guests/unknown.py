@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from timehands.guests.base import (
     ENTRY64,
     PVH_ENTRY,
+    ClockNames,
     Need,
     Remedy,
     enters,
@@ -16,6 +18,7 @@ from timehands.guests.base import (
     last_boundary,
 )
 from timehands.kernels.kernel import Kernel
+from timehands.kernels.memory import Memory
 from timehands.machines.machine import Machine
 from timehands.story.instructions import clocks_from_instructions, touched_clocks
 from timehands.story.model import Boundary, Mark, Story
@@ -32,6 +35,7 @@ class Unknown:
 
     name = "unknown"
     title = "This kernel"
+    names = ClockNames()
 
     def recognises(self, kernel: Kernel) -> bool:
         """Any kernel: it comes last."""
@@ -87,6 +91,14 @@ class Unknown:
     def addresses(self, recording: Recording) -> Iterable[int]:
         """None besides those of the instructions."""
         return ()
+
+    def look(self, kernel: Kernel, memory: Memory) -> dict[str, Any]:
+        """Nothing: nobody knows its variables."""
+        return {}
+
+    def on_ramdisk(self, kernel: Kernel, head: bytes) -> str | None:
+        """Nobody knows what it does with one."""
+        return None
 
 
 def _kernel_entry(recording: Recording) -> Boundary:

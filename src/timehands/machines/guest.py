@@ -29,10 +29,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-from qemu.qmp import EventListener, QMPClient
+from qemu.qmp import EventListener, ExecuteError, QMPClient
 from qemu.qmp.error import QMPError
 
-from timehands.errors import QemuFailed
+from timehands.errors import QemuFailed, QemuRefused
 from timehands.machines.machine import Load, Machine
 from timehands.machines.qemu import Wiring, command_line
 
@@ -109,6 +109,7 @@ class Guest:
         self._follower: asyncio.Task[None] | None = None
         self._stderr = bytearray()
         self._ended: Ended | None = None
+        self._scratch: int | None = None
 
     @classmethod
     async def start(
@@ -235,12 +236,31 @@ class Guest:
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 return await self._qmp.execute(command, arguments or None)
+        except ExecuteError as error:
+            raise QemuRefused(f"QEMU refused {command}: {error}", command=self.command) from error
         except (QMPError, TimeoutError, OSError) as error:
             raise QemuFailed(
                 f"QEMU did not answer {command}: {error}",
                 command=self.command,
                 stderr=self._stderr_text(),
             ) from error
+
+    async def memory(self, address: int, length: int) -> bytes | None:
+        """Guest memory by virtual address, as vCPU 0 sees it; None when it cannot be read.
+
+        Stop the guest first (`pause`) where several values must fit together. Raises `QemuFailed`
+        when QEMU is gone.
+        """
+        if self._scratch is None:
+            self._scratch = os.memfd_create("guest memory", os.MFD_CLOEXEC)
+        name = f"/proc/{os.getpid()}/fd/{self._scratch}"
+        os.truncate(self._scratch, 0)
+        try:
+            await self.qmp("memsave", val=address, size=length, filename=name)
+        except QemuRefused:
+            return None
+        data = os.pread(self._scratch, length, 0)
+        return data if len(data) == length else None
 
     async def registers(self) -> str:
         """The registers of all vCPUs as QEMU's monitor prints them (``info registers -a``)."""
@@ -305,6 +325,9 @@ class Guest:
     async def _settle(self) -> None:
         """Everything that follows the death of QEMU: its last words, the tasks, the client."""
         await self._process.wait()
+        if self._scratch is not None:
+            os.close(self._scratch)
+            self._scratch = None
         ends = [channel.ended for channel in self._channels]
         if ends:
             await asyncio.wait(ends, timeout=QUIT_SECONDS)

@@ -30,7 +30,7 @@ enum record_kind {
 };
 
 enum { FLAG_NO_RESULT = 1, FLAG_CONTINUED = 2 };
-enum { MAX_READS = 6, MAX_HOPS = 3, MAX_READ_BYTES = 80, DATA_BYTES = 40 };
+enum { MAX_READS = 8, MAX_HOPS = 3, MAX_READ_BYTES = 80, DATA_BYTES = 40 };
 
 struct record {
     uint16_t kind;
@@ -54,7 +54,8 @@ struct site {
 
 /* Where a value is found: from a base over pointers to bytes or to a string. */
 struct read {
-    uint8_t when, base, string, hops; /* when: 0 entry, 1 return; base: 0-5 argument, 6 address */
+    uint8_t when, base, hops; /* when: 0 entry, 1 return; base: 0-5 argument, 6 address */
+    char form;                /* b bytes, s string, w return addresses by frame pointers */
     uint16_t length;
     uint64_t address;
     int64_t offset[MAX_HOPS + 1];
@@ -86,7 +87,7 @@ bool function_page(uint64_t address);               /* cheap: may this page hold
 bool slide_try(uint64_t address, const uint8_t *code, size_t length);
 
 /* registers.c */
-enum { RAX, RBX, RCX, RDX, RSI, RDI, RSP, R8, R9, N_REGISTERS };
+enum { RAX, RBX, RCX, RDX, RSI, RDI, RSP, R8, R9, RBP, N_REGISTERS };
 void registers_init(void);
 uint64_t reg(int name);
 size_t guest_read(uint64_t address, void *out, size_t length);

@@ -5,7 +5,7 @@
  *   D start end                                code out of line that comes back (.altinstr_aux)
  *   F id(decimal) start end flags bytes        bytes: first 8 bytes of code, for the slide
  *     (one for each part of a function; the reads of a part follow it)
- *   R id(decimal) when base s|b length(decimal) address hops(decimal) offset...(decimal, signed)
+ *   R id(decimal) when base s|b|w length(decimal) address hops(decimal) offset...(decimal, signed)
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -65,7 +65,7 @@ static bool load_read(const char *line)
     if (sscanf(line, "R %u %u %u %c %u %llx %u%n", &id, &when, &base, &type, &length, &address,
                &hops, &used) != 7 || hops > MAX_HOPS || length > MAX_READ_BYTES || base > 6)
         return false;
-    r = (struct read){.when = (uint8_t)when, .base = (uint8_t)base, .string = type == 's',
+    r = (struct read){.when = (uint8_t)when, .base = (uint8_t)base, .form = type,
                       .hops = (uint8_t)hops, .length = (uint16_t)length, .address = address};
     for (unsigned i = 0; i <= hops; i++) {
         long long offset;

@@ -4,7 +4,7 @@
 #include "watch.h"
 
 static const char *const NAMES[N_REGISTERS] = {"rax", "rbx", "rcx", "rdx", "rsi",
-                                               "rdi", "rsp", "r8",  "r9"};
+                                               "rdi", "rsp", "r8",  "r9",  "rbp"};
 static struct qemu_plugin_register *handles[N_REGISTERS];
 static __thread GByteArray *scratch;
 
@@ -65,6 +65,31 @@ static bool read_address(const struct read *r, uint64_t *address)
     return true;
 }
 
+/* Return addresses up the chain of frame pointers. A chain that does not rise has an end or is no
+ * chain. */
+static size_t walk_frames(uint8_t *out, size_t length)
+{
+    uint64_t frame = reg(RBP), pair[2];
+    size_t done = 0;
+    while (done + 8 <= length && frame % 8 == 0 && guest_read(frame, pair, 16) == 16 && pair[1]) {
+        memcpy(out + done, &pair[1], 8);
+        done += 8;
+        if (pair[0] <= frame)
+            break;
+        frame = pair[0];
+    }
+    return done;
+}
+
+static size_t read_bytes(const struct read *r, uint8_t *bytes, uint64_t *address)
+{
+    if (r->form == 'w')
+        return walk_frames(bytes, r->length);
+    if (!read_address(r, address))
+        return 0;
+    return guest_read(*address, bytes, r->length);
+}
+
 /* The bytes that a function's reads ask for, as DATA records behind the one that they belong to. */
 size_t reads_follow(const struct function *f, int when, struct record *out,
                     const struct record *of)
@@ -73,13 +98,13 @@ size_t reads_follow(const struct function *f, int when, struct record *out,
     for (uint32_t i = 0; i < f->n_reads; i++) {
         const struct read *r = &f->reads[i];
         uint8_t bytes[MAX_READ_BYTES];
-        uint64_t address;
-        if (r->when != when || !read_address(r, &address))
+        uint64_t address = 0;
+        if (r->when != when)
             continue;
-        size_t length = guest_read(address, bytes, r->length);
+        size_t length = read_bytes(r, bytes, &address);
         if (!length) /* not mapped: no DATA, which is not the same as an empty string */
             continue;
-        if (r->string)
+        if (r->form == 's')
             length = strnlen((char *)bytes, length);
         for (size_t at = 0; at == 0 || at < length; at += DATA_BYTES) {
             size_t part = length - at < DATA_BYTES ? length - at : DATA_BYTES;

@@ -17,6 +17,7 @@ from timehands.findings.model import Finding, Fix, Proof, Trial
 from timehands.reports.model import Report
 from timehands.reports.verdict import verdict
 from timehands.story.model import Boundary, Story
+from timehands.watch.interventions import Intervention, Stopped
 from timehands.watch.recording import Watching
 
 SCHEMA = "timehands-report/1"
@@ -38,6 +39,8 @@ def to_json(report: Report) -> dict[str, Any]:
         "load": _plain(report.load.to_json()),
         "survey": _plain(report.survey.to_json()) if report.survey is not None else None,
         **_story(story),
+        "stops": [_since(report, stop) for stop in report.stops],
+        "interventions": [_since(report, done) for done in report.interventions],
         "findings": [_finding(finding) for finding in report.findings],
         "watching": _watching(report.watching),
         "proof": _proof(report.proof) if report.proof is not None else None,
@@ -78,7 +81,21 @@ def _story(story: Story) -> dict[str, Any]:
         "rate": _plain(story.rate),
         "wall": _plain(story.wall),
         "unknown": list(story.unknown),
+        "delay": [_plain(step) for step in story.delay],
+        "facts": [_plain(fact) for fact in story.facts],
+        "messages": [_plain(message) for message in story.messages],
+        "tslog": [_plain(span) for span in story.tslog],
     }
+
+
+def _since(report: Report, done: Stopped | Intervention) -> dict[str, Any]:
+    """A row of what we did, with its host times counted from QEMU's start."""
+    row = _plain(done)
+    at_ns = row.pop("host_ns") - report.started_ns
+    row["at_ns"] = at_ns if at_ns >= 0 else None
+    if row.get("resumed_ns") is not None:
+        row["resumed_ns"] -= report.started_ns
+    return dict(row)
 
 
 def _boundary(boundary: Boundary) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from timehands.findings.model import Finding, Proof
 from timehands.machines.machine import Load, Machine
 from timehands.machines.survey_values import Survey
 from timehands.story.model import Story
+from timehands.watch.interventions import Intervention, Stopped
 from timehands.watch.recording import KernelIdentity, Watching
 
 
@@ -25,3 +26,6 @@ class Report:
     survey: Survey | None = None
     proof: Proof | None = None
     recording: str | None = None
+    started_ns: int = 0
+    stops: tuple[Stopped, ...] = ()
+    interventions: tuple[Intervention, ...] = ()

@@ -58,11 +58,12 @@ class ClockRole(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One thing that happened to a clock."""
+    """One thing that happened to a clock. ``backtrace``: the callers, innermost first, if known."""
 
     at_ns: int | None
     what: str
     evidence: References = ()
+    backtrace: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,9 @@ class Calibration:
     """One attempt to find a frequency by measuring.
 
     ``method`` is the kernel's function; ``against`` the reference clock. ``result_hz`` is None when
-    it failed, and then ``detail`` says why.
+    it failed, and then ``detail`` says why. ``stops`` are the stops of the guest that fell inside
+    (``s3``): under KVM each spoils what is measured, under TCG it may cost some percent, and on a
+    deterministic machine it costs nothing.
     """
 
     of: str
@@ -99,6 +102,7 @@ class Calibration:
     result_hz: int | None
     detail: str = ""
     evidence: References = ()
+    stops: References = ()
 
     @property
     def duration_ns(self) -> int:
@@ -184,8 +188,46 @@ class WallClock:
 
 
 @dataclass(frozen=True, slots=True)
+class Fact:
+    """A variable of the kernel when the boot ended: ``tsc_freq`` is ``2500000000``, in words."""
+
+    name: str
+    value: int | str | None
+    meaning: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A console line about clocks: which kernel function prints it, and what it means."""
+
+    text: str
+    source: str
+    meaning: str
+    evidence: References = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LogSpan:
+    """A stretch of the kernel's own boot log (TSLOG), in ns since the log's first record.
+
+    ``depth`` counts from 0 within its ``thread``. ``end_ns`` None: it had not ended.
+    """
+
+    thread: str
+    name: str
+    start_ns: int
+    end_ns: int | None
+    depth: int
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Story:
-    """What one boot did with its clocks."""
+    """What one boot did with its clocks.
+
+    ``delay`` tells who served the kernel's busy waits (DELAY, udelay) from when on; ``facts`` are
+    the kernel's own variables at the end; ``tslog`` is the kernel's own boot log.
+    """
 
     os: str
     outcome: Outcome
@@ -198,6 +240,10 @@ class Story:
     rate: Rate | None = None
     wall: WallClock | None = None
     unknown: tuple[str, ...] = ()
+    delay: tuple[Step, ...] = ()
+    facts: tuple[Fact, ...] = ()
+    messages: tuple[Message, ...] = ()
+    tslog: tuple[LogSpan, ...] = ()
 
     def boundary_ns(self, name: Mark) -> int | None:
         """When the boundary was passed, in ns since the process started; None: not seen."""

@@ -10,12 +10,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
-MAX_READS = 6
+MAX_READS = 8
 MAX_READ_BYTES = 80
 MAX_FUNCTIONS = 4096
 #: A read starts from one of the six argument registers, or from an address.
 ARGUMENT_REGISTERS = ("rdi", "rsi", "rdx", "rcx", "r8", "r9")
 _FROM_ADDRESS = 6
+_WALK = "w"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,9 @@ class Read:
     It starts from argument number ``argument`` or from ``address`` (a global variable), follows
     ``path``: each offset but the last leads to a pointer, the last one to ``length`` bytes (at most
     80), or to a string of at most that length.
+
+    ``walk`` instead follows the chain of frame pointers from rbp: the result is up to
+    ``length / 8`` return addresses, the caller's caller first (every ENTER event has the caller).
     """
 
     name: str
@@ -34,11 +38,13 @@ class Read:
     address: int = 0
     string: bool = False
     at_return: bool = False
+    walk: bool = False
 
     def line(self, function: int) -> str:
         """The read as the plugin takes it."""
         base = self.argument if self.argument is not None else _FROM_ADDRESS
-        words = [f"R {function} {int(self.at_return)} {base} {'s' if self.string else 'b'}"]
+        form = _WALK if self.walk else "s" if self.string else "b"
+        words = [f"R {function} {int(self.at_return)} {base} {form}"]
         words += [f"{self.length} {self.address:x} {len(self.path) - 1}"]
         return " ".join([*words, *map(str, self.path)])
 

@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 
 from timehands.errors import RecordingError
 from timehands.machines.cache import cache_folder, write_atomically
+from timehands.watch.interventions import Intervention, Stopped
 from timehands.watch.plan import Plan
 from timehands.watch.recording import HEADER, Header
 from timehands.watch.records import RECORD, Kind
@@ -22,6 +23,7 @@ KEPT_RECORDINGS = 20
 MAX_CONSOLE_BYTES = 16 << 20
 MAX_EVENT_BYTES = 64 << 20
 MAX_MACHINE_BYTES = 4 << 20
+MAX_STOP_BYTES = 16 << 20
 MAX_LINE_BYTES = 4096
 
 RawRecord = tuple[int, ...]
@@ -65,7 +67,8 @@ class Recorder:
         self._partial_line = b""
         self._partial_record = b""
         self._room = {"console": MAX_CONSOLE_BYTES, "events": MAX_EVENT_BYTES,
-                      "machine": MAX_MACHINE_BYTES}  # fmt: skip
+                      "machine": MAX_MACHINE_BYTES, "stops": MAX_STOP_BYTES,
+                      "interventions": MAX_STOP_BYTES}  # fmt: skip
         header.functions = tuple(f.name for f in plan.functions)
         header.function_starts = tuple(f.start for f in plan.functions)
         header.points = tuple(n for n, f in enumerate(plan.functions) if not f.leave)
@@ -75,6 +78,8 @@ class Recorder:
             self._events = self._create("events.bin")
             self._console = self._create("console.jsonl")
             self._machine = self._create("machine.jsonl")
+            self._stops = self._create("stops.jsonl")
+            self._interventions = self._create("interventions.jsonl")
             self.write_header()
         except OSError as error:
             raise self._error(error) from error
@@ -125,9 +130,27 @@ class Recorder:
 
     def machine_event(self, host_ns: int, name: str, data: dict[str, Any]) -> None:
         """An event of QEMU's own."""
-        row = json.dumps({"ns": host_ns, "name": name, "data": data}).encode() + b"\n"
-        if self._has_room("machine", len(row)):
-            self._write(self._machine, row)
+        self._row("machine", self._machine, {"ns": host_ns, "name": name, "data": data})
+
+    def stopped(self, stop: Stopped) -> None:
+        """A stop of the guest, when it is over."""
+        self._row("stops", self._stops, stop.to_json())
+
+    def intervened(self, done: Intervention) -> None:
+        """A change that we made."""
+        self._row("interventions", self._interventions, done.to_json())
+
+    def looked(self, found: dict[str, Any]) -> None:
+        """What the kernel's variables said at the end. Raises `RecordingError`."""
+        try:
+            write_atomically(self.folder / "looked.json", json.dumps(found).encode(), mode=0o644)
+        except OSError as error:
+            raise self._error(error) from error
+
+    def _row(self, name: str, file: BinaryIO, row: dict[str, Any]) -> None:
+        line = json.dumps(row).encode() + b"\n"
+        if self._has_room(name, len(line)):
+            self._write(file, line)
 
     def resets(self, text: str) -> None:
         """QEMU's notes of CPU resets, once, at the end."""
@@ -151,7 +174,8 @@ class Recorder:
         if self._partial_line:
             self._lines(time.monotonic_ns(), [self._partial_line])
             self._partial_line = b""
-        for file in (self._events, self._console, self._machine):
+        streams = (self._events, self._console, self._machine, self._stops, self._interventions)
+        for file in streams:
             file.close()
         try:
             self.write_header()

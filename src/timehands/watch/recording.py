@@ -7,6 +7,8 @@
     console.jsonl    the console's lines: {"ns": host ns, "text": ...}
     machine.jsonl    QEMU's own events: {"ns": ..., "name": ..., "data": ...}
     reset.log        QEMU's note of CPU resets
+    stops.jsonl      when we stopped the guest, and interventions.jsonl what we changed in it
+    looked.json      what the kernel's variables said at the end (`timehands.guests`)
     symbols.json     names for the addresses that occur
 
 Everything is written as it comes: what was recorded before a failure opens. A recording is
@@ -15,20 +17,23 @@ untrusted input when it is opened: sizes are bounded, and what makes no sense is
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from timehands.errors import MachineError, RecordingDamaged, RecordingError
 from timehands.machines.machine import Load, Machine
 from timehands.watch.checked import is_a, require_types
+from timehands.watch.interventions import Intervention, Stopped
 from timehands.watch.records import Event, Kind, decode
 
+T = TypeVar("T")
 FORMAT = "timehands-recording/1"
 HEADER = "recording.json"
 #: What is read of each file at most. The recorder keeps to less.
@@ -225,6 +230,34 @@ class Recording:
         )
 
     @cached_property
+    def stops(self) -> tuple[Stopped, ...]:
+        """When we stopped the guest, in order."""
+        return tuple(_rows(self._json_lines("stops.jsonl"), Stopped.from_json))
+
+    @cached_property
+    def interventions(self) -> tuple[Intervention, ...]:
+        """What we changed in the guest or its kernel, in order."""
+        return tuple(_rows(self._json_lines("interventions.jsonl"), Intervention.from_json))
+
+    @cached_property
+    def looked(self) -> dict[str, Any]:
+        """What the kernel's variables said at the end; empty when nobody looked."""
+        try:
+            data = _json(self._read("looked.json", MAX_JSON_BYTES) or b"{}")
+        except (ValueError, RecursionError):
+            return {}
+        return data if isinstance(data, dict) else {}
+
+    def stops_within(self, start_ns: int, end_ns: int) -> tuple[str, ...]:
+        """References of the stops that fell between two host times."""
+        last = self.header.ended_ns or end_ns
+        return tuple(
+            stop.reference
+            for stop in self.stops
+            if stop.host_ns < end_ns and (stop.resumed_ns or last) > start_ns
+        )
+
+    @cached_property
     def symbols(self) -> dict[int, str]:
         """Names (``function+0x1f``) of the addresses that occur."""
         try:
@@ -320,6 +353,13 @@ def _json(text: bytes) -> Any:
     if b"\\u" in text:
         json.dumps(data, ensure_ascii=False).encode()
     return data
+
+
+def _rows(rows: Iterable[dict[str, Any]], make: Callable[[dict[str, Any]], T]) -> Iterator[T]:
+    """The rows that make sense; a damaged one is left out."""
+    for row in rows:
+        with contextlib.suppress(KeyError, TypeError, ValueError):
+            yield make(row)
 
 
 def _is_moment(row: dict[str, Any], what: str) -> bool:

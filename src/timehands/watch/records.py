@@ -15,7 +15,7 @@ LAYOUT_VERSION = 1
 RECORD = struct.Struct("<HBBIQQ5Q")
 DATA_BYTES = 40
 #: The most DATA records that an event has: MAX_READS of payloads/watch.h, two for each.
-MAX_DATA = 12
+MAX_DATA = 16
 NO_RESULT = 1
 _M32 = 0xFFFFFFFF
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from timehands.errors import QemuFailed
+from timehands.kernels.memory import Memory, Pages, Unreadable, settle
 from timehands.machines.guest import Guest, Watcher
 from timehands.machines.initrd import MARK_INIT
 from timehands.watch.plan import Plan
@@ -20,6 +21,9 @@ from timehands.watch.vigil import IDLE_SECONDS, QUIET_SECONDS, Vigil, look, spot
 
 #: Our init sleeps for a tenth of a second at a time: a guest that is idle in it was never woken.
 OUR_IDLE_SECONDS = 5.0
+#: For reading the kernel's variables at the end, and how much is fetched at a time.
+LOOK_SECONDS = 20.0
+LOOK_BLOCK = 1 << 12
 _U32 = 0xFFFFFFFF
 
 
@@ -29,12 +33,14 @@ class Limits:
 
     ``stop_at_record`` and ``stop_at_line`` look at what comes, as it comes; True ends the guest.
     ``quiet_s``: after how long without anything new it is looked at (`QUIET_SECONDS`).
+    ``look`` reads the kernel's variables when the boot is over; its result is recorded.
     """
 
     timeout_s: float = 60.0
     stop_at_record: Callable[[RawRecord], bool] = lambda _record: False
     stop_at_line: Callable[[str], bool] = lambda _text: False
     quiet_s: float | None = None
+    look: Callable[[Memory], dict[str, Any]] | None = None
 
 
 class _Progress:
@@ -110,6 +116,7 @@ async def _run(guest: Guest, recorder: Recorder, limits: Limits) -> None:
     await guest.resume()
     reason = await _watch(guest, recorder, progress, limits)
     last = await _last_registers(guest, reason)
+    await last_look(guest, recorder, limits.look)
     ended = await guest.end(reason)
     recorder.resets(f"{guest.resets}{last}")
     header.ended_ns, header.ended_reason = ended.host_ns, ended.reason
@@ -124,6 +131,22 @@ async def _last_registers(guest: Guest, reason: str) -> str:
         return await guest.registers()
     except QemuFailed:
         return ""
+
+
+async def last_look(
+    guest: Guest, recorder: Recorder, look: Callable[[Memory], dict[str, Any]] | None
+) -> None:
+    """Read the kernel's variables in the guest as it stands. A guest that is gone has none."""
+    if look is None:
+        return
+    try:
+        async with asyncio.timeout(LOOK_SECONDS):
+            await guest.pause()
+            found = await settle(look, Pages(LOOK_BLOCK), guest.memory)
+    except (QemuFailed, Unreadable, TimeoutError):
+        return
+    if found:
+        recorder.looked(found)
 
 
 def _watcher(recorder: Recorder, plan: Plan | None) -> Watcher | None:

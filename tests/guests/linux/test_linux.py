@@ -68,12 +68,21 @@ def test_frequencies_are_told_in_whole_khz() -> None:
     assert LINUX.remedies(Need.TSC_FREQUENCY, None) == ()
 
 
-@pytest.mark.parametrize("need", [need for need in Need if need is not Need.TSC_FREQUENCY])
+#: What Linux answers whatever the frequency is.
+NEEDS = (Need.TRUST_TSC, Need.NO_TIMER_CALIBRATION, Need.PVCLOCK, Need.NO_I8042)
+
+
+@pytest.mark.parametrize("need", NEEDS)
 def test_every_other_need_has_a_remedy_that_says_why(need: Need) -> None:
     for remedy in LINUX.remedies(need, None):
         assert remedy.argument and " " not in remedy.argument
         assert remedy.why
     assert LINUX.remedies(need, None)
+
+
+def test_linux_has_no_trouble_with_early_delays_nor_a_calibration_by_a_dummy() -> None:
+    for need in (Need.EARLY_DELAY, Need.CALIBRATION_REFERENCE):
+        assert LINUX.remedies(need, None) == ()
 
 
 def test_a_boot_ends_by_itself() -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
-from timehands.guests.base import ENTRY64, PVH_ENTRY, Need, Remedy, enters, left
+from timehands.guests.base import ENTRY64, PVH_ENTRY, ClockNames, Need, Remedy, enters, left
 from timehands.guests.linux.plan import plan_for
 from timehands.guests.linux.story import FREQUENCY_FOUND, addresses, tell
 from timehands.kernels.kernel import Kernel
+from timehands.kernels.memory import Memory
 from timehands.machines.initrd import MARK_INIT, init_ramdisk
 from timehands.machines.machine import Machine
 from timehands.story.model import Mark, Story
@@ -26,6 +28,18 @@ _LINES = {
     Mark.TIMER_ARMED: re.compile(r"clocksource: Switched to clocksource "),
     Mark.INIT: re.compile(r"Run \S+ as init process"),
 }
+_TICKS = "counts timer interrupts: one step a tick"
+_NAMES = ClockNames(
+    fallbacks={
+        "jiffies": _TICKS,
+        "refined-jiffies": _TICKS,
+        "acpi_pm": "needs an exit to the VMM for each read",
+        "pit": "needs three exits to the VMM for each read",
+    },
+    pvclock=frozenset({"kvm-clock"}),
+    tsc=frozenset({"tsc", "tsc-early"}),
+    ticks=frozenset({"jiffies", "refined-jiffies"}),
+)
 _WHY_EARLY_KHZ = (
     "the TSC's frequency is told instead of measured: right while the host's TSC has it"
 )
@@ -38,6 +52,7 @@ class Linux:
 
     name = "linux"
     title = "Linux"
+    names = _NAMES
 
     def recognises(self, kernel: Kernel) -> bool:
         """Whether the file says that it is Linux."""
@@ -100,3 +115,11 @@ class Linux:
     def addresses(self, recording: Recording) -> Iterable[int]:
         """Addresses to be named: initcalls and callers."""
         return addresses(recording)
+
+    def look(self, kernel: Kernel, memory: Memory) -> dict[str, Any]:
+        """Nothing: its clocks are seen as they are registered."""
+        return {}
+
+    def on_ramdisk(self, kernel: Kernel, head: bytes) -> str | None:
+        """It tells an archive from a file system by itself."""
+        return None
