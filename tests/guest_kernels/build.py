@@ -36,10 +36,8 @@ _FLAGS: Final = (
     "-ffreestanding", "-fno-pic", "-mcmodel=kernel", "-mno-red-zone",
     "-fno-omit-frame-pointer", "-fno-optimize-sibling-calls", "-fno-stack-protector",
     "-fcf-protection=none", "-fno-asynchronous-unwind-tables", "-fno-common",
+    "-mno-mmx", "-mno-sse", "-mno-80387",
 )  # fmt: skip
-_NO_FLOATS: Final = ("-mno-mmx", "-mno-sse", "-mno-80387")
-#: The files that calculate with floating point numbers, in a kernel that takes no interrupt then.
-_WITH_FLOATS: Final = frozenset({"subr_clockcalib.c"})
 _LINK: Final = ("-nostdlib", "-static", "-no-pie", "-Wl,--build-id=none", "-Wl,-z,noexecstack")
 _STRIP: Final[dict[Form, tuple[str, ...]]] = {
     "dwarf": (),
@@ -91,9 +89,8 @@ def _build(cc: str, system: System, form: Form, folder: Path) -> Path:
     running, objects = [], []
     for source in sources(system):
         made = folder / f"{source.stem}{source.suffix}.o"
-        floats = () if source.name in _WITH_FLOATS else _NO_FLOATS
         prefix = f"-ffile-prefix-map={HERE}=/usr/src/guest_kernels"
-        command = [cc, *_FLAGS, *floats, prefix, *named, *includes, "-c", str(source), "-o", made]
+        command = [cc, *_FLAGS, prefix, *named, *includes, "-c", str(source), "-o", made]
         running.append(subprocess.Popen(command, stderr=subprocess.PIPE, text=True))
         objects.append(made)
     _finish(running)

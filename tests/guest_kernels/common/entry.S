@@ -9,8 +9,8 @@
 #define KERNBASE 0xffffffff80000000
 #define PHYS(symbol) ((symbol) - KERNBASE)
 #define PAGE 4096
-#define CR4_PAE_OSFXSR_OSXMMEXCPT 0x620
-#define CR0_PG_WP_NE_ET_MP_PE 0x80010033
+#define CR4_PAE 0x20
+#define CR0_PG_WP_NE_ET_PE 0x80010031
 #define EFER 0xc0000080
 #define EFER_LME 0x100
 #define TF_TRAPNO 120
@@ -56,7 +56,7 @@ PVH_ENTRY:
     movl $PHYS(pointers_kernel) + 3, %eax
     movl %eax, PHYS(root_table) + 511 * 8
 
-    movl $CR4_PAE_OSFXSR_OSXMMEXCPT, %eax
+    movl $CR4_PAE, %eax
     movl %eax, %cr4
     movl $PHYS(root_table), %eax
     movl %eax, %cr3
@@ -64,7 +64,7 @@ PVH_ENTRY:
     rdmsr
     orl $EFER_LME, %eax
     wrmsr
-    movl $CR0_PG_WP_NE_ET_MP_PE, %eax
+    movl $CR0_PG_WP_NE_ET_PE, %eax
     movl %eax, %cr0
     ljmp $0x20, $PHYS(long_mode)
 
