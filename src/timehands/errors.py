@@ -4,6 +4,10 @@
 
     TimehandsError
     ├── UsageError              what was asked does not make sense
+    │   ├── ExpressionError     a C expression is wrong, or has no value
+    │   ├── NoSuchMember        a structure has no member of that name
+    │   └── SourceUnknown       no source file or line of that name, or several
+    ├── ValueUnreadable         a value of the guest cannot be read, or is nowhere
     ├── KernelError             a kernel file cannot be used
     │   ├── KernelUnreadable    missing, not a file, no permission
     │   ├── NotAKernel          readable, but no kernel of a known format
@@ -50,6 +54,39 @@ class TimehandsError(Exception):
 
 class UsageError(TimehandsError):
     """What was asked does not make sense."""
+
+
+class ExpressionError(UsageError):
+    """A C expression is wrong, or has no value. ``text`` is the whole, ``position`` from 0."""
+
+    def __init__(self, message: str, *, text: str = "", position: int = 0, advice: str = "") -> None:
+        shown = f"{message}\n    {text}\n    {' ' * position}^" if text else message
+        super().__init__(shown, advice=advice)
+        self.reason, self.text, self.position = message, text, position
+
+
+class NoSuchMember(UsageError, AttributeError):
+    """A structure has no member of that name. ``near`` are names like it."""
+
+    def __init__(self, message: str, *, near: tuple[str, ...] = ()) -> None:
+        super().__init__(message, advice=f"Perhaps {', '.join(near)}." if near else "")
+        self.near = near
+
+
+class SourceUnknown(UsageError):
+    """No source file or line of that name has code, or several do: ``candidates``."""
+
+    def __init__(self, message: str, *, candidates: tuple[str, ...] = (), advice: str = "") -> None:
+        super().__init__(message, advice=advice)
+        self.candidates = candidates
+
+
+class ValueUnreadable(TimehandsError):
+    """A value of the guest cannot be read. ``address`` is None when it is nowhere."""
+
+    def __init__(self, message: str, *, address: int | None = None) -> None:
+        super().__init__(message)
+        self.address = address
 
 
 class KernelError(TimehandsError):

@@ -110,6 +110,8 @@ class Guest:
         self._stderr = bytearray()
         self._ended: Ended | None = None
         self._scratch: int | None = None
+        #: Our end of QEMU's stub of the GDB remote protocol (`start` with ``gdb``).
+        self.gdb: socket.socket | None = None
 
     @classmethod
     async def start(
@@ -122,13 +124,15 @@ class Guest:
         watcher: Watcher | None = None,
         talks: bool = True,
         sandbox: bool = True,
+        gdb: bool = False,
     ) -> Self:
         """Start QEMU with the machine stopped before its first instruction.
 
         ``talks`` False is for a guest that need not be talked to (`send`): its console then is a
         pipe. A socket holds some 250 writes of one byte; then the guest's UART waits for us, and
         the guest's time depends on how soon we read. ``sandbox`` False is for a QEMU that does not
-        start with ``-sandbox`` on this host.
+        start with ``-sandbox`` on this host. ``gdb`` gives `gdb`, for `timehands.watch.gdb`: then
+        let the guest run by that client alone.
 
         Raises `QemuFailed` with QEMU's own words when it refuses, `MachineError` when the load does
         not fit. `resume` lets the guest run.
@@ -146,10 +150,17 @@ class Guest:
                 stream, stream_theirs = _ends(ours, theirs, _pipe())
                 passed.append(stream_theirs)
                 plugin = _plugin_argument(watcher, stream_theirs)
+            stub, stub_fd = None, None
+            if gdb:
+                stub, stub_theirs = socket.socketpair()
+                ours.callback(stub.close)
+                theirs.callback(stub_theirs.close)
+                passed.append(stub_fd := stub_theirs.fileno())
             wiring = Wiring(
-                qmp_theirs.fileno(), console_theirs, talks, resets_theirs, plugin, sandbox
+                qmp_theirs.fileno(), console_theirs, talks, resets_theirs, plugin, sandbox, stub_fd
             )
             guest = cls(sink, command_line(qemu, machine, load, wiring))
+            guest.gdb = stub
             await guest._spawn(tuple(passed))
             ours.pop_all()  # from here on the guest closes them
         guest._console = guest._listen(console, sink.console)
@@ -328,6 +339,8 @@ class Guest:
         if self._scratch is not None:
             os.close(self._scratch)
             self._scratch = None
+        if self.gdb is not None:
+            self.gdb.close()
         ends = [channel.ended for channel in self._channels]
         if ends:
             await asyncio.wait(ends, timeout=QUIT_SECONDS)

@@ -21,7 +21,8 @@ class Wiring:
 
     ``console_fd`` is a socket when ``talks``, else a pipe that takes the output only. ``resets_fd``
     takes QEMU's notes of CPU resets: a pipe, because a guest can cause any number of them.
-    ``plugin`` is the whole argument of ``-plugin``.
+    ``plugin`` is the whole argument of ``-plugin``. ``gdb_fd`` is a socket for QEMU's stub of the
+    GDB remote protocol.
     """
 
     qmp_fd: int
@@ -30,6 +31,7 @@ class Wiring:
     resets_fd: int | None = None
     plugin: str | None = None
     sandbox: bool = True
+    gdb_fd: int | None = None
 
 
 def command_line(
@@ -127,5 +129,7 @@ def _wiring_words(wiring: Wiring) -> Iterator[str]:
         yield from ("-sandbox", _SANDBOX)
     if wiring.resets_fd is not None:
         yield from ("-d", "cpu_reset", "-D", f"/proc/self/fd/{wiring.resets_fd}")
+    if wiring.gdb_fd is not None:
+        yield from ("-chardev", f"socket,id=gdb,fd={wiring.gdb_fd}", "-gdb", "chardev:gdb")
     if wiring.plugin:
         yield from ("-plugin", wiring.plugin)

@@ -1,0 +1,239 @@
+"""The wire to a stub: packets over a stream socket, one conversation at a time.
+
+A stub on the same host answers in some 20 us, which is less than a turn of the event loop costs.
+So a receiver first waits for the socket itself, for a millisecond at most and never for long
+without a turn of the loop; only then it waits as asyncio does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import select
+import socket
+from collections import deque
+from typing import Final
+
+from timehands.errors import GdbError, ProtocolBroken, StubGone, WrongState
+from timehands.watch.gdb.packets import Kind, Received, Unpacker, frame
+
+READ_BYTES: Final = 64 << 10
+#: Packets that may wait for somebody to take them.
+MAX_WAITING: Final = 64
+#: How often a damaged packet is asked for again, or sent again, in one conversation.
+MAX_RESENDS: Final = 8
+#: Bytes between packets that mean nothing.
+MAX_NOISE: Final = 1 << 20
+MAX_PIECES: Final = 8
+_SOON_MS: Final = 1
+_TURN_SECONDS: Final = 0.005
+_ACK: Final = b"+"
+_NAK: Final = b"-"
+
+
+class Link:
+    """A connected socket that speaks packets. It is closed with the link, and when it breaks.
+
+    ``acks``: packets are acknowledged. ``lazy``: the stub takes the next packet for an
+    acknowledgement of its last one, so ours goes along with that, and packets may be sent ahead.
+    """
+
+    def __init__(self, connection: socket.socket) -> None:
+        self.acks = True
+        self.lazy = False
+        self.error: GdbError | None = None
+        self._socket = connection
+        self._loop = asyncio.get_running_loop()
+        self._unpacker = Unpacker()
+        self._packets: deque[bytes] = deque()
+        self._waiter: asyncio.Future[None] | None = None
+        self._owed = 0
+        self._due = False
+        self._resends = 0
+        self._sent = b""
+        self._last = b""
+        self._unsent = bytearray()
+        self._turned = self._loop.time()
+        connection.setblocking(False)
+        with contextlib.suppress(OSError):
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._poll = select.poll()
+        self._poll.register(connection, select.POLLIN)
+        self._loop.add_reader(connection, self._readable)
+
+    def begin(self) -> None:
+        """A new conversation: nothing may be waiting that nobody asked for.
+
+        Raises `ProtocolBroken` if there is, `WrongState` when another task is in one.
+        """
+        if self.error:
+            raise self.error
+        if self._waiter:
+            raise WrongState("another task waits for an answer of the stub: one at a time")
+        self._resends = 0
+        if self.acks and all(packet == self._last for packet in self._packets):
+            self._packets.clear()  # sent again because our acknowledgement came late
+        if self._packets:
+            stray = self._packets[0]
+            raise self.fail(
+                ProtocolBroken(
+                    f"the stub sent a packet that nobody asked for: {stray[:60]!r}", received=stray
+                )
+            )
+
+    def send(self, payload: bytes) -> None:
+        """Send one packet; the payload is escaped already."""
+        self._sent = frame(payload)
+        self.send_raw(_ACK + self._sent if self._due else self._sent)
+        self._due = False
+
+    def send_raw(self, data: bytes) -> None:
+        """Send bytes as they are: whole packets, or the interrupt byte."""
+        if self._unsent:
+            self._unsent += data
+            return
+        try:
+            done = self._socket.send(data)
+        except BlockingIOError:
+            done = 0
+        except OSError as error:
+            self.fail(_gone(str(error.strerror)))
+            return
+        if done < len(data):
+            self._unsent += data[done:]
+            self._loop.add_writer(self._socket, self._writable)
+
+    async def receive(self, timeout_s: float | None) -> bytes | None:
+        """The next packet; None when the time is over before. Raises when the link is broken."""
+        if not self._packets:
+            await self._wait(timeout_s)
+        if self._packets:
+            self._last = self._packets.popleft()
+            return self._last
+        if self.error:
+            raise self.error
+        return None
+
+    @property
+    def may_send_ahead(self) -> bool:
+        """Whether a packet may be sent before the reply to the last one has come."""
+        return self.lazy or not self.acks
+
+    def owe(self, replies: int) -> None:
+        """So many packets will still come that nobody wants: their asker has gone."""
+        here = min(replies, len(self._packets))
+        for _ in range(here):
+            self._packets.popleft()
+        self._owed += replies - here
+
+    def fail(self, error: GdbError) -> GdbError:
+        """Break the link: nothing more can be asked. Returns the error to raise."""
+        if self.error is None:
+            self.error = error
+            self.close()
+        self._wake()
+        return self.error
+
+    def close(self) -> None:
+        """Close the socket, once."""
+        if self._socket.fileno() >= 0:
+            self._loop.remove_reader(self._socket)
+            self._loop.remove_writer(self._socket)
+            self._socket.close()
+        if self.error is None:
+            self.error = StubGone("the connection to the stub was closed by us")
+
+    async def _wait(self, timeout_s: float | None) -> None:
+        if self._loop.time() - self._turned > _TURN_SECONDS:
+            await asyncio.sleep(0)
+            self._turned = self._loop.time()
+        for _ in range(MAX_PIECES):
+            if self._packets or self.error or not self._poll.poll(_SOON_MS):
+                break
+            self._readable()
+        if not self._packets and not self.error:
+            await self._wait_long(timeout_s)
+
+    async def _wait_long(self, timeout_s: float | None) -> None:
+        if self._waiter:
+            raise WrongState("another task waits for the stub already: one at a time")
+        waiter = self._waiter = self._loop.create_future()
+        timer = None if timeout_s is None else self._loop.call_later(timeout_s, self._wake)
+        try:
+            await waiter
+        finally:
+            self._waiter = None
+            self._turned = self._loop.time()
+            if timer:
+                timer.cancel()
+
+    def _wake(self) -> None:
+        if self._waiter and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _readable(self) -> None:
+        try:
+            data = self._socket.recv(READ_BYTES)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self.fail(_gone(str(error.strerror)))
+            return
+        if not data:
+            self.fail(_gone("the stub closed the connection"))
+            return
+        try:
+            for one in self._unpacker.feed(data):
+                self._take(one)
+            self._require_sense()
+        except ProtocolBroken as error:
+            self.fail(error)
+
+    def _require_sense(self) -> None:
+        if len(self._packets) > MAX_WAITING:
+            raise ProtocolBroken("the stub floods us with packets that nobody asked for")
+        if self._unpacker.dropped > MAX_NOISE:
+            raise ProtocolBroken("the stub sends bytes that are no packets, without end")
+
+    def _take(self, one: Received) -> None:
+        if one.kind is Kind.PACKET:
+            if self.lazy:
+                self._due = self.acks
+            elif self.acks:
+                self.send_raw(_ACK)
+            if self._owed:
+                self._owed -= 1
+                return
+            self._packets.append(one.payload)
+            self._wake()
+        elif one.kind is Kind.DAMAGED:
+            self._again(_NAK, one.payload)
+        elif one.kind is Kind.NAK and self.acks:
+            self._again(self._sent, b"-")
+
+    def _again(self, what: bytes, received: bytes) -> None:
+        """Ask for a packet again, or send ours again: only where packets are acknowledged."""
+        if not self.acks:
+            raise ProtocolBroken("a packet of the stub has a wrong checksum", received=received)
+        self._resends += 1
+        if self._resends > MAX_RESENDS:
+            raise ProtocolBroken("packets are damaged again and again", received=received)
+        self.send_raw(what)
+
+    def _writable(self) -> None:
+        try:
+            del self._unsent[: self._socket.send(self._unsent)]
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self.fail(_gone(str(error.strerror)))
+            return
+        if not self._unsent:
+            self._loop.remove_writer(self._socket)
+
+
+def _gone(why: str) -> StubGone:
+    return StubGone(
+        f"the stub is gone: {why}",
+        advice="Its machine may have died, or another debugger may hold the stub.",
+    )
