@@ -28,7 +28,10 @@ from timehands.story.model import (
     Clock,
     ClockRole,
     ClockState,
+    Fact,
+    LogSpan,
     Mark,
+    Message,
     Outcome,
     OutcomeKind,
     Rate,
@@ -38,6 +41,7 @@ from timehands.story.model import (
     Story,
     WallClock,
 )
+from timehands.watch.interventions import Did, Intervention, Stopped
 from timehands.watch.recording import KernelIdentity, Watching
 
 MS = 10**6
@@ -310,6 +314,15 @@ def hostile_report() -> Report:
         rate=Rate(-(10**15), 10**15, 0),
         wall=WallClock(10**28, HOSTILE),
         unknown=(HOSTILE * 20,),
+        calibrations=(
+            Calibration(
+                HOSTILE, HOSTILE, HOSTILE, -(10**20), 10**25, 10**30, HOSTILE, stops=("s",)
+            ),
+        ),
+        delay=(Step(10**25, HOSTILE * 4, (HOSTILE,), (HOSTILE,) * 99),) * 20,
+        facts=(Fact(HOSTILE, HOSTILE * 9, HOSTILE * 9), Fact("", -(10**40), "")) * 20,
+        messages=(Message(HOSTILE * 9, HOSTILE, HOSTILE * 9, (HOSTILE,)),) * 20,
+        tslog=hostile_log(),
     )
     finding = Finding(
         "TH999", HOSTILE, Severity.ERROR, HOSTILE * 9, (Evidence(HOSTILE, (HOSTILE,) * 99),)
@@ -323,7 +336,23 @@ def hostile_report() -> Report:
         findings=(finding,) * 3,
         watching=watching,
         recording=HOSTILE * 4,
+        stops=(hostile_stop(),) * 40,
+        interventions=(Intervention(0, 10**25, Did.PATCH, HOSTILE * 20, 10**9),) * 40,
+        started_ns=-(10**25),
     )
+
+
+def hostile_log() -> tuple[LogSpan, ...]:
+    """A boot log of nonsense: backwards, endless, deep, long ago."""
+    threads = (f"{HOSTILE}{i}" for i in range(200))
+    many = (LogSpan(t, HOSTILE * 9, -(10**20), 10**25, 10**6, HOSTILE * 9) for t in threads)
+    return (*many, LogSpan("", "", 10**9, 5, -3), LogSpan("", "", 10**30, None, 0))
+
+
+def hostile_stop() -> Stopped:
+    """A stop with everything too long."""
+    values = {f"{HOSTILE}{i}": HOSTILE * 30 for i in range(99)}
+    return Stopped(10**9, 10**25, -5, 0, -1, HOSTILE * 9, HOSTILE * 9, values, (HOSTILE,) * 99)
 
 
 def empty_report() -> Report:

@@ -21,23 +21,28 @@ from reports.build import (
     jiffies_report,
     survey,
 )
+from reports.build_bsd import freebsd_report, netbsd_report
+from timehands.machines.machine import Machine
 from timehands.reports.plain import harmless
-from timehands.reports.terminal import Surface, render
+from timehands.reports.terminal import Detail, Surface, render
 
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 @pytest.mark.parametrize("width", [40, 80, 100, 140])
 @pytest.mark.parametrize("color", [False, True])
+@pytest.mark.parametrize("detail", Detail)
 @pytest.mark.parametrize("name", REPORTS)
-def test_no_line_is_wider_than_asked_for(name: str, color: bool, width: int) -> None:
-    text = render(REPORTS[name](), width=width, color=color)
+def test_no_line_is_wider_than_asked_for(
+    name: str, detail: Detail, color: bool, width: int
+) -> None:
+    text = render(REPORTS[name](), width=width, color=color, detail=detail)
     assert max(cell_len(COLOURS.sub("", line)) for line in text.split("\n")) <= width
 
 
 @pytest.mark.parametrize("color", [False, True])
 def test_nothing_from_a_guest_reaches_the_terminal_as_a_command(color: bool) -> None:
-    text = COLOURS.sub("", render(hostile_report(), color=color))
+    text = COLOURS.sub("", render(hostile_report(), color=color, detail=Detail.ALL))
     assert all(c == "\n" or c.isprintable() for c in text)
 
 
@@ -54,7 +59,7 @@ def test_colours_change_no_word() -> None:
 
 @pytest.mark.parametrize("name", REPORTS)
 def test_a_stream_without_unicode_gets_ascii(name: str) -> None:
-    text = render(REPORTS[name](), color=False, unicode=False)
+    text = render(REPORTS[name](), color=False, unicode=False, detail=Detail.ALL)
     assert text.isascii()
     assert max(map(len, text.split("\n"))) <= 100
 
@@ -121,6 +126,73 @@ def test_a_survey_says_what_the_machine_offers_and_lacks() -> None:
 def test_a_boot_that_gave_nothing_still_makes_a_report() -> None:
     text = render(empty_report(), color=False)
     assert "No clock was seen." in text
+
+
+def test_what_we_changed_stands_above_everything_that_it_may_have_caused() -> None:
+    lines = render(freebsd_report(), color=False).split("\n")
+    assert lines[2].startswith("We changed  xen_pvh_init_ops+16 = &i8254_delay")
+    assert lines[2].endswith("before the boot")
+    assert lines[3].strip() == "tsc_freq = 1 (was 0), at stop s3 (0.900 s)"
+
+
+def test_a_clock_says_who_registered_it_and_whether_the_kernel_switched_to_it() -> None:
+    text = " ".join(render(netbsd_report(), color=False).split())
+    assert "i8254 0.120 s registered; the kernel switched to it, from startrtclock < " in text
+    assert "lapic 0.300 s registered, from lapic_initclock < initclocks < configure2" in text
+
+
+def test_busy_waits_are_told_by_stage() -> None:
+    text = " ".join(render(freebsd_report(), color=False).split())
+    assert "at first xen_delay (init_ops.early_delay) [e8] from 0.310 s i8254_delay" in text
+
+
+@pytest.mark.parametrize(
+    ("machine", "said"),
+    [
+        (Machine(), "(s1): may be off by some percent; --deterministic avoids it"),
+        (Machine(accelerator="kvm", cpu="host"), "(s1): not to be trusted under KVM"),
+        (Machine(deterministic=True), "(s1): costs nothing, this machine's time stops too"),
+    ],
+)
+def test_a_calibration_says_what_a_stop_inside_it_does(machine: Machine, said: str) -> None:
+    text = " ".join(render(replace(freebsd_report(), machine=machine), color=False).split())
+    assert f"measured while the guest was stopped {said}" in text
+    assert text.count("no stop fell inside") == 2
+
+
+def test_a_boot_that_was_not_stopped_says_nothing_of_stops() -> None:
+    text = render(netbsd_report(), color=False)
+    assert "stopped" not in text and "We changed" not in text
+
+
+def test_stops_are_a_table_with_what_was_printed() -> None:
+    text = " ".join(render(freebsd_report(), color=False).split())
+    assert "We stopped the guest 4 times" in text
+    assert "s2 0.610 s 5 ms tc_init tc_init; tc->tc_name = i8254; tc->tc_frequency" in text
+    assert "s3 0.900 s to the end write of tsc_freq" in text
+
+
+def test_the_kernels_variables_are_shown_and_what_could_not_be_read_is_said() -> None:
+    text = render(freebsd_report(), color=False)
+    assert re.search(r"tsc_freq +2499998056 +Hz", text)
+    assert re.search(r"HYPERVISOR_shared_info +could not be read", text)
+
+
+def test_messages_and_steps_come_on_demand() -> None:
+    text = " ".join(render(freebsd_report(), color=False, detail=Detail.CLOCKS).split())
+    assert "Statistical TSC calibration took 71 us and 58 data points [c12] clockcalib(): " in text
+    assert "0.302 s leaf 0x15 answers zeros [e13]" in text
+    assert "Boundary" not in text
+    assert "Statistical" not in render(freebsd_report(), color=False)
+
+
+def test_all_leaves_nothing_out() -> None:
+    many = replace(freebsd_report(), stops=freebsd_report().stops * 30)
+    short = render(many, color=False)
+    full = render(many, color=False, detail=Detail.ALL)
+    assert "... and 108 stops more" in short
+    assert "stops more" not in full
+    assert "Boundary" in full and "Statistical" in full
 
 
 class _Stream(io.StringIO):

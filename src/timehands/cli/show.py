@@ -23,6 +23,13 @@ def add_report_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--json", action="store_true", help="print the report as JSON (docs/schema.md)"
     )
+    told = group.add_mutually_exclusive_group()
+    told.add_argument(
+        "--clocks",
+        action="store_true",
+        help="how the kernel came to its clocks, step by step, and nothing else",
+    )
+    told.add_argument("--all", action="store_true", help="leave nothing out")
     group.add_argument(
         "--html", type=Path, metavar="FILE", help="write the report as one HTML file"
     )
@@ -37,10 +44,17 @@ def show(booted: Booted, args: argparse.Namespace) -> None:
 
         print(json.dumps(to_json(booted.report), indent=2))
         return
-    from timehands.reports.terminal import Surface, render
+    from timehands.reports.terminal import Detail, Surface, render
 
+    detail = Detail.ALL if args.all else Detail.CLOCKS if args.clocks else Detail.SHORT
     surface = Surface.of(sys.stdout)
-    text = render(booted.report, width=surface.width, color=surface.color, unicode=surface.unicode)
+    text = render(
+        booted.report,
+        width=surface.width,
+        color=surface.color,
+        unicode=surface.unicode,
+        detail=detail,
+    )
     print(text, end="")
 
 

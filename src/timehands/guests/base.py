@@ -32,13 +32,14 @@ class ClockNames:
 
     ``fallbacks`` are the clocks that it has when nothing better was found, each with what is bad
     about it; ``pvclock`` and ``tsc`` the names of these clocks; ``ticks`` those that count timer
-    interrupts.
+    interrupts. ``ranking`` is its word for the number by which it prefers one clock to another.
     """
 
     fallbacks: Mapping[str, str] = field(default_factory=dict)
     pvclock: frozenset[str] = frozenset()
     tsc: frozenset[str] = frozenset()
     ticks: frozenset[str] = frozenset()
+    ranking: str = "rating"
 
 
 class Need(StrEnum):

@@ -7,29 +7,27 @@ only where the stream's encoding has it.
 
 from __future__ import annotations
 
-import io
 import os
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING, Self, TextIO
 
 from timehands.findings.model import Finding, Fix, Severity, Trial
-from timehands.reports import words
+from timehands.reports import clock_words, done_words, words
 from timehands.reports.model import Report
-from timehands.reports.plain import ascii_only, clipped, harmless
+from timehands.reports.page import LEAST_WIDTH, WIDTH, Page
+from timehands.reports.plain import clipped, harmless
 from timehands.reports.survey_words import lacks_words, offers_words
-from timehands.reports.units import duration, hz, ms, seconds
+from timehands.reports.units import count, duration, hz, ms, seconds
 from timehands.reports.verdict import Mood, verdict
-from timehands.story.model import Boundary, Clock, ClockState
+from timehands.story.model import Boundary, Calibration, Clock, ClockState, Story
+from timehands.watch.interventions import Stopped
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
     from rich.table import Table
-    from rich.text import Text
 
-WIDTH = 100
-LEAST_WIDTH = 40
 #: From this width on the proof has a column for the outcome.
 _WIDE = 96
 _MARKS = {Mood.GOOD: ("✓", "bold green"), Mood.DOUBTFUL: ("▲", "bold yellow")}
@@ -38,6 +36,10 @@ _STATES = {ClockState.SELECTED: "green", ClockState.REJECTED: "red"}
 _SEVERITIES = {Severity.ERROR: "bold red", Severity.WARNING: "bold yellow"}
 _SEVERITIES[Severity.NOTE] = "bold"
 _MOST_CLOCKS = 40
+_MOST_CHANGES = 12
+_MOST_SERVED = 6
+_MOST_FACTS = 10
+_MOST_STOPS = 12
 _MOST_EVIDENCE = 8
 _BAR = 24
 
@@ -69,112 +71,62 @@ def _shows_more_than_ascii(stream: TextIO) -> bool:
     return True
 
 
-def render(report: Report, *, width: int = WIDTH, color: bool, unicode: bool = True) -> str:
+class Detail(StrEnum):
+    """How much a report says.
+
+    ``SHORT`` is the verdict and what it rests on. ``CLOCKS`` is how the kernel came to its clocks,
+    in full, and nothing else. ``ALL`` leaves nothing out.
+    """
+
+    SHORT = "short"
+    CLOCKS = "clocks"
+    ALL = "all"
+
+
+def render(
+    report: Report,
+    *,
+    width: int = WIDTH,
+    color: bool,
+    unicode: bool = True,
+    detail: Detail = Detail.SHORT,
+) -> str:
     """The report as text that ends in a line break; no line is wider than ``width`` columns.
 
     ``width`` is at least 40. Without ``unicode`` the text is ASCII.
     """
-    page = _Page(max(width, LEAST_WIDTH), color, unicode)
+    page = _Sections(max(width, LEAST_WIDTH), color, unicode, detail)
     page.verdict(report)
+    page.changes(report)
     page.subject(report)
-    page.clocks(report.story.clocks)
-    for finding in report.findings:
-        page.finding(report, finding)
-    page.proof(report)
-    page.timeline(report)
-    page.footer(report)
+    page.clocks(report.story)
+    page.registrations(report.story)
+    page.calibrations(report)
+    if detail is not Detail.CLOCKS:
+        for finding in report.findings:
+            page.finding(report, finding)
+        page.proof(report)
+        page.stops(report)
+    page.facts(report.story)
+    page.messages(report.story)
+    if detail is not Detail.CLOCKS:
+        page.timeline(report)
+        page.footer(report)
+    page.more(report)
     return page.text()
 
 
-class _Page:
-    """A page that is written from top to bottom."""
+class _Sections(Page):
+    """The sections of a report; one that has nothing to say is left out."""
 
-    def __init__(self, width: int, color: bool, unicode: bool) -> None:
-        from rich.console import Console
+    def __init__(self, width: int, color: bool, unicode: bool, detail: Detail) -> None:
+        super().__init__(width, color, unicode)
+        self.detail = detail
 
-        self.width = width
-        self.unicode = unicode
-        self.out = io.StringIO()
-        self.console = Console(
-            file=self.out,
-            width=width,
-            force_terminal=color,
-            color_system="standard" if color else None,
-            no_color=not color,
-            legacy_windows=False,
-            markup=False,
-            emoji=False,
-            highlight=False,
-            _environ={},
-        )
-
-    def text(self) -> str:
-        """What was written, without spaces at line ends."""
-        lines = [line.rstrip() for line in self.out.getvalue().splitlines()]
-        return "\n".join(lines).strip("\n") + "\n"
-
-    # What a page is made of
-
-    def styled(self, words: str, style: str = "", cut: int = 4000) -> Text:
-        """Words that may come from a guest, made fit for this page."""
-        from rich.text import Text
-
-        clean = harmless(words, cut)
-        return Text(clean if self.unicode else ascii_only(clean), style=style, overflow="fold")
-
-    def print(self, *what: RenderableType) -> None:
-        """Writes lines."""
-        for one in what:
-            self.console.print(one, soft_wrap=False)
-
-    def gap(self) -> None:
-        """An empty line between sections."""
-        self.console.print()
-
-    def ends(self, left: Text, right: Text) -> None:
-        """One line with two ends; the right one goes on a line of its own where both do not fit."""
-        room = self.width - left.cell_len - right.cell_len
-        if room >= 2:
-            self.print(left + " " * room + right)
-        else:
-            self.print(left, self.indented(right, 2))
-
-    def indented(self, what: RenderableType, columns: int) -> RenderableType:
-        """The same, further to the right."""
-        from rich.padding import Padding
-
-        return Padding(what, (0, 0, 0, columns))
-
-    def rows(
-        self, rows: Iterable[tuple[str, str]], label: int, indent: int = 0, style: str = "bold"
-    ) -> None:
-        """Labels, and beside them words that wrap within their own column."""
-        grid = self.grid(2)
-        grid.columns[0].width = label
-        for name, value in rows:
-            grid.add_row(self.styled(name, style), self.styled(value))
-        if grid.row_count:
-            self.print(self.indented(grid, indent))
-
-    def grid(self, columns: int) -> Table:
-        """An empty table without lines."""
-        from rich.table import Table
-
-        table = Table.grid(padding=(0, 2, 0, 0))
-        for _ in range(columns):
-            table.add_column(overflow="fold")
-        return table
-
-    def table(self, heads: Sequence[str]) -> Table:
-        """An empty table with a head; the last column takes the room that is left."""
-        from rich.table import Table
-
-        table = Table(box=None, padding=(0, 2, 0, 0), show_edge=False, header_style="bold")
-        for head in heads:
-            table.add_column(head, overflow="fold")
-        return table
-
-    # The sections
+    @property
+    def full(self) -> bool:
+        """Whether clocks are told in full."""
+        return self.detail is not Detail.SHORT
 
     def verdict(self, report: Report) -> None:
         """✗ Linux runs on refined-jiffies: its TSC frequency is unknown."""
@@ -195,20 +147,37 @@ class _Page:
             rows.insert(-1, ("Started", clipped(harmless(report.load.command_line), 400)))
         self.rows([row for row in rows if row[1]], 7)
 
-    def clocks(self, clocks: Sequence[Clock]) -> None:
+    def changes(self, report: Report) -> None:
+        """What we changed, before anything that it may have caused."""
+        changes = report.interventions
+        if not changes:
+            return
+        most = len(changes) if self.detail is Detail.ALL else _MOST_CHANGES
+        rows = [done_words.change(report, done) for done in changes[:most]]
+        if len(changes) > most:
+            rows.append(f"... and {len(changes) - most} changes more")
+        labels = ["We changed", *[""] * (len(rows) - 1)]
+        self.rows(zip(labels, rows, strict=True), 10, style="bold magenta")
+        self.gap()
+
+    def clocks(self, story: Story) -> None:
         """The clocks, as the guest knows them."""
         self.gap()
-        if not clocks:
+        if not story.clocks:
             self.print(self.styled("No clock was seen."))
             return
-        table = self.table(("Clock", "for", "state", "rate", "rating", "how"))
+        most = len(story.clocks) if self.full else _MOST_CLOCKS
+        ranking = clock_words.ranking(story.os)
+        table = self.table(("Clock", "for", "state", "rate", ranking, "how"))
         table.columns[0].max_width = 22
         table.columns[4].justify = "right"
-        for clock in clocks[:_MOST_CLOCKS]:
+        for clock in story.clocks[:most]:
             self.clock(table, clock)
         self.print(table)
-        if len(clocks) > _MOST_CLOCKS:
-            self.print(self.styled(f"... and {len(clocks) - _MOST_CLOCKS} clocks more"))
+        if len(story.clocks) > most:
+            self.print(self.styled(f"... and {len(story.clocks) - most} clocks more"))
+        if self.full:
+            self.steps(story)
 
     def clock(self, table: Table, clock: Clock) -> None:
         """A clock's row."""
@@ -219,6 +188,121 @@ class _Page:
             self.styled(hz(clock.frequency_hz)),
             self.styled("-" if clock.rating is None else str(clock.rating)),
             self.styled(clock.how, cut=300),
+        )
+
+    def steps(self, story: Story) -> None:
+        """What happened to each clock, step by step."""
+        for clock in story.clocks:
+            if not clock.steps:
+                continue
+            self.heading(harmless(clock.name, 80), f"for {words.ROLES[clock.role]}")
+            for step in clock.steps:
+                said = f"{clock_words.step_words(step)} {words.references(step.evidence)}"
+                self.print(self.indented(self.styled(said.rstrip()), 2))
+                if step.backtrace:
+                    called = f"from {done_words.callers(step.backtrace, 32)}"
+                    self.print(self.indented(self.styled(called, "dim"), 11))
+
+    def registrations(self, story: Story) -> None:
+        """Who registered each clock, in the order of time; and who serves the busy waits."""
+        found = [] if self.full else clock_words.registrations(story)
+        if found:
+            self.heading("Registered", "in this order, by these callers")
+            names = min(20, max(len(one.name) for one in found))
+            for one in found[:_MOST_CLOCKS]:
+                self.rows([(one.name, f"{one.what}, from {one.callers}")], names, 2, "")
+        served = clock_words.served(story)
+        most = len(served) if self.full else _MOST_SERVED
+        rows = [(when, f"{who} {words.references(seen)}") for when, who, seen in served[:most]]
+        if rows:
+            self.heading("Busy waits (DELAY)", "are served by")
+            self.rows(rows, 13, 2, "")
+        if len(served) > most:
+            self.print(self.styled(f"  ... and {len(served) - most} changes more"))
+
+    def calibrations(self, report: Report) -> None:
+        """Each measured frequency, and whether a stop fell inside its measuring."""
+        found = report.story.calibrations
+        if not found or not (self.full or report.stops):
+            return
+        table = self.table(
+            ("Calibrated", "against", "took", "result", "by, and what to hold of it")
+        )
+        table.columns[2].justify = "right"
+        for one in found[: len(found) if self.full else _MOST_CLOCKS]:
+            self.calibration(table, report, one)
+        self.gap()
+        self.print(table)
+
+    def calibration(self, table: Table, report: Report, one: Calibration) -> None:
+        """A calibration's row."""
+        trust = done_words.trust(one, report.machine)
+        if report.stops and not trust:
+            trust = "no stop fell inside"
+        notes = [one.method, *([one.detail] if self.full and one.detail else []), trust]
+        spoiled = done_words.spoiled(one, report.machine)
+        table.add_row(
+            self.styled(one.of, cut=40),
+            self.styled(one.against, cut=60),
+            self.styled(ms(one.duration_ns)),
+            self.styled("failed" if one.result_hz is None else hz(one.result_hz)),
+            self.styled("; ".join(filter(None, notes)), "yellow" if spoiled else "", cut=400),
+        )
+
+    def facts(self, story: Story) -> None:
+        """The kernel's own variables when the boot ended."""
+        if not story.facts:
+            return
+        most = len(story.facts) if self.full else _MOST_FACTS
+        self.heading("The kernel's own variables at the end")
+        table = self.grid(3)
+        for name, value, meaning in clock_words.fact_rows(story, most):
+            table.add_row(
+                self.styled(name), self.styled(value, "bold"), self.styled(meaning, "dim")
+            )
+        self.print(self.indented(table, 2))
+        if len(story.facts) > most:
+            self.print(self.styled(f"  ... and {len(story.facts) - most} more"))
+
+    def messages(self, story: Story) -> None:
+        """Console lines about clocks, with the function that prints each and what it means."""
+        if not story.messages or not self.full:
+            return
+        self.heading("What the console says of clocks")
+        for message in story.messages:
+            said = f"{harmless(message.text, 300)} {words.references(message.evidence)}"
+            self.print(self.indented(self.styled(said.rstrip()), 2))
+            told = f"{harmless(message.source, 80)}: {harmless(message.meaning, 300)}"
+            self.print(self.indented(self.styled(told.removesuffix(": "), "dim"), 6))
+
+    def stops(self, report: Report) -> None:
+        """Where we stopped the guest, and what was printed there."""
+        stops = report.stops
+        if not stops:
+            return
+        most = len(stops) if self.detail is Detail.ALL else _MOST_STOPS
+        self.heading(f"We stopped the guest {count(len(stops))} times" if len(stops) > 1
+                     else "We stopped the guest once")  # fmt: skip
+        table = self.table(("stop", "at", "for", "because of", "where, and what was there"))
+        for column in (1, 2):
+            table.columns[column].justify = "right"
+        for stop in stops[:most]:
+            self.stop(table, report, stop)
+        self.print(table)
+        if len(stops) > most:
+            self.print(self.styled(f"... and {count(len(stops) - most)} stops more"))
+
+    def stop(self, table: Table, report: Report, stop: Stopped) -> None:
+        """A stop's row."""
+        said = [done_words.stop_place(stop), *done_words.stop_values(stop)]
+        if stop.backtrace and self.detail is Detail.ALL:
+            said.append(f"from {done_words.callers(stop.backtrace, 32)}")
+        table.add_row(
+            self.styled(stop.reference),
+            self.styled(seconds(done_words.since(report, stop.host_ns))),
+            self.styled(done_words.stop_length(stop)),
+            self.styled(stop.why, cut=80),
+            self.styled("; ".join(said), cut=2000),
         )
 
     def finding(self, report: Report, finding: Finding) -> None:
@@ -331,13 +415,17 @@ class _Page:
         self.rows(rows, 10)
         self.gap()
         self.print(self.styled(words.watching_words(report.watching)))
-        self.more(report)
 
     def more(self, report: Report) -> None:
         """The commands that tell more."""
         again = words.command_of(report)
         codes = [finding.code for finding in report.findings[:1]]
-        commands = [*([again] if again else []), *(f"timehands explain {c}" for c in codes)]
+        commands = [again] if again else []
+        if again and self.detail is Detail.SHORT and words.has_more(report.story):
+            commands.append(f"{again} --clocks   each step, message and variable")
+        commands += [f"timehands explain {code}" for code in codes]
+        if self.detail is Detail.CLOCKS:
+            self.gap()
         rows = [("More" if i == 0 else "", command) for i, command in enumerate(commands)]
         self.rows(rows, 4, style="")
 

@@ -179,6 +179,11 @@ def command_of(report: Report) -> str | None:
     return f"timehands report {harmless(report.recording)}" if report.recording else None
 
 
+def has_more(story: Story) -> bool:
+    """Whether there is more on clocks than a short report says."""
+    return bool(story.messages or story.facts or story.delay or story.tslog)
+
+
 @dataclass(frozen=True, slots=True)
 class Share:
     """A stretch of the boot in the list of where time went; ``part`` of the whole, 0 to 1."""
