@@ -104,6 +104,8 @@ def _value(
 ) -> int | None:
     """The caller's register by its rule; None: it is lost."""
     if rule.type == "OFFSET":
+        if cfa + rule.arg < registers["rsp"]:  # taken back already: compilers do not say so
+            return registers.get(_REGISTERS[number])
         return read_word(memory, cfa + rule.arg)
     if rule.type == "VAL_OFFSET":
         return int(cfa + rule.arg) % TOP

@@ -20,6 +20,7 @@ class How(StrEnum):
     FRAME_POINTER = "frame pointer"
     RETURN_ADDRESS = "return address"
     TRAP = "trap frame"
+    CODE = "code"
     SCAN = "stack scan"
 
 

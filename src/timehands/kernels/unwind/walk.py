@@ -7,8 +7,8 @@
     trace.names             # ("pvclock_get_timecount", "xen_delay", "ns8250_bus_attach", ...)
     trace.ended             # why there are no more frames
 
-The ways, best first: a trap frame (in entry code), ORC, DWARF CFI, the code around the instruction
-(entry and end of functions), frame pointers, and a scan of the stack, which is a guess.
+The ways, best first: a trap frame (in entry code), ORC, DWARF CFI, the function's own code
+(what it has pushed, its frame pointer), rbp alone, and a scan of the stack, which is a guess.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ from weakref import WeakKeyDictionary
 from timehands.kernels.kernel import Kernel
 from timehands.kernels.memory import Memory, Unreadable
 from timehands.kernels.unwind.cfi import Cfi
+from timehands.kernels.unwind.code import Code
 from timehands.kernels.unwind.frames import Backtrace, Caller, Cursor, End, Frame, How
 from timehands.kernels.unwind.image import Image
 from timehands.kernels.unwind.orc import Orc
-from timehands.kernels.unwind.pointers import by_code, by_frame_pointer, by_scan
+from timehands.kernels.unwind.pointers import by_frame_pointer, by_scan
 from timehands.kernels.unwind.traps import by_trap_frame
 
 Way = Callable[[Image, Cursor, Memory], Caller | None]
@@ -80,7 +81,7 @@ def _ways(kernel: Kernel) -> tuple[Way, ...]:
     orc, cfi = Orc(kernel), Cfi(kernel)
     tables: list[Way] = [orc.caller] if orc.usable else []
     tables += [cfi.caller] if cfi.usable else []
-    return (by_trap_frame, *tables, by_code, by_frame_pointer, by_scan)
+    return (by_trap_frame, *tables, Code(kernel).caller, by_frame_pointer, by_scan)
 
 
 class _Walk:
