@@ -8,13 +8,14 @@ the real system (``boot_verbose=1``, ``hint.attimer.0.at=isa``), and these of ou
 - ``fault=page``, ``fault=general``: a fault in ``read_from``, below ``misbehave``;
 - ``hang=loop``: spins in ``loop_forever``; ``hang=i8254_delay``: the i8254's count stands still;
 - ``list=cyclic``, ``list=corrupt``: the list of timecounters ends in its own head, or nowhere;
-- FreeBSD: ``invariants=1``: as if built with INVARIANTS.
+- FreeBSD: ``invariants=1``: as if built with INVARIANTS;
+- NetBSD: ``hvleaf=1``: reads CPUID leaf 0x40000010 as newer ones do (with their wrong limit),
+  ``lapic=0``: as if no MP table told of a LAPIC.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
 import subprocess
 import tempfile
 from pathlib import Path
@@ -68,9 +69,9 @@ def guest_kernel(system: System, form: Form = "dwarf", cc: str | None = None) ->
 
 
 def sources(system: System) -> tuple[Path, ...]:
-    """The C and assembly files of a system's kernel."""
-    folders = (HERE / "common", HERE / system)
-    return tuple(sorted(p for f in folders for p in f.iterdir() if p.suffix in (".c", ".S")))
+    """The C and assembly files of a system's kernel: its own go before the common ones."""
+    files = {p.name: p for folder in ("common", system) for p in (HERE / folder).iterdir()}
+    return tuple(path for _, path in sorted(files.items()) if path.suffix in (".c", ".S"))
 
 
 def _key(cc: str, system: System, form: Form) -> str:
@@ -85,18 +86,18 @@ def _key(cc: str, system: System, form: Form) -> str:
 def _build(cc: str, system: System, form: Form, folder: Path) -> Path:
     entry, first, second = _NAMES[system]
     named = (f"-DPVH_ENTRY={entry}", f"-DFIRST={first}", f"-DSECOND={second}")
-    includes = ("-I", str(HERE / "common"), "-I", str(HERE / system))
+    includes = ("-I", str(HERE / system), "-I", str(HERE / "common"))
     running, objects = [], []
     for source in sources(system):
         made = folder / f"{source.stem}{source.suffix}.o"
         prefix = f"-ffile-prefix-map={HERE}=/usr/src/guest_kernels"
-        command = [cc, *_FLAGS, prefix, *named, *includes, "-c", str(source), "-o", made]
+        command = [cc, *_FLAGS, prefix, *named, *includes, "-c", str(source), "-o", str(made)]
         running.append(subprocess.Popen(command, stderr=subprocess.PIPE, text=True))
-        objects.append(made)
+        objects.append(str(made))
     _finish(running)
     output = folder / "kernel"
     link = [cc, *_LINK, *_STRIP[form], f"-Wl,-e,{entry}", "-T", str(HERE / "common" / "kernel.ld")]
-    done = subprocess.Popen([*link, "-o", output, *objects], stderr=subprocess.PIPE, text=True)
+    done = subprocess.Popen([*link, "-o", str(output), *objects], stderr=subprocess.PIPE, text=True)
     _finish([done])
     return output
 
@@ -106,5 +107,4 @@ def _finish(running: list[subprocess.Popen[str]]) -> None:
     said = [process.communicate(timeout=COMPILE_SECONDS)[1] for process in running]
     for process, errors in zip(running, said, strict=True):
         if process.returncode:
-            words = [os.fsdecode(word) for word in process.args]  # type: ignore[union-attr]
-            raise subprocess.CalledProcessError(process.returncode, words, stderr=errors)
+            raise subprocess.CalledProcessError(process.returncode, process.args, stderr=errors)

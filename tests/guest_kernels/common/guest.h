@@ -12,20 +12,11 @@ typedef unsigned long u_long;
 typedef uint64_t vm_paddr_t;
 typedef long register_t;
 
+#include <trapframe.h> /* each kernel may have its own */
+
 #define KERNBASE 0xffffffff80000000ul
 #define DIRECT 0xfffff80000000000ul
 #define TIMER_VECTOR 0xef
-
-struct trapframe {
-    register_t tf_rdi, tf_rsi, tf_rdx, tf_rcx, tf_r8, tf_r9, tf_rax, tf_rbx, tf_rbp;
-    register_t tf_r10, tf_r11, tf_r12, tf_r13, tf_r14, tf_r15;
-    uint32_t tf_trapno;
-    uint16_t tf_fs, tf_gs;
-    register_t tf_addr;
-    uint32_t tf_flags;
-    uint16_t tf_es, tf_ds;
-    register_t tf_err, tf_rip, tf_cs, tf_rflags, tf_rsp, tf_ss;
-};
 
 /* The head of Xen's struct hvm_start_info. */
 struct start_info {
