@@ -221,11 +221,14 @@ def _limits(prepared: Prepared, plan: Plan | None) -> Limits:
     known, until = prepared.knowledge, prepared.request.until
     plan = plan or Plan()
 
+    # A kernel that waits for a person is at its end; the boundary asked for may come before.
+    ends = (until, Mark.ENDED) if until else (Mark.ENDED,)
+
     def at_record(record: RawRecord) -> bool:
-        return until is not None and known.reaches(until, plan, record)
+        return any(known.reaches(mark, plan, record) for mark in ends)
 
     def at_line(text: str) -> bool:
-        return until is not None and known.told(until, text)
+        return any(known.told(mark, text) for mark in ends)
 
     # A look stops the guest. A deterministic one is given more time to show that it gets on.
     quiet_s = DETERMINISTIC_QUIET_SECONDS if prepared.request.machine.deterministic else None

@@ -1,0 +1,127 @@
+"""FreeBSD: what to watch in it, and what what was seen means."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from timehands.guests.base import ClockNames, Need, Remedy, enters, left
+from timehands.guests.freebsd.clocks import DUMMY, TSC_NAMES
+from timehands.guests.freebsd.look import look
+from timehands.guests.freebsd.plan import plan_for
+from timehands.guests.freebsd.story import ENTRIES, LINES, addresses, tell
+from timehands.kernels.kernel import Kernel
+from timehands.kernels.memory import Memory
+from timehands.machines.machine import Machine
+from timehands.story.model import Mark, Story
+from timehands.watch.plan import Plan
+from timehands.watch.recorder import RawRecord
+from timehands.watch.recording import Recording
+from timehands.watch.records import Kind
+
+_NAMES = ClockNames(
+    fallbacks={
+        DUMMY: "is no clock: it moves by one each time it is read",
+        "i8254": "needs three exits to the VMM for each read",
+        "ACPI-fast": "needs an exit to the VMM for each read",
+        "ACPI-safe": "needs several exits to the VMM for each read",
+    },
+    pvclock=frozenset({"kvmclock", "XENTIMER"}),
+    tsc=frozenset(TSC_NAMES),
+)
+#: What gives the kernel an i8254 where neither ACPI nor a device.hints file tells of it.
+ATTIMER_HINTS = "hint.attimer.0.at=isa hint.attimer.0.port=0x40 hint.attimer.0.irq=0"
+#: Early busy waits by the i8254 instead of by Xen's clock: data of a kernel that PVH starts.
+EARLY_DELAY_PATCH = (
+    "xen_pvh_init_ops.early_clock_source_init=&i8254_init,xen_pvh_init_ops.early_delay=&i8254_delay"
+)
+_WHY_CALIBRATE = "the kernel times its TSC when nothing tells its frequency"
+_WHY_I8254 = "DELAY reads the i8254 instead of Xen's page, which only Xen provides"
+_WHY_ATTIMER = "the i8254 becomes a timecounter, and what is calibrated then has a true reference"
+_RAMDISK = (
+    "FreeBSD takes a PVH module for its loader's metadata; this is none, so it asks Xen to shut "
+    "down, and off Xen that resets the machine without a word (sys/x86/xen/pv.c, "
+    "xen_pvh_parse_preload_data)"
+)
+
+
+class FreeBSD:
+    """The `Knowledge` of FreeBSD."""
+
+    name = "freebsd"
+    title = "FreeBSD"
+    names = _NAMES
+
+    def recognises(self, kernel: Kernel) -> bool:
+        """Whether the file says that it is FreeBSD."""
+        return kernel.os == self.name
+
+    def arguments(self, machine: Machine) -> tuple[str, ...]:
+        """``boot_verbose=1``: most messages about clocks appear only with it."""
+        return ("boot_verbose=1",)
+
+    def ramdisk(self) -> Path | None:
+        """None: FreeBSD takes no ramdisk over PVH."""
+        return None
+
+    def plan(self, kernel: Kernel) -> Plan:
+        """The functions of this kernel that deal with clocks."""
+        return plan_for(kernel)
+
+    def reaches(self, mark: Mark, plan: Plan, record: RawRecord) -> bool:
+        """Whether a live record shows that the boundary is passed.
+
+        `Mark.ENDED`: the kernel waits for a person at ``mountroot>``, or in its debugger.
+        """
+        match mark:
+            case Mark.FIRST_INSTRUCTION:
+                return record[0] == Kind.FIRST
+            case Mark.KERNEL_ENTRY:
+                return enters(plan, record, *ENTRIES)
+            case Mark.CLOCK_KNOWN:
+                return enters(plan, record, "set_cputicker")
+            case Mark.TIMER_ARMED:
+                return enters(plan, record, "cpu_initclocks_bsp")
+            case Mark.INIT:
+                return enters(plan, record, "cngets") or left(plan, record) == "vfs_mountroot"
+            case Mark.ENDED:
+                return enters(plan, record, "cngets", "kdb_enter")
+            case _:
+                return False
+
+    def tell(self, recording: Recording) -> Story:
+        """The story of a FreeBSD recording."""
+        return tell(recording)
+
+    def told(self, mark: Mark, text: str) -> bool:
+        """Whether a console line shows that the boundary is passed."""
+        return mark in LINES and bool(LINES[mark].search(text))
+
+    def remedies(self, need: Need, hz: int | None) -> tuple[Remedy, ...]:
+        """Words of the kernel's environment, and a patch of its data.
+
+        The TSC's frequency itself cannot be told: machdep.tsc_freq is no tunable
+        (sys/x86/x86/tsc.c).
+        """
+        match need:
+            case Need.TSC_FREQUENCY:
+                return (Remedy("machdep.disable_tsc_calibration=0", _WHY_CALIBRATE),)
+            case Need.EARLY_DELAY:
+                return (Remedy(EARLY_DELAY_PATCH, _WHY_I8254, patch=True),)
+            case Need.CALIBRATION_REFERENCE:
+                return (Remedy(ATTIMER_HINTS, _WHY_ATTIMER),)
+            case _:
+                return ()
+
+    def addresses(self, recording: Recording) -> Iterable[int]:
+        """Addresses to be named: callers, and who serves DELAY."""
+        return addresses(recording)
+
+    def look(self, kernel: Kernel, memory: Memory) -> dict[str, Any]:
+        """What its variables say when the boot is over."""
+        return look(kernel, memory)
+
+    def on_ramdisk(self, kernel: Kernel, head: bytes) -> str | None:
+        """It resets in silence on any."""
+        return _RAMDISK
