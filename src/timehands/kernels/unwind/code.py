@@ -10,19 +10,20 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
 from timehands.kernels.kernel import Kernel
 from timehands.kernels.memory import Memory
-from timehands.kernels.unwind.frames import WORD, Caller, Cursor, How, returned_to
+from timehands.kernels.unwind.frames import TOP, WORD, Caller, Cursor, How, returned_to
 from timehands.kernels.unwind.image import Function, Image, read_word
 
-#: What is followed of one function at most, in bytes of code and in instructions.
+#: What is followed of one function at most, in bytes.
 _MAX_CODE: Final = 1 << 16
-_MAX_STEPS: Final = 20_000
 _MAX_DEPTH: Final = 1 << 20
 _KEPT_FUNCTIONS: Final = 2048
+_MAX_NAMESAKES: Final = 8
 _PRESERVED: Final = ("rbx", "rbp", "r12", "r13", "r14", "r15")
 _OTHERS: Final = ("rbx", "r12", "r13", "r14", "r15")
 _NUMBER: Final = r"(-?(?:0x[0-9a-f]+|\d+))"
@@ -30,7 +31,7 @@ _ADJUST: Final = re.compile(rf"rsp, {_NUMBER}")
 _ADDRESS: Final = re.compile(rf"rsp, (?:qword ptr )?\[(rsp|rbp)(?: ([+-]) {_NUMBER})?\]")
 _TARGET: Final = re.compile(r"0x[0-9a-f]+")
 #: Nothing comes after these: the next instruction, if any, is reached from elsewhere.
-_LAST: Final = frozenset(("ret", "iretq", "ud2", "hlt", "sysretq", "int3"))
+_LAST: Final = frozenset(("ret", "iretq", "ud2", "hlt", "sysretq"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,33 +56,86 @@ class Step(NamedTuple):
     operands: str
 
 
+class Followed:
+    """A function whose code was followed.
+
+    Attributes:
+        shapes: before each instruction that can be reached, by address.
+        exits: where it jumps to outside of itself, with the shape there.
+        switch: the shape at its last jump through a table: it is that of the table's cases.
+    """
+
+    def __init__(self) -> None:
+        self.shapes: dict[int, Shape] = {}
+        self.exits: list[tuple[int, Shape]] = []
+        self.switch: Shape | None = None
+        self._ends: dict[int, int] = {}
+        self._places: list[int] | None = None
+
+    def at(self, address: int) -> Shape | None:
+        """The shape at the instruction that holds an address; None: it was not reached."""
+        if self._places is None:
+            self._places = sorted(self.shapes)
+        index = bisect_right(self._places, address) - 1
+        if index < 0 or address >= self._ends[self._places[index]]:
+            return None
+        return self.shapes[self._places[index]]
+
+    def spread(self, steps: Mapping[int, Step], address: int, shape: Shape) -> None:
+        """Follow the code from an instruction to where it was before."""
+        pending = [(address, shape)]
+        while pending:
+            address, shape = pending.pop()
+            step = steps.get(address)
+            if step is None:
+                self.exits.append((address, shape))
+            elif address not in self.shapes:
+                self.shapes[address] = shape
+                self._ends[address] = address + step.size
+                pending += _next(step, _after(step, shape))
+
+
 class Code:
     """The functions of one kernel that were followed."""
 
     def __init__(self, kernel: Kernel) -> None:
         self._kernel = kernel
-        self._shapes: dict[int, tuple[list[int], dict[int, Shape]]] = {}
+        self._followed: dict[int, Followed] = {}
 
     def caller(self, image: Image, cursor: Cursor, memory: Memory) -> Caller | None:
         """The caller; None: the code does not tell. Raises `Unreadable`."""
         function = image.function(cursor.lookup)
         if function is None:
             return None if image.in_text(cursor.lookup) else _bad_call(image, cursor, memory)
-        shape = self._shape(image, function, cursor.lookup)
+        shape = self._follow(image, function).at(image.linked(cursor.lookup))
         return None if shape is None else _by_shape(image, cursor, memory, shape, function)
 
-    def _shape(self, image: Image, function: Function, address: int) -> Shape | None:
-        """The shape at the instruction that holds an address."""
+    def _follow(self, image: Image, function: Function) -> Followed:
         start = image.linked(function.start)
-        if start not in self._shapes:
-            if len(self._shapes) >= _KEPT_FUNCTIONS:
-                self._shapes.clear()
+        if start not in self._followed:
+            if len(self._followed) >= _KEPT_FUNCTIONS:
+                self._followed.clear()
             code = image.code(function.start, min(function.size or _MAX_CODE, _MAX_CODE))
-            shapes = follow(code, start)
-            self._shapes[start] = sorted(shapes), shapes
-        places, shapes = self._shapes[start]
-        index = bisect_right(places, image.linked(address)) - 1
-        return shapes[places[index]] if index >= 0 else None
+            self._followed[start] = follow(code, start, *self._entries(image, function))
+        return self._followed[start]
+
+    def _entries(self, image: Image, function: Function) -> list[tuple[int, Shape]]:
+        """Where a function is entered, and how its stack is there.
+
+        Of a part that gcc moved away (``name.cold``) that is where the function jumps into it.
+        """
+        start = image.linked(function.start)
+        whole, _, _ = function.name.partition(".cold")
+        if whole == function.name:
+            return [(start, Shape())]
+        entries: list[tuple[int, Shape]] = []
+        for address in self._kernel.symbols.lookup(whole)[:_MAX_NAMESAKES]:
+            if parent := image.function((address + image.slide) % TOP):
+                followed = self._follow(image, parent)
+                inside = [one for one in followed.exits if 0 <= one[0] - start < function.size]
+                switch = [(start, followed.switch)] if followed.switch and not inside else []
+                entries += inside or switch
+        return entries
 
 
 def _bad_call(image: Image, cursor: Cursor, memory: Memory) -> Caller | None:
@@ -115,42 +169,45 @@ def _by_shape(
     return None
 
 
-def follow(code: bytes, start: int) -> dict[int, Shape]:
-    """The shape before each instruction of a function that can be reached, by address."""
-    steps = _disassemble(code, start)
-    shapes: dict[int, Shape] = {}
-    pending = [(start, Shape())]
-    for _ in range(_MAX_STEPS):
-        if not pending:
-            break
-        address, shape = pending.pop()
-        step = steps.get(address)
-        if step is None or address in shapes:
-            continue
-        shapes[address] = shape
-        pending += _next(step, _after(step, shape))
-    return shapes
+def follow(code: bytes, start: int, *entries: tuple[int, Shape]) -> Followed:
+    """Follow a function's code from where it is entered, each with the shape there."""
+    steps = {step.address: step for step in _disassemble(code, start)}
+    followed = Followed()
+    for address, shape in entries:
+        followed.spread(steps, address, shape)
+    before = False
+    for address, step in steps.items():
+        if address in followed.shapes:
+            if step.name == "jmp" and not _TARGET.fullmatch(step.operands):
+                followed.switch = followed.shapes[address]
+        elif followed.switch and before and "nop" not in step.name:
+            followed.spread(steps, address, followed.switch)
+        before = _ends(step) or (before and "nop" in step.name)
+    return followed
 
 
-def _disassemble(code: bytes, start: int) -> dict[int, Step]:
+def _disassemble(code: bytes, start: int) -> list[Step]:
     from capstone import CS_ARCH_X86, CS_MODE_64, Cs
 
     engine = Cs(CS_ARCH_X86, CS_MODE_64)
     engine.skipdata = True
-    return {step[0]: Step(*step) for step in engine.disasm_lite(code, start)}
+    return [
+        Step(address, size, name.rpartition(" ")[2], operands)  # without notrack, bnd, rep
+        for address, size, name, operands in engine.disasm_lite(code, start)
+    ]
+
+
+def _ends(step: Step) -> bool:
+    """Whether the next instruction is reached from elsewhere, if at all."""
+    return step.name in _LAST or step.name == "jmp"
 
 
 def _next(step: Step, shape: Shape) -> list[tuple[int, Shape]]:
-    """What may run after an instruction; the likeliest last."""
-    onward = (step.address + step.size, shape)
-    if step.name in _LAST and step.name != "int3":
-        return []
-    if not step.name.startswith("j") and not step.name.startswith("loop"):
-        return [onward]
-    target = _TARGET.fullmatch(step.operands)
+    """What may run after an instruction."""
+    jumps = step.name.startswith(("j", "loop"))
+    target = _TARGET.fullmatch(step.operands) if jumps else None
     there = [(int(target[0], 16), shape)] if target else []
-    # behind a jump through a table stand mostly its first case's instructions
-    return there if step.name == "jmp" and target else [*there, onward]
+    return there if _ends(step) else [*there, (step.address + step.size, shape)]
 
 
 def _after(step: Step, shape: Shape) -> Shape:
