@@ -285,6 +285,25 @@ class Btf:
         element, index, count = structs.BTF_ARRAY.unpack_from(self._types, at)
         return element, index, count
 
+    def array(self, of: BtfType) -> tuple[int, int]:
+        """An array's element type and number of elements."""
+        element, _, count = self._array(of)
+        return element, count
+
+    def encoding(self, of: BtfType) -> tuple[bool, str]:
+        """Whether an integer is signed, and whether it is an ``int``, a ``char`` or a ``bool``."""
+        at = self._places[of.id] + structs.BTF_TYPE.size
+        flags = structs.U32.unpack_from(self._types, at)[0] >> 24 & 0xF
+        return bool(flags & 1), "char" if flags & 2 else "bool" if flags & 4 else "int"
+
+    def parameters(self, of: BtfType) -> list[tuple[str, int]]:
+        """A function type's parameters: names, which may be empty, and types. A last one of
+        ``("", 0)`` stands for ``...``."""
+        at = self._places[of.id] + structs.BTF_TYPE.size
+        tail = self._types[at : at + of.vlen * structs.BTF_PARAMETER.size]
+        pairs = structs.BTF_PARAMETER.iter_unpack(tail)
+        return [(self._string(name_at), type_id) for name_at, type_id in pairs]
+
     def enum(self, name: str) -> dict[str, int] | None:
         """The values of an enumeration by name, or None. Signed as declared."""
         found = self.find(name, *_ENUMS)

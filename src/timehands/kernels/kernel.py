@@ -34,19 +34,25 @@ from timehands.errors import (
 )
 from timehands.kernels import bzimage
 from timehands.kernels.btf import Btf
+from timehands.kernels.btf_types import BtfTypes
 from timehands.kernels.cache import KernelCache
 from timehands.kernels.clockfunctions import CLOCK_FUNCTIONS
 from timehands.kernels.compression import decompress, detect
 from timehands.kernels.descriptions import format_name
+from timehands.kernels.dwarf.model import DwarfTypes
+from timehands.kernels.dwarf.sections import Sections
 from timehands.kernels.elf import MAGIC as ELF_MAGIC
 from timehands.kernels.elf import ElfImage, Segment
 from timehands.kernels.enums import Compression, Container, SymbolSource, TypeSource
 from timehands.kernels.facts import KernelFacts
+from timehands.kernels.file_memory import FileMemory
 from timehands.kernels.identity import identify, pvh_entry
 from timehands.kernels.ikconfig import read_ikconfig
 from timehands.kernels.kallsyms import read_kallsyms
+from timehands.kernels.lines import Lines
 from timehands.kernels.symbols import SymbolTable
-from timehands.kernels.symtab import read_symtab
+from timehands.kernels.symtab import read_sizes, read_symtab
+from timehands.kernels.types import Types
 
 MAX_FILE: Final = 512 << 20
 """The largest kernel file that is read, in bytes (a kernel with DWARF)."""
@@ -230,6 +236,38 @@ class Kernel:
             return None
         with _naming(self.path):
             return Btf(self.elf.contents(section))
+
+    @cached_property
+    def dwarf(self) -> DwarfTypes | None:
+        """The kernel's types, variables and functions from its DWARF, or None when it has none.
+
+        Raises:
+            KernelDamaged: a section that is packed cannot be unpacked.
+        """
+        if TypeSource.DWARF not in self.types:
+            return None
+        with _naming(self.path):
+            return DwarfTypes(Sections.of(self.elf), self.symbols)
+
+    @cached_property
+    def type_source(self) -> Types | None:
+        """The kernel's types, from DWARF or else from BTF; None when it tells none."""
+        return self.dwarf or (BtfTypes(self.btf, self.symbols) if self.btf else None)
+
+    @cached_property
+    def lines(self) -> Lines | None:
+        """Source lines and addresses, each from the other; None without DWARF."""
+        return Lines(self.dwarf) if self.dwarf else None
+
+    @cached_property
+    def file_memory(self) -> FileMemory:
+        """The kernel's own data as memory, as it is before the kernel runs."""
+        return FileMemory(self.elf)
+
+    @cached_property
+    def symbol_sizes(self) -> dict[str, int]:
+        """Sizes of variables in bytes by name, as the ELF symbol table has them; may be empty."""
+        return read_sizes(self.elf)
 
     @cached_property
     def clock_functions(self) -> dict[str, list[str]]:

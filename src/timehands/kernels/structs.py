@@ -41,6 +41,7 @@ BTF_HEADER: Final = Struct("<HBBIIIII")
 BTF_TYPE: Final = Struct("<III")
 BTF_MEMBER: Final = Struct("<III")  # name_off, type, offset
 BTF_ARRAY: Final = Struct("<III")  # type, index_type, nelems
+BTF_PARAMETER: Final = Struct("<II")  # name_off, type
 BTF_ENUM: Final = Struct("<Ii")  # name_off, val (signed)
 BTF_ENUM_UNSIGNED: Final = Struct("<II")
 BTF_ENUM64: Final = Struct("<III")  # name_off, val_lo32, val_hi32

@@ -33,6 +33,28 @@ def read_symtab(elf: ElfImage) -> SymbolTable | None:
     Raises:
         KernelDamaged: the table claims more symbols than a kernel can have.
     """
+    found = _table(elf)
+    return _collect(*found, _section_letters(elf.sections)) if found else None
+
+
+def read_sizes(elf: ElfImage) -> dict[str, int]:
+    """The sizes of variables in bytes by name; of several of one name that of the first.
+
+    Raises:
+        KernelDamaged: as for ``read_symtab``.
+    """
+    found: dict[str, int] = {}
+    records, strings = _table(elf) or (iter(()), b"")
+    for name_at, info, _other, _index, _value, size in records:
+        if info & 0xF == _STT_OBJECT and size:
+            end = strings.find(b"\0", name_at, name_at + _MAX_NAME)
+            name = strings[name_at : max(name_at, end)].decode("utf-8", "replace")
+            found.setdefault(name, size)
+    return found
+
+
+def _table(elf: ElfImage) -> tuple[Iterator[tuple[Any, ...]], bytes] | None:
+    """The records of the symbol table, as in a 64-bit kernel, and the names they point to."""
     section = next((s for s in elf.sections if s.type == "SHT_SYMTAB" and s.size), None)
     if section is None or section.link >= len(elf.sections):
         return None
@@ -46,8 +68,7 @@ def read_symtab(elf: ElfImage) -> SymbolTable | None:
         records = ((n, i, o, x, v, s) for n, v, s, i, o, x in records)
     if elf.sections[section.link].size > _MAX_STRINGS:
         raise KernelDamaged("the ELF symbol names take more than 64 MiB")
-    strings = bytes(elf.contents(elf.sections[section.link]))
-    return _collect(records, strings, _section_letters(elf.sections))
+    return records, bytes(elf.contents(elf.sections[section.link]))
 
 
 def _collect(

@@ -1,0 +1,151 @@
+"""Numbers of the DWARF formats (DWARF 5, section 7), as plain integers: they are compared a million
+times. Named as the standard names them, without ``DW_``."""
+
+from __future__ import annotations
+
+from typing import Final
+
+TAG_ARRAY: Final = 0x01
+TAG_ENUMERATION: Final = 0x04
+TAG_FORMAL_PARAMETER: Final = 0x05
+TAG_LEXICAL_BLOCK: Final = 0x0B
+TAG_MEMBER: Final = 0x0D
+TAG_POINTER: Final = 0x0F
+TAG_REFERENCE: Final = 0x10
+TAG_COMPILE_UNIT: Final = 0x11
+TAG_STRUCTURE: Final = 0x13
+TAG_SUBROUTINE_TYPE: Final = 0x15
+TAG_TYPEDEF: Final = 0x16
+TAG_UNION: Final = 0x17
+TAG_UNSPECIFIED_PARAMETERS: Final = 0x18
+TAG_INLINED_SUBROUTINE: Final = 0x1D
+TAG_SUBRANGE: Final = 0x21
+TAG_BASE: Final = 0x24
+TAG_CONST: Final = 0x26
+TAG_ENUMERATOR: Final = 0x28
+TAG_SUBPROGRAM: Final = 0x2E
+TAG_VARIABLE: Final = 0x34
+TAG_VOLATILE: Final = 0x35
+TAG_RESTRICT: Final = 0x37
+TAG_ATOMIC: Final = 0x47
+
+QUALIFIERS: Final = frozenset((TAG_CONST, TAG_VOLATILE, TAG_RESTRICT, TAG_ATOMIC))
+
+AT_SIBLING: Final = 0x01
+AT_LOCATION: Final = 0x02
+AT_NAME: Final = 0x03
+AT_BYTE_SIZE: Final = 0x0B
+AT_BIT_OFFSET: Final = 0x0C
+AT_BIT_SIZE: Final = 0x0D
+AT_STMT_LIST: Final = 0x10
+AT_LOW_PC: Final = 0x11
+AT_HIGH_PC: Final = 0x12
+AT_COMP_DIR: Final = 0x1B
+AT_CONST_VALUE: Final = 0x1C
+AT_INLINE: Final = 0x20
+AT_PROTOTYPED: Final = 0x27
+AT_UPPER_BOUND: Final = 0x2F
+AT_ABSTRACT_ORIGIN: Final = 0x31
+AT_CALLING_CONVENTION: Final = 0x36
+AT_COUNT: Final = 0x37
+AT_DATA_MEMBER_LOCATION: Final = 0x38
+AT_DECL_FILE: Final = 0x3A
+AT_DECL_LINE: Final = 0x3B
+AT_DECLARATION: Final = 0x3C
+AT_ENCODING: Final = 0x3E
+AT_FRAME_BASE: Final = 0x40
+AT_SPECIFICATION: Final = 0x47
+AT_TYPE: Final = 0x49
+AT_ENTRY_PC: Final = 0x52
+AT_RANGES: Final = 0x55
+AT_DATA_BIT_OFFSET: Final = 0x6B
+AT_STR_OFFSETS_BASE: Final = 0x72
+AT_ADDR_BASE: Final = 0x73
+AT_RNGLISTS_BASE: Final = 0x74
+AT_LOCLISTS_BASE: Final = 0x8C
+
+FORM_ADDR: Final = 0x01
+FORM_BLOCK2: Final = 0x03
+FORM_BLOCK4: Final = 0x04
+FORM_DATA2: Final = 0x05
+FORM_DATA4: Final = 0x06
+FORM_DATA8: Final = 0x07
+FORM_STRING: Final = 0x08
+FORM_BLOCK: Final = 0x09
+FORM_BLOCK1: Final = 0x0A
+FORM_DATA1: Final = 0x0B
+FORM_FLAG: Final = 0x0C
+FORM_SDATA: Final = 0x0D
+FORM_STRP: Final = 0x0E
+FORM_UDATA: Final = 0x0F
+FORM_REF_ADDR: Final = 0x10
+FORM_REF1: Final = 0x11
+FORM_REF2: Final = 0x12
+FORM_REF4: Final = 0x13
+FORM_REF8: Final = 0x14
+FORM_REF_UDATA: Final = 0x15
+FORM_INDIRECT: Final = 0x16
+FORM_SEC_OFFSET: Final = 0x17
+FORM_EXPRLOC: Final = 0x18
+FORM_FLAG_PRESENT: Final = 0x19
+FORM_STRX: Final = 0x1A
+FORM_ADDRX: Final = 0x1B
+FORM_REF_SUP4: Final = 0x1C
+FORM_STRP_SUP: Final = 0x1D
+FORM_DATA16: Final = 0x1E
+FORM_LINE_STRP: Final = 0x1F
+FORM_REF_SIG8: Final = 0x20
+FORM_IMPLICIT_CONST: Final = 0x21
+FORM_LOCLISTX: Final = 0x22
+FORM_RNGLISTX: Final = 0x23
+FORM_REF_SUP8: Final = 0x24
+FORM_STRX1: Final = 0x25
+FORM_STRX2: Final = 0x26
+FORM_STRX3: Final = 0x27
+FORM_STRX4: Final = 0x28
+FORM_ADDRX1: Final = 0x29
+FORM_ADDRX2: Final = 0x2A
+FORM_ADDRX3: Final = 0x2B
+FORM_ADDRX4: Final = 0x2C
+
+#: Bytes of the forms that always take as many.
+FIXED: Final = {
+    FORM_DATA1: 1, FORM_DATA2: 2, FORM_DATA4: 4, FORM_DATA8: 8, FORM_DATA16: 16,
+    FORM_FLAG: 1, FORM_FLAG_PRESENT: 0, FORM_IMPLICIT_CONST: 0,
+    FORM_REF1: 1, FORM_REF2: 2, FORM_REF4: 4, FORM_REF8: 8, FORM_REF_SIG8: 8,
+    FORM_REF_SUP4: 4, FORM_REF_SUP8: 8,
+    FORM_STRX1: 1, FORM_STRX2: 2, FORM_STRX3: 3, FORM_STRX4: 4,
+    FORM_ADDRX1: 1, FORM_ADDRX2: 2, FORM_ADDRX3: 3, FORM_ADDRX4: 4,
+}  # fmt: skip
+#: Forms of 4 bytes in the 32-bit format, of 8 in the 64-bit one.
+BY_FORMAT: Final = frozenset(
+    (FORM_STRP, FORM_SEC_OFFSET, FORM_LINE_STRP, FORM_STRP_SUP, FORM_REF_ADDR)
+)
+LEB: Final = frozenset(
+    (FORM_UDATA, FORM_SDATA, FORM_REF_UDATA, FORM_STRX, FORM_ADDRX, FORM_LOCLISTX, FORM_RNGLISTX)
+)
+#: Bytes that hold a block's length; 0: a LEB128.
+BLOCKS: Final = {FORM_BLOCK1: 1, FORM_BLOCK2: 2, FORM_BLOCK4: 4, FORM_BLOCK: 0, FORM_EXPRLOC: 0}
+REFERENCES: Final = frozenset((FORM_REF1, FORM_REF2, FORM_REF4, FORM_REF8, FORM_REF_UDATA))
+STRING_INDEXES: Final = frozenset((FORM_STRX, FORM_STRX1, FORM_STRX2, FORM_STRX3, FORM_STRX4))
+ADDRESS_INDEXES: Final = frozenset((FORM_ADDRX, FORM_ADDRX1, FORM_ADDRX2, FORM_ADDRX3, FORM_ADDRX4))
+
+ATE_BOOLEAN: Final = 0x02
+ATE_FLOAT: Final = 0x04
+ATE_SIGNED: Final = 0x05
+ATE_SIGNED_CHAR: Final = 0x06
+ATE_UNSIGNED_CHAR: Final = 0x08
+ATE_UTF: Final = 0x10
+
+UT_TYPE: Final = 0x02
+UT_SKELETON: Final = 0x04
+UT_SPLIT_COMPILE: Final = 0x05
+UT_SPLIT_TYPE: Final = 0x06
+
+CC_NOCALL: Final = 0x03
+
+#: Register numbers of the AMD64 ABI (section 3.6.2, figure 3.36).
+REGISTERS: Final = (
+    "rax", "rdx", "rcx", "rbx", "rsi", "rdi", "rbp", "rsp",
+    "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "rip",
+)  # fmt: skip
