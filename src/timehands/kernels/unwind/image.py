@@ -72,8 +72,9 @@ class Image:
         """Whether an address can be a return address: in the code, behind a call instruction."""
         if not self.in_text(address) or not self.in_text(address - 1):
             return False
-        before = self.code(address - _LONGEST_CALL, _LONGEST_CALL)
-        return len(before) == _LONGEST_CALL and _ends_in_call(before)
+        lengths = range(_LONGEST_CALL, 1, -1)  # fewer where the code begins
+        before = next((code for n in lengths if (code := self.code(address - n, n))), b"")
+        return _ends_in_call(before.rjust(_LONGEST_CALL, b"\0"))
 
 
 def _ends_in_call(code: bytes) -> bool:
