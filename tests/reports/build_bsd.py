@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from reports.build import MS, boundaries, jiffies_report, spans
+from reports.build import MS, REPORTS, boundaries, jiffies_report, spans
 from timehands.findings.model import Evidence, Finding, Fix, FixKind, Severity
 from timehands.reports.model import Report
 from timehands.story.model import (
@@ -266,3 +266,6 @@ def netbsd_report() -> Report:
         stops=(),
         interventions=(),
     )
+
+
+ALL_REPORTS = {**REPORTS, "freebsd": freebsd_report, "netbsd": netbsd_report}

@@ -13,12 +13,15 @@ from typing import Any
 
 import pytest
 
-from reports.build import HOSTILE, REPORTS, hostile_report, jiffies_report, survey
+from reports.build import HOSTILE, hostile_report, jiffies_report, survey
+from reports.build_bsd import ALL_REPORTS, freebsd_report
 from reports.recorded import EVENTS, recording
 from timehands.findings.model import Evidence
 from timehands.reports.html import render
+from timehands.reports.html_data import timeline
 from timehands.reports.html_evidence import MOST_EVENTS, MOST_LINES, NEIGHBOURS
 from timehands.reports.model import Report
+from timehands.story.model import Mark
 
 VOID = {"meta", "br", "input", "img", "link"}
 
@@ -60,16 +63,16 @@ def page(report: Report, folder: Path | None = None) -> Document:
     return Document(render(report, recording(folder) if folder else None))
 
 
-@pytest.mark.parametrize("name", REPORTS)
+@pytest.mark.parametrize("name", ALL_REPORTS)
 def test_every_element_is_closed_and_every_id_is_once(name: str, tmp_path: Path) -> None:
-    document = page(REPORTS[name](), tmp_path)
+    document = page(ALL_REPORTS[name](), tmp_path)
     assert document.open == []
     assert len(document.all("id")) == len(set(document.all("id")))
 
 
-@pytest.mark.parametrize("name", REPORTS)
+@pytest.mark.parametrize("name", ALL_REPORTS)
 def test_every_link_leads_to_an_element_of_the_page(name: str, tmp_path: Path) -> None:
-    document = page(REPORTS[name](), tmp_path)
+    document = page(ALL_REPORTS[name](), tmp_path)
     targets = {f"#{one}" for one in document.all("id")}
     assert set(document.all("href")) <= targets
 
@@ -175,3 +178,45 @@ def test_a_survey_is_shown_with_what_the_machine_lacks() -> None:
 def test_the_title_is_the_verdict() -> None:
     assert "Linux runs on refined-jiffies at 250 Hz" in page(jiffies_report()).words
     assert HOSTILE not in render(hostile_report())
+
+
+def words_of(report: Report) -> str:
+    return " ".join(page(report).words.split())
+
+
+def test_what_we_changed_stands_above_the_timeline() -> None:
+    words = words_of(freebsd_report())
+    assert words.index("We changed the guest") < words.index("Boundaries, in host time")
+    assert "variable tsc_freq = 1 (was 0), at stop s3 (0.900 s)" in words
+
+
+def test_a_calibration_with_a_stop_inside_says_so() -> None:
+    words = words_of(freebsd_report())
+    assert "measured while the guest was stopped (s1): may be off by some percent" in words
+    assert words.count("no stop fell inside") == 2
+
+
+def test_callers_stops_delay_variables_and_messages_are_there() -> None:
+    words = words_of(freebsd_report())
+    for said in (
+        "attimer_attach < device_attach < bus_generic_attach < mi_startup < btext",
+        "at first xen_delay (init_ops.early_delay) [",
+        "HYPERVISOR_shared_info could not be read not there off Xen",
+        "clockcalib() the TSC was timed against the timecounter of the moment",
+        "tc->tc_frequency = 1193182",
+    ):
+        assert said in words
+
+
+def test_a_boot_that_was_left_alone_has_no_such_sections() -> None:
+    ids = set(page(jiffies_report()).all("id"))
+    assert ids.isdisjoint({"stops", "log", "changed-head"})
+
+
+def test_the_timeline_has_the_kernels_log_from_its_entry_on_and_the_stops() -> None:
+    data = timeline(freebsd_report())
+    first = min(data["log"], key=lambda one: one["from"])
+    assert first["from"] == freebsd_report().story.boundary_ns(Mark.KERNEL_ENTRY)
+    assert [m["name"] for m in data["marks"] if m["row"] == "stops"] == [
+        "s0 hammer_time", "s1 rdtsc", "s2 tc_init", "s3 write of tsc_freq",
+    ]  # fmt: skip

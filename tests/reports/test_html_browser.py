@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from reports.browser import Page, browser, chromium
-from reports.build import REPORTS, jiffies_report, survey
+from reports.build import jiffies_report, survey
+from reports.build_bsd import ALL_REPORTS
 from reports.recorded import recording
 from timehands.reports.html import render
 
@@ -30,7 +31,7 @@ def tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
 def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("pages")
     recorded = tmp_path_factory.mktemp("recorded")
-    for name, make in REPORTS.items():
+    for name, make in ALL_REPORTS.items():
         (folder / f"{name}.html").write_text(render(make(), recording(recorded)))
     whole = replace(jiffies_report(), survey=survey())
     (folder / "jiffies.html").write_text(render(whole, recording(recorded)))
@@ -38,7 +39,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("width", [1280, 400])
-@pytest.mark.parametrize("name", REPORTS)
+@pytest.mark.parametrize("name", ALL_REPORTS)
 def test_a_page_opens_without_trouble_and_fits_its_width(
     tab: Page, pages: Path, name: str, width: int
 ) -> None:
@@ -159,6 +160,44 @@ def test_a_reference_leads_to_its_event(tab: Page, pages: Path) -> None:
     assert tab.value("document.querySelector(':target').textContent").startswith("e12")
 
 
+FLAME = "document.querySelector('svg.flame')"
+
+
+def test_a_click_on_a_box_shows_its_time_alone_and_again_all(tab: Page, pages: Path) -> None:
+    tab.open(pages / "freebsd.html", 1280)
+    shown = f"[+{FLAME}.dataset.from, +{FLAME}.dataset.to]"
+    seen = f"[...{FLAME}.querySelectorAll('.box')].filter(e => e.style.display !== 'none').length"
+    click = f"[...{FLAME}.querySelectorAll('.box')].find(e => e.textContent.includes('uart0'))"
+    assert tab.value(shown) == [0, 310_000_000]
+    assert tab.value(seen) == 6
+    tab.value(f"{click}.dispatchEvent(new MouseEvent('click'))")
+    assert tab.value(shown) == [110_000_000, 180_000_000]
+    assert tab.value(seen) == 2
+    assert tab.value(f"{click}.getAttribute('width')") == "100%"
+    tab.value(f"{click}.dispatchEvent(new MouseEvent('click'))")
+    assert tab.value(shown) == [0, 310_000_000]
+    assert tab.value("document.getElementById('flame-all').disabled")
+
+
+@pytest.mark.parametrize("width", [1280, 400])
+def test_names_in_the_flame_chart_stay_in_their_boxes(tab: Page, pages: Path, width: int) -> None:
+    tab.open(pages / "freebsd.html", width)
+    clipped = tab.value(
+        f"[...{FLAME}.querySelectorAll('.box')].map(e => getComputedStyle(e).overflow)"
+    )
+    assert set(clipped) == {"hidden"}
+    edges = tab.value(
+        f"[...{FLAME}.querySelectorAll('.box > rect')].map(e => e.getBoundingClientRect().right)"
+    )
+    assert max(edges) <= width
+
+
+def test_the_kernels_log_is_in_the_timeline_too(tab: Page, pages: Path) -> None:
+    tab.open(pages / "freebsd.html", 1280)
+    assert tab.value("document.querySelectorAll('#chart .bar.log-delay').length") == 1
+    assert tab.value("document.querySelectorAll('#chart .bar').length") == 9 + 5
+
+
 CONTRAST = """
 (() => {
   const channel = v => { v /= 255; return v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4 };
@@ -183,6 +222,9 @@ CONTRAST = """
 
 
 @pytest.mark.parametrize("dark", [False, True])
-def test_text_has_the_contrast_that_wcag_asks_for(tab: Page, pages: Path, dark: bool) -> None:
-    tab.open(pages / "jiffies.html", 1280, dark=dark)
+@pytest.mark.parametrize("name", ["jiffies", "freebsd"])
+def test_text_has_the_contrast_that_wcag_asks_for(
+    tab: Page, pages: Path, name: str, dark: bool
+) -> None:
+    tab.open(pages / f"{name}.html", 1280, dark=dark)
     assert tab.value(CONTRAST) >= 4.5

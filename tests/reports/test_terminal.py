@@ -13,7 +13,6 @@ from rich.cells import cell_len
 
 from reports.build import (
     HOSTILE,
-    REPORTS,
     empty_report,
     hang_report,
     healthy_report,
@@ -21,7 +20,7 @@ from reports.build import (
     jiffies_report,
     survey,
 )
-from reports.build_bsd import freebsd_report, netbsd_report
+from reports.build_bsd import ALL_REPORTS, freebsd_report, netbsd_report
 from timehands.machines.machine import Machine
 from timehands.reports.plain import harmless
 from timehands.reports.terminal import Detail, Surface, render
@@ -32,11 +31,11 @@ COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 @pytest.mark.parametrize("width", [40, 80, 100, 140])
 @pytest.mark.parametrize("color", [False, True])
 @pytest.mark.parametrize("detail", Detail)
-@pytest.mark.parametrize("name", REPORTS)
+@pytest.mark.parametrize("name", ALL_REPORTS)
 def test_no_line_is_wider_than_asked_for(
     name: str, detail: Detail, color: bool, width: int
 ) -> None:
-    text = render(REPORTS[name](), width=width, color=color, detail=detail)
+    text = render(ALL_REPORTS[name](), width=width, color=color, detail=detail)
     assert max(cell_len(COLOURS.sub("", line)) for line in text.split("\n")) <= width
 
 
@@ -57,9 +56,9 @@ def test_colours_change_no_word() -> None:
     ] == plain.split("\n")
 
 
-@pytest.mark.parametrize("name", REPORTS)
+@pytest.mark.parametrize("name", ALL_REPORTS)
 def test_a_stream_without_unicode_gets_ascii(name: str) -> None:
-    text = render(REPORTS[name](), color=False, unicode=False, detail=Detail.ALL)
+    text = render(ALL_REPORTS[name](), color=False, unicode=False, detail=Detail.ALL)
     assert text.isascii()
     assert max(map(len, text.split("\n"))) <= 100
 

@@ -17,7 +17,7 @@ from importlib import resources
 from typing import Any
 
 import timehands
-from timehands.reports import html_data, units, words
+from timehands.reports import clock_words, done_words, flame, html_data, units, words
 from timehands.reports.html_evidence import Extract, anchor, extract
 from timehands.reports.model import Report
 from timehands.reports.plain import clipped, harmless
@@ -25,7 +25,7 @@ from timehands.reports.survey_words import NAMES, lacks_words, rate_words
 from timehands.reports.verdict import verdict
 from timehands.watch.recording import Recording
 
-_TEMPLATE, _STYLE, _SCRIPT = "report.html.j2", "report.css", "report.js"
+_TEMPLATE, _STYLE, _SCRIPTS = "report.html.j2", "report.css", ("report.js", "flame.js")
 
 
 def render(report: Report, recording: Recording | None = None) -> str:
@@ -69,12 +69,18 @@ def _links(found: Extract, references: tuple[str, ...]) -> list[tuple[str, str |
 def _context(report: Report, found: Extract) -> Mapping[str, Any]:
     from markupsafe import Markup
 
-    style, script = _resource(_STYLE), _resource(_SCRIPT)
+    style, script = _resource(_STYLE), "\n".join(map(_resource, _SCRIPTS))
     return {
         "report": report,
         "story": report.story,
         "told": verdict(report.story, report.findings),
         "words": words,
+        "done": done_words,
+        "own": clock_words,
+        "log": flame.chart(report.story.tslog) if report.story.tslog else None,
+        "log_longest": flame.longest(report.story.tslog),
+        "log_label": flame.label,
+        "log_kinds": flame.KIND_WORDS,
         "found": found,
         "offer_names": NAMES,
         "offer_rate": partial(rate_words, report.survey) if report.survey else None,
@@ -82,10 +88,11 @@ def _context(report: Report, found: Extract) -> Mapping[str, Any]:
         "kinds": words.by_kind(report.story.spans),
         "spans": html_data.bounded_spans(report.story),
         "version": timehands.__version__,
-        # Ours, not the guest's: these three alone are put in as they are.
+        # Ours, not the guest's: these alone are put in as they are (the chart escapes its names).
+        "flame": Markup(flame.inline(report.story.tslog)),
         "style": Markup(style),
         "script": Markup(script),
-        "data": Markup(_for_script(html_data.timeline(report.story))),
+        "data": Markup(_for_script(html_data.timeline(report))),
         "policy": _policy(style, script),
     }
 

@@ -4,21 +4,32 @@ from __future__ import annotations
 
 from typing import Any
 
+from timehands.reports.done_words import since, stop_place
+from timehands.reports.flame import KIND_WORDS, Box, chart
+from timehands.reports.model import Report
 from timehands.reports.plain import clipped, harmless
 from timehands.reports.words import KINDS
-from timehands.story.model import Calibration, Clock, References, Span, Story
+from timehands.story.model import Calibration, Clock, Mark, References, Span, Story
 
 MOST_SPANS = 4000
 MOST_MARKS = 1000
 MOST_CLOCKS = 200
 MOST_DEPTH = 24
 MOST_REFERENCES = 12
+MOST_LOG = 1500
+MOST_LOG_DEPTH = 16
+_LOG_KINDS = {f"log-{kind}": f"{words}, by the kernel's log" for kind, words in KIND_WORDS.items()}
 #: JavaScript's numbers are exact up to here; a time beyond it is no time of a boot.
 _MOST_NS = 2**53 - 1
 
 
-def timeline(story: Story) -> dict[str, Any]:
-    """What the script draws: boundaries, spans, calibrations, clock steps; times in ns."""
+def timeline(report: Report) -> dict[str, Any]:
+    """What the script draws: boundaries, spans, the kernel's log, what happened to clocks, stops.
+
+    Times are in ns since QEMU was started. The log's own times count from its first record, which
+    a kernel writes when it begins to run: they are laid from the kernel's entry on.
+    """
+    story = report.story
     spans = bounded_spans(story)
     boundaries = [
         {"name": str(b.name).replace("_", " "), "at": _ns(b.at_ns), "how": _text(b.how)}
@@ -28,8 +39,9 @@ def timeline(story: Story) -> dict[str, Any]:
     return {
         "boundaries": boundaries,
         "spans": [_span(span) for span in spans],
-        "marks": [*_calibrations(story.calibrations), *_steps(story.clocks)],
-        "kinds": {kind.value: words for kind, words in KINDS.items()},
+        "log": _log(story),
+        "marks": [*_calibrations(story.calibrations), *_steps(story.clocks), *_stops(report)],
+        "kinds": {**{kind.value: words for kind, words in KINDS.items()}, **_LOG_KINDS},
         "end": _ns(max([story.outcome.at_ns, *(s.end_ns for s in spans)])),
     }
 
@@ -58,6 +70,49 @@ def _span(span: Span) -> dict[str, Any]:
         "depth": span.depth,
         "detail": _text(span.detail),
     }
+
+
+def _log(story: Story) -> list[dict[str, Any]]:
+    """The thread of the log that ran longest: of too many stretches the longest ones."""
+    bands = chart(story.tslog).bands
+    entry_ns = story.boundary_ns(Mark.KERNEL_ENTRY)
+    if not bands or entry_ns is None:
+        return []
+    band = max(bands, key=lambda b: sum(box.end_ns - box.start_ns for box in b.boxes))
+    boxes = [box for box in band.boxes if box.row < MOST_LOG_DEPTH]
+    boxes.sort(key=lambda box: box.start_ns - box.end_ns)
+    return [_logged(box, entry_ns) for box in boxes[:MOST_LOG]]
+
+
+def _logged(box: Box, entry_ns: int) -> dict[str, Any]:
+    return {
+        "name": box.name,
+        "kind": f"log-{box.kind}",
+        "from": _ns(entry_ns + box.start_ns),
+        "to": _ns(entry_ns + box.end_ns),
+        "depth": box.row,
+        "detail": box.detail,
+    }
+
+
+def _stops(report: Report) -> list[dict[str, Any]]:
+    rows = []
+    for stop in report.stops[:MOST_MARKS]:
+        at_ns = since(report, stop.host_ns)
+        if at_ns is None:
+            continue
+        length = 0 if stop.resumed_ns is None else stop.resumed_ns - stop.host_ns
+        rows.append(
+            {
+                "row": "stops",
+                "name": _text(f"{stop.reference} {stop.why}"),
+                "from": _ns(at_ns),
+                "to": _ns(at_ns + max(0, length)),
+                "good": True,
+                "detail": _text(stop_place(stop)),
+            }
+        )
+    return rows
 
 
 def _calibrations(calibrations: tuple[Calibration, ...]) -> list[dict[str, Any]]:

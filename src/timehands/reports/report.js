@@ -58,14 +58,19 @@
     const lanes = boundaryLanes();
     const depth = 1 + data.spans.reduce((most, one) => Math.max(most, one.depth), 0);
     const top = AXIS + lanes.count * LANE + 6;
-    const rows = ["calibrations", "clocks"].filter((row) => data.marks.some((m) => m.row === row));
-    const bars = data.spans.length ? depth * BAR : 0;
+    const logDepth = data.log.length ? 1 + data.log.reduce((most, one) => Math.max(most, one.depth), 0) : 0;
+    const rows = ["calibrations", "clocks", "stops"].filter((row) => data.marks.some((m) => m.row === row));
+    const spans = data.spans.length ? depth * BAR : 0;
+    const log = top + spans + LANE + 4;
+    const bars = spans + (logDepth ? LANE + 8 + logDepth * BAR : 0);
     const height = top + bars + rows.length * MARKS + 10;
     const svg = document.createElementNS(SVG, "svg");
     svg.setAttribute("height", height);
     svg.setAttribute("aria-hidden", "true");
     axis(svg, height);
     data.spans.forEach((span) => bar(svg, span, top));
+    if (logDepth) label("the kernel's own log, from its entry on", 3, log - 5, width(), svg, "soft");
+    data.log.forEach((span) => bar(svg, span, log));
     rows.forEach((row, i) => marks(svg, row, top + bars + i * MARKS + 4));
     lanes.placed.forEach((one) => boundary(svg, one, height));
     chart.replaceChildren(svg);
@@ -128,7 +133,7 @@
       const hit = size > 8
         ? make("rect", { x: left, y: y + 17, width: size, height: 10, rx: 2, class: kind }, svg)
         : make("path", { d: `M${left} ${y + 16}l6 6l-6 6l-6 -6z`, class: kind }, svg);
-      tells(hit, () => sayOf(one, row === "calibrations" ? (one.good ? "calibrated" : "failed") : "clock"));
+      tells(hit, () => sayOf(one, row === "calibrations" ? (one.good ? "calibrated" : "failed") : row === "stops" ? "the guest stood still" : "clock"));
     }
   }
 
