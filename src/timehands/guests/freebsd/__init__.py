@@ -29,13 +29,13 @@ _NAMES = ClockNames(
     },
     pvclock=frozenset({"kvmclock", "XENTIMER"}),
     tsc=frozenset(TSC_NAMES),
+    ranking="quality",
 )
 #: What gives the kernel an i8254 where neither ACPI nor a device.hints file tells of it.
 ATTIMER_HINTS = "hint.attimer.0.at=isa hint.attimer.0.port=0x40 hint.attimer.0.irq=0"
-#: Early busy waits by the i8254 instead of by Xen's clock: data of a kernel that PVH starts.
-EARLY_DELAY_PATCH = (
-    "xen_pvh_init_ops.early_clock_source_init=&i8254_init,xen_pvh_init_ops.early_delay=&i8254_delay"
-)
+#: Early busy waits by the i8254 instead of by Xen's clock, in the data of a kernel that PVH starts:
+#: ``early_clock_source_init`` and ``early_delay`` of struct init_ops (x86/include/init.h).
+EARLY_DELAY_PATCH = "xen_pvh_init_ops+8=&i8254_init,xen_pvh_init_ops+16=&i8254_delay"
 _WHY_CALIBRATE = "the kernel times its TSC when nothing tells its frequency"
 _WHY_I8254 = "DELAY reads the i8254 instead of Xen's page, which only Xen provides"
 _WHY_ATTIMER = "the i8254 becomes a timecounter, and what is calibrated then has a true reference"
