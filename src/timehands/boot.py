@@ -10,8 +10,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -25,12 +27,14 @@ from timehands.guests.registry import knowledge_named, knowledge_of
 from timehands.kept import plan_and_facts
 from timehands.kernels.enums import Container
 from timehands.kernels.kernel import Kernel
+from timehands.kernels.patch import changes, patched
 from timehands.machines.host_qemu import Qemu, find_qemu
 from timehands.machines.machine import Load, Machine
 from timehands.machines.survey import Survey, survey
 from timehands.reports.model import Report
 from timehands.story.model import Mark, Story
 from timehands.story.outcome import reset_addresses
+from timehands.watch.interventions import Did, Intervention
 from timehands.watch.plan import Plan
 from timehands.watch.plugin import INSTRUMENT, UNWATCHED, plugin_path
 from timehands.watch.recorder import RawRecord, Recorder, new_folder
@@ -43,6 +47,8 @@ Entry = Literal["pvh", "bzimage"]
 Progress = Callable[[str], None]
 #: Addresses from here up are the kernel's half of a 64-bit address space.
 _KERNEL_HALF = 1 << 63
+#: How much of a ramdisk is looked at, in bytes.
+_RAMDISK_HEAD = 64 << 10
 DETERMINISTIC_QUIET_SECONDS = 12.0
 
 
@@ -53,6 +59,7 @@ class Request:
     ``arguments`` are the user's own; those that the system needs for a boot are added unless one of
     the same name is given. ``initrd`` None takes our own ramdisk where there is one, unless a disk
     is given. ``entry``: through which entry point; None takes PVH where the kernel has it.
+    ``patches`` change the kernel's data in a temporary copy (`timehands.kernels.patch`).
     """
 
     kernel: Path
@@ -70,6 +77,7 @@ class Request:
     survey: bool = True
     watch: bool = True
     qemu: Path | None = None
+    patches: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +91,7 @@ class Prepared:
     load: Load
     identity: KernelIdentity
     plan: Plan
+    ramdisk_note: str = ""
 
     @property
     def watched(self) -> bool:
@@ -99,7 +108,10 @@ class Booted:
 
 
 def prepare(request: Request) -> Prepared:
-    """Open the kernel, find QEMU, settle the load. Raises `KernelError`, `HostError`."""
+    """Open the kernel, find QEMU, settle the load.
+
+    Raises `KernelError`, `HostError`, and `UsageError` for what does not fit this kernel.
+    """
     kernel = Kernel.open(request.kernel)
     knowledge = knowledge_of(kernel)
     watched = request.watch and request.machine.accelerator == "tcg"
@@ -115,8 +127,27 @@ def prepare(request: Request) -> Prepared:
             raise UsageError(f"the {name} is no file: {path}")
     entry = _entry(request, kernel)
     load = _load(request, kernel, knowledge, entry)
+    _check_patches(request, kernel, entry)
     plan, facts = plan_and_facts(kernel, knowledge)
-    return Prepared(request, kernel, knowledge, qemu, load, _identity(kernel, entry, facts), plan)
+    identity, note = _identity(kernel, entry, facts), _on_ramdisk(kernel, knowledge, load)
+    return Prepared(request, kernel, knowledge, qemu, load, identity, plan, note)
+
+
+def _check_patches(request: Request, kernel: Kernel, entry: Entry) -> None:
+    if not request.patches:
+        return
+    if entry == "bzimage":
+        advice = "Boot it by --entry pvh: the unpacked kernel is changed then."
+        raise UsageError("a packed kernel (bzImage entry) cannot be patched", advice=advice)
+    changes(kernel, ",".join(request.patches))
+
+
+def _on_ramdisk(kernel: Kernel, knowledge: Knowledge, load: Load) -> str:
+    """What this kernel will do with the ramdisk that it is given; empty: nothing against it."""
+    if load.initrd is None:
+        return ""
+    with load.initrd.open("rb") as file:
+        return knowledge.on_ramdisk(kernel, file.read(_RAMDISK_HEAD)) or ""
 
 
 def _entry(request: Request, kernel: Kernel) -> Entry:
@@ -187,14 +218,39 @@ async def boot(
     folder = request.folder or new_folder()
     plan = prepared.plan if prepared.watched else None
     recorder = Recorder(folder, _header(prepared, surveyed), plan or Plan())
+    if prepared.ramdisk_note:
+        progress(f"the ramdisk: {prepared.ramdisk_note}")
     progress(f"booting {prepared.identity.os} {prepared.identity.version}")
     try:
-        limits = _limits(prepared, plan)
-        path, sandbox = str(prepared.qemu.path), prepared.qemu.sandbox
-        await run(path, recorder, plan, limits, sandbox=sandbox)
+        with _patched(prepared, recorder):
+            limits = _limits(prepared, plan)
+            path, sandbox = str(prepared.qemu.path), prepared.qemu.sandbox
+            await run(path, recorder, plan, limits, sandbox=sandbox)
     finally:
         _name_addresses(prepared, recorder)
     return open_recording(folder)
+
+
+@contextlib.contextmanager
+def _patched(prepared: Prepared, recorder: Recorder) -> Iterator[None]:
+    """While this lasts the load's kernel is a patched copy, if patches are asked for.
+
+    Each change is an intervention of the recording; its load names the kernel that was given.
+    """
+    patches, header = prepared.request.patches, recorder.header
+    if not patches:
+        yield
+        return
+    for number, change in enumerate(changes(prepared.kernel, ",".join(patches))):
+        now_ns = time.monotonic_ns()
+        recorder.intervened(Intervention(number, now_ns, Did.PATCH, change.text))
+    with patched(prepared.kernel, patches, recorder.folder) as path:
+        header.load = replace(header.load, kernel=path.absolute())
+        try:
+            yield
+        finally:
+            header.load = prepared.load
+            recorder.write_header()
 
 
 async def _survey(prepared: Prepared, progress: Progress) -> Survey | None:
@@ -214,6 +270,7 @@ def _header(prepared: Prepared, surveyed: Survey | None) -> Header:
         qemu_version=prepared.qemu.version,
         survey=surveyed.to_json() if surveyed else None,
         stopped_by=prepared.request.until,
+        ramdisk_note=prepared.ramdisk_note,
     )
 
 

@@ -6,7 +6,8 @@
     ├── UsageError              what was asked does not make sense
     │   ├── ExpressionError     a C expression is wrong, or has no value
     │   ├── NoSuchMember        a structure has no member of that name
-    │   └── SourceUnknown       no source file or line of that name, or several
+    │   ├── SourceUnknown       no source file or line of that name, or several
+    │   └── PatchImpossible     a change of a kernel's data cannot be made
     ├── ValueUnreadable         a value of the guest cannot be read, or is nowhere
     ├── KernelError             a kernel file cannot be used
     │   ├── KernelUnreadable    missing, not a file, no permission
@@ -79,6 +80,14 @@ class SourceUnknown(UsageError):
     def __init__(self, message: str, *, candidates: tuple[str, ...] = (), advice: str = "") -> None:
         super().__init__(message, advice=advice)
         self.candidates = candidates
+
+
+class PatchImpossible(UsageError):
+    """A change of a kernel's data cannot be made. ``words`` is the change as it was asked for."""
+
+    def __init__(self, message: str, *, words: str, advice: str = "") -> None:
+        super().__init__(f"the patch {words!r} cannot be made: {message}", advice=advice)
+        self.words = words
 
 
 class ValueUnreadable(TimehandsError):

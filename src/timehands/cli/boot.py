@@ -52,6 +52,14 @@ def _add_load_options(parser: argparse.ArgumentParser) -> None:
         metavar="RULE",
         help="host forward, as QEMU spells it: tcp:127.0.0.1:2222-:22 (implies --network)",
     )
+    add(
+        "--patch",
+        action="append",
+        default=[],
+        metavar="WORDS",
+        help="change the kernel's data in a temporary copy: symbol+8=&function, symbol:4=0, "
+        "variable.member=1; several with commas",
+    )
     add("--entry", choices=("pvh", "bzimage"), help="entry point (PVH where the kernel has it)")
     add("--kaslr", action="store_true", help="let the kernel move itself; the slide is found")
 
@@ -109,6 +117,7 @@ def request_from(args: argparse.Namespace) -> Request:
         survey=not args.no_survey,
         watch=not args.no_watch,
         qemu=args.qemu,
+        patches=tuple(args.patch),
     )
 
 

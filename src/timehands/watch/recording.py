@@ -133,7 +133,8 @@ class Header:
     """What recording.json holds. Times are host ns (CLOCK_MONOTONIC).
 
     ``functions`` names the watched functions by number; ``points`` are the numbers of those that
-    are watched at their entry only.
+    are watched at their entry only. ``ramdisk_note`` says what the kernel will do with a ramdisk
+    that it does not take for one.
     """
 
     kernel: KernelIdentity
@@ -160,6 +161,7 @@ class Header:
     console_dropped: int = 0
     events_dropped: int = 0
     survey: dict[str, Any] | None = None
+    ramdisk_note: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """The header as JSON types."""

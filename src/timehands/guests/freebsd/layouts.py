@@ -7,6 +7,9 @@ since FreeBSD 10; what is read by it is checked for plausibility.
 
 from __future__ import annotations
 
+import functools
+
+from timehands.errors import KernelError
 from timehands.kernels.kernel import Kernel
 
 Layout = dict[str, int]
@@ -32,6 +35,18 @@ _LP64: dict[str, Layout] = {
 }
 
 
+@functools.lru_cache(maxsize=64)
 def layout(kernel: Kernel, struct: str) -> Layout:
     """The offset of each member that is read, in bytes."""
-    return _LP64[struct]
+    known = _by_types(kernel, struct)
+    return {name: known.get(name, offset) for name, offset in _LP64[struct].items()}
+
+
+def _by_types(kernel: Kernel, struct: str) -> Layout:
+    """What the kernel's own types say; nothing where it has none, or they are damaged."""
+    try:
+        kind = kernel.type_source.struct(struct) if kernel.type_source else None
+        members = kind.named_members() if kind else ()
+        return {member.name: member.offset for member in members}
+    except KernelError:
+        return {}
