@@ -90,6 +90,23 @@ class KernelCache:
         with contextlib.suppress(OSError):
             self._write("symbols", symbols.to_bytes())
 
+    def read_sites(self) -> dict[str, Any]:
+        """What ``write_sites`` stored; empty when it is not there, of another version, or
+        damaged."""
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            stored = json.loads(_read(self._file("sites"), _MAX_JSON))
+            sites = stored.get("sites")
+            if stored.get("version") == _VERSION and stored.get("crc32") == _checksum(sites):
+                return dict(sites)
+        return {}
+
+    def write_sites(self, sites: dict[str, Any]) -> None:
+        """Keep where instructions are; a value that ``json`` can write. A full disk is no error
+        here."""
+        stored = {"version": _VERSION, "crc32": _checksum(sites), "sites": sites}
+        with contextlib.suppress(OSError):
+            self._write("sites", json.dumps(stored).encode())
+
     def read_elf(self, size: int, crc32: int) -> memoryview | None:
         """The kept unpacked kernel, mapped; None when it is not there or not what it was."""
         try:
@@ -130,7 +147,7 @@ class KernelCache:
     def _prune(self) -> None:
         """Drop the kernels that were read longest ago, and what a killed writer left."""
         for entry in sorted(self.folder.glob("*.json"), key=_modified)[:-_KEPT_KERNELS]:
-            for suffix in ("json", "symbols", "elf"):
+            for suffix in ("json", "symbols", "sites", "elf"):
                 entry.with_suffix(f".{suffix}").unlink(missing_ok=True)
         newest = _modified(self._file("json"))
         for left in self.folder.glob(".new-*"):

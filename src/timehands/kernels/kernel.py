@@ -134,6 +134,11 @@ class Kernel:
         return f"<Kernel {self.path}: {self.os} {self.os_version}, {self.format}>"
 
     @property
+    def cache(self) -> KernelCache | None:
+        """What is kept of this kernel from one time to the next; None: nothing is."""
+        return self._cache
+
+    @property
     def format(self) -> str:
         """The file's format in words: ``bzImage (lz4)``, ``ELF64``, ``ELF64 (gzip)``."""
         return format_name(self.facts.container, self.facts.compression)
