@@ -16,6 +16,7 @@ from timehands.errors import ProtocolBroken
 MAX_PACKET: Final = 1 << 20
 _ESCAPED: Final = frozenset(b"$#}*")
 _PLAIN: Final = re.compile(rb"[^$#}*%]*")
+_WHOLE: Final = re.compile(rb"\$[^$#]*#[0-9a-fA-F]{2}")
 _STARTS: Final = re.compile(rb"[$%+-]")
 _HEX: Final = re.compile(rb"[0-9a-fA-F]{2}")
 
@@ -106,9 +107,8 @@ class Unpacker:
 
     def feed(self, data: bytes) -> list[Received]:
         """What these bytes complete. Raises `ProtocolBroken` when a packet is too long or bad."""
-        if not self._buffer and data[:1] == b"$" and (end := data.find(b"#")) == len(data) - 3:
-            whole = self._close(data[0], data[1:end], data[end + 1 :])
-            return [whole]
+        if not self._buffer and _WHOLE.fullmatch(data):  # the usual case: one packet, all of it
+            return [self._close(data[0], data[1:-3], data[-2:])]
         self._buffer += data
         found = []
         while (one := self._next()) is not None:
