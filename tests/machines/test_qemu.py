@@ -91,3 +91,10 @@ def test_what_is_printed_to_paste_is_the_same_command() -> None:
     shown = paste_ready(command)
     assert tuple(shlex.split(shown.replace("\\\n", ""))) == command
     assert len(shown.splitlines()) > 5
+
+
+def test_a_stub_for_a_debugger_is_an_inherited_socket() -> None:
+    command = words(gdb_fd=9)
+    assert "socket,id=gdb,fd=9" in after("-chardev", command)
+    assert after("-gdb", command) == ["chardev:gdb"]
+    assert after("-gdb", words(resets_fd=5)) == []
