@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from timehands.findings.model import Finding, Fix, FixKind
-from timehands.guests.base import Knowledge, Need
+from timehands.guests.base import Knowledge, Need, Remedy
 from timehands.guests.registry import knowledge_named
 from timehands.machines.machine import Machine
 from timehands.machines.survey import Survey
 from timehands.story.instructions import Touched, touched_clocks
 from timehands.story.model import Mark, Story
+from timehands.watch.interventions import Did
 from timehands.watch.recording import KernelIdentity, Recording
 
 
@@ -62,13 +63,26 @@ class Case:
         return (told.hz if told else None) or (measured.hz if measured else None)
 
     def arguments_for(self, need: Need, hz: int | None = None) -> tuple[Fix, ...]:
-        """The system's kernel arguments for a need, as fixes; those already given are left out."""
-        given = {word.split("=", 1)[0] for word in self.recording.header.load.arguments}
+        """The system's answers to a need, as fixes; what was already given is left out."""
         return tuple(
-            Fix(FixKind.KERNEL_ARGUMENT, remedy.argument, remedy.why)
+            Fix(
+                FixKind.PATCH if remedy.patch else FixKind.KERNEL_ARGUMENT,
+                remedy.argument,
+                remedy.why,
+            )
             for remedy in self.knowledge.remedies(need, hz)
-            if remedy.argument.split("=", 1)[0] not in given
+            if not self._given(remedy)
         )
+
+    def _given(self, remedy: Remedy) -> bool:
+        """Whether all that the remedy sets was set in this boot, to whatever value."""
+        if remedy.patch:
+            done = [d.what for d in self.recording.interventions if d.kind is Did.PATCH]
+            words = remedy.argument.split(",")
+            places = [word.partition("=")[0].partition(":")[0] for word in words]
+            return all(any(what.startswith(f"{place} =") for what in done) for place in places)
+        given = {word.split("=", 1)[0] for word in self.recording.header.load.arguments}
+        return {word.split("=", 1)[0] for word in remedy.argument.split()} <= given
 
     @property
     def acpi_fixes(self) -> tuple[Fix, ...]:

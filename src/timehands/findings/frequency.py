@@ -7,12 +7,15 @@ from collections.abc import Iterable, Sequence
 from timehands.findings.case import Case
 from timehands.findings.model import Evidence, Finding, Fix, FixKind, Severity, Trial
 from timehands.guests.base import Need
+from timehands.guests.telling import SWITCHED_OFF
 from timehands.story.model import Calibration, Mark, Story
 
 #: Two measures of one frequency that differ by more than this do not agree.
 TOLERANCE_PPM = 500
 _MILLION = 1_000_000
 TIMING_LEAF = 0x40000010
+#: FreeBSD registers a TSC that does not fit 32 bits shifted to the right (init_TSC_tc).
+_MOST_SHIFT = 8
 #: What a calibration is against when it measures nothing.
 _TOLD_BY = ("CPUID", "pvclock")
 _HARM = {
@@ -25,6 +28,8 @@ def tsc_frequency_unknown(case: Case) -> Iterable[Finding]:
     """TH101: every way to the TSC's frequency was tried, and none gave it."""
     tries = [c for c in case.story.calibrations if c.of == "tsc"]
     if not tries or case.story.boundary_ns(Mark.CLOCK_KNOWN) is not None or _tsc_registered(case):
+        return
+    if any(SWITCHED_OFF in c.detail for c in tries):  # TH104 says why
         return
     yield Finding(
         "TH101",
@@ -48,7 +53,13 @@ def _why_unknown(case: Case, tries: list[Calibration]) -> str:
     measured = [c for c in tries if not c.against.startswith("CPUID")]
     ways = ", then ".join(f"{c.method} against {c.against}" for c in measured)
     failed = f", and measuring failed: {ways}" if ways else ""
-    return f"{told}{failed}. Without it the kernel cannot use its TSC."
+    return f"{told}{failed}. Without it the kernel cannot use its TSC{after_unknown(case)}."
+
+
+def after_unknown(case: Case) -> str:
+    """What a kernel made of a TSC frequency of 0, when that ended its boot."""
+    assertion = "TSC not initialized" in case.story.outcome.text
+    return ", and an assertion ended the boot (TSC not initialized)" if assertion else ""
 
 
 def _as_evidence(calibration: Calibration) -> Evidence:
@@ -58,6 +69,7 @@ def _as_evidence(calibration: Calibration) -> Evidence:
 def _frequency_fixes(case: Case) -> tuple[Fix, ...]:
     """Tell the frequency; or give the kernel back what it measures against."""
     fixes = list(case.arguments_for(Need.TSC_FREQUENCY, case.tsc_hz))
+    fixes += case.arguments_for(Need.TSC_CALIBRATION)
     if not case.machine.has("pit") and case.lacks("i8254"):
         fixes.append(Fix(FixKind.DEVICE, "pit=on", "the kernel measures its TSC against the i8254"))
     if case.machine.accelerator == "kvm" and case.lacks("tsc_frequency"):
@@ -76,6 +88,8 @@ def calibration_unreliable(case: Case) -> Iterable[Finding]:
             continue
         hz = calibration.result_hz
         if not _used(case, calibration.of, hz):
+            continue
+        if calibration.against in case.knowledge.names.dummies:  # TH105 says why
             continue
         off = _outside_ppm(hz, rate.low_hz, rate.high_hz)
         if abs(off) <= TOLERANCE_PPM:
@@ -126,10 +140,10 @@ def calibration_varies(case: Case, trials: Sequence[Trial]) -> Iterable[Finding]
 def _used(case: Case, of: str, hz: int) -> bool:
     """Whether the kernel goes by it: its LAPIC may be rejected, its TSC's rate told or refined."""
     if of == "lapic":
-        return "lapic" in (case.story.selected_timer or "")
+        return "lapic" in (case.story.selected_timer or "").lower()
     names = case.knowledge.names.tsc
     registered = [c.frequency_hz for c in case.story.clocks if c.name in names and c.frequency_hz]
-    return not registered or hz in registered
+    return not registered or any(hz >> shift in registered for shift in range(_MOST_SHIFT))
 
 
 def _outside_ppm(hz: int, low_hz: int, high_hz: int) -> int:

@@ -41,10 +41,11 @@ class FixKind(StrEnum):
 class Fix:
     """A change that may mend a finding.
 
-    ``value`` is what to apply: a kernel argument (``tsc_early_khz=2500000``), a CPU flag
-    (``+invtsc``), a device and its state (``pit=on``; ``acpi=on,pic=off`` belong together), an
-    accelerator, a patch of the kernel's data in a temporary copy of its file
-    (`timehands.kernels.patch`). ``why`` says what it does.
+    ``value`` is what to apply: a kernel argument (``tsc_early_khz=2500000``; several that belong
+    together have spaces between them), a CPU flag (``+invtsc``), a device and its state
+    (``pit=on``; ``acpi=on,pic=off`` belong together), an accelerator, a patch of the kernel's data
+    in a temporary copy of its file (`timehands.kernels.patch`). ``why`` says
+    what it does.
     """
 
     kind: FixKind
@@ -58,13 +59,14 @@ class Fix:
 
     @property
     def settings(self) -> tuple[tuple[str, str], ...]:
-        """What it sets, as (name, value): of a device fix each device, else one."""
-        words = self.value.split(",") if self.kind is FixKind.DEVICE else [self.value]
+        """What it sets, as (name, value): each device, each argument, each patched place."""
+        apart = {FixKind.DEVICE: ",", FixKind.PATCH: ",", FixKind.KERNEL_ARGUMENT: None}
+        words = self.value.split(apart[self.kind]) if self.kind in apart else [self.value]
         parts = (word.lstrip("+-").partition("=") for word in words)
         return tuple((name, value) for name, _, value in parts)
 
     def applied_to(self, machine: Machine) -> Machine:
-        """The machine with this fix. A kernel argument or an advice does not change it."""
+        """The machine with this fix. An argument, a patch or an advice does not change it."""
         if self.kind is FixKind.CPU_FLAG:
             return machine.with_cpu_flag(self.value)
         if self.kind is FixKind.DEVICE:

@@ -117,9 +117,9 @@ def pvclock_not_offered(case: Case) -> Iterable[Finding]:
 def lapic_timer_not_used(case: Case) -> Iterable[Finding]:
     """TH204: the tick comes from an older timer though the machine has a LAPIC."""
     timer = case.story.selected_timer
-    if timer is None or "lapic" in timer or not case.offers("lapic"):
+    if timer is None or "lapic" in timer.lower() or not case.offers("lapic"):
         return
-    lapics = [c for c in case.story.clocks if "lapic" in c.name and c.steps]
+    lapics = [c for c in case.story.clocks if "lapic" in c.name.lower() and c.steps]
     if any(clock.state is not ClockState.REJECTED for clock in lapics):
         return
     clock = case.story.clock(timer, ClockRole.EVENTS)

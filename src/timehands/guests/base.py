@@ -33,6 +33,7 @@ class ClockNames:
     ``fallbacks`` are the clocks that it has when nothing better was found, each with what is bad
     about it; ``pvclock`` and ``tsc`` the names of these clocks; ``ticks`` those that count timer
     interrupts. ``ranking`` is its word for the number by which it prefers one clock to another.
+    ``dummies`` only count how often they are read.
     """
 
     fallbacks: Mapping[str, str] = field(default_factory=dict)
@@ -40,12 +41,14 @@ class ClockNames:
     tsc: frozenset[str] = frozenset()
     ticks: frozenset[str] = frozenset()
     ranking: str = "rating"
+    dummies: frozenset[str] = frozenset()
 
 
 class Need(StrEnum):
     """What a finding may need from the system, in words that fit every system."""
 
     TSC_FREQUENCY = "tell the kernel the TSC's frequency"
+    TSC_CALIBRATION = "let the kernel measure its TSC"
     TRUST_TSC = "keep the TSC though a watchdog doubts it"
     NO_TIMER_CALIBRATION = "do without the calibration of the LAPIC timer"
     PVCLOCK = "read time from pvclock"

@@ -1,4 +1,4 @@
-"""What every teller of a system's story uses: clocks as they are put together, entries, backtraces."""
+"""What every teller of a story uses: clocks as they are put together, entries, backtraces."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from timehands.watch.records import Event, Kind
 
 #: The name of the read that follows frame pointers (`timehands.watch.plan.Read`, ``walk``).
 CALLERS = "callers"
+#: Words in a calibration's detail that the rules of `timehands.findings` know.
+SWITCHED_OFF = "calibration is switched off"
+STATISTICS_FAILED = "statistical calibration failed"
 
 
 @dataclass(slots=True)

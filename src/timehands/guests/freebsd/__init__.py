@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from timehands.guests.base import ClockNames, Need, Remedy, enters, left
-from timehands.guests.freebsd.clocks import DUMMY, TSC_NAMES
+from timehands.guests.freebsd.console import DUMMY, TSC_NAMES
 from timehands.guests.freebsd.look import look
 from timehands.guests.freebsd.plan import plan_for
 from timehands.guests.freebsd.story import ENTRIES, LINES, addresses, tell
@@ -29,6 +29,7 @@ _NAMES = ClockNames(
     },
     pvclock=frozenset({"kvmclock", "XENTIMER"}),
     tsc=frozenset(TSC_NAMES),
+    dummies=frozenset({DUMMY}),
     ranking="quality",
 )
 #: What gives the kernel an i8254 where neither ACPI nor a device.hints file tells of it.
@@ -105,7 +106,7 @@ class FreeBSD:
         (sys/x86/x86/tsc.c).
         """
         match need:
-            case Need.TSC_FREQUENCY:
+            case Need.TSC_CALIBRATION:
                 return (Remedy("machdep.disable_tsc_calibration=0", _WHY_CALIBRATE),)
             case Need.EARLY_DELAY:
                 return (Remedy(EARLY_DELAY_PATCH, _WHY_I8254, patch=True),)

@@ -6,12 +6,13 @@ sys/x86/x86/local_apic.c (lapic_calibrate_initcount), sys/kern/subr_clockcalib.c
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
+from timehands.guests.freebsd.console import CLOCKCALIB, calibrations_from_console
 from timehands.guests.freebsd.delay import served
 from timehands.guests.freebsd.messages import Said, matches
-from timehands.guests.telling import watched
+from timehands.guests.telling import STATISTICS_FAILED, SWITCHED_OFF, watched
 from timehands.story.model import Calibration
 from timehands.story.spans import Call
 from timehands.watch.recording import Recording
@@ -27,8 +28,6 @@ _MOST = 100
 _OF = {"TSC": "tsc", "lapic": "lapic"}
 #: lapic_calibrate_initcount sets this divisor before it measures.
 _DIVISOR = 2
-CLOCKCALIB = "clockcalib"
-DISABLED = "calibration is switched off"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +91,7 @@ def calibrations_of(recording: Recording, calls: tuple[Call, ...]) -> tuple[Cali
     Of a recording without watched functions those that its console tells of.
     """
     if not watched(recording, CLOCKCALIB):
-        return tuple(_from_console(recording))
+        return calibrations_from_console(recording)
     found: list[Calibration] = []
     left = _MOST_LOOKED_AT
     known_hz: int | None = None
@@ -183,7 +182,7 @@ def _late(seen: _Seen) -> Iterator[Calibration]:
     if seen.after("tsc_skip_calibration"):
         detail = "Intel's brand string gives it"
         if not hz:
-            detail = f"{DISABLED} (tsc_skip_calibration), and no Intel brand string gave it"
+            detail = f"{SWITCHED_OFF} (tsc_skip_calibration), and no Intel brand string gave it"
             detail += "; tsc_disabled was set" if seen.after("tsc_disabled") else ""
         yield seen.make("tsc", "the brand string", method, hz or None, detail)
         return
@@ -229,29 +228,6 @@ def _console_detail(seen: _Seen, name: str) -> str:
     for known, line, match in seen.said:
         if line.host_ns >= start and known.name in ("took", "failed") and match[1] == name:
             if known.name == "failed":
-                return "statistical calibration failed: the plain quotient over 1 s was taken"
+                return f"{STATISTICS_FAILED}: the plain quotient over 1 s was taken"
             return f"statistical: {int(match[2]):,} us and {int(match[3]):,} data points"
     return ""
-
-
-def _from_console(recording: Recording) -> Iterable[Calibration]:
-    """Results that the console tells of: when they were printed, and nothing of their cost."""
-    failed: set[str] = set()
-    for known, line, match in matches(recording):
-        at = recording.since_start(line.host_ns)
-        evidence = (line.reference,)
-        if known.name in ("early", "early PIT"):
-            against = match[2] if known.name == "early" else "DELAY"
-            told = "CPUID" in against
-            against = f"CPUID ({against})" if told else against
-            yield Calibration(
-                "tsc", against, known.source, at, at, int(match[1]) or None, "", evidence
-            )
-        elif known.name == "failed":
-            failed.add(match[1])
-        elif known.name == "divisor":
-            hz = int(match[1]) * int(match[2])
-            detail = "statistical calibration failed" if "lapic" in failed else ""
-            yield Calibration(
-                "lapic", "the timecounter in use", known.source, at, at, hz, detail, evidence
-            )

@@ -6,16 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from timehands.guests.freebsd.calibrations import DISABLED
+from timehands.guests.freebsd.console import DUMMY, TSC_NAMES
 from timehands.guests.freebsd.messages import matches
-from timehands.guests.telling import Draft, backtrace, entries, watched
+from timehands.guests.telling import SWITCHED_OFF, Draft, backtrace, entries, watched
 from timehands.story.model import Calibration, Clock, ClockRole, ClockState, Step
 from timehands.watch.recording import Recording
 from timehands.watch.records import Event, Kind
 
-#: What every boot begins with: a counter that adds one each time it is read (kern_tc.c).
-DUMMY = "dummy"
-TSC_NAMES = ("TSC", "TSC-low")
 _DUMMY_HZ = 1_000_000
 _DUMMY_QUALITY = -1_000_000
 _COUNTER_FLAGS = {1: "stops in C2", 2: "goes on over suspend"}
@@ -252,7 +249,7 @@ def _unregistered_tsc(
         return
     draft.state = ClockState.CALIBRATED if tries[-1].result_hz else ClockState.PROBED
     draft.frequency_hz = tries[-1].result_hz
-    if DISABLED in tries[-1].detail or _number(recording, "tsc_disabled"):
+    if SWITCHED_OFF in tries[-1].detail or _number(recording, "tsc_disabled"):
         draft.state = ClockState.REJECTED
 
 

@@ -35,7 +35,7 @@ _MEANINGS: dict[str, _Meaning] = {
     "tsc_skip_calibration": _is("machdep.disable_tsc_calibration=1", "calibration is allowed"),
     "tsc_early_calib_exact": _is("the early frequency is taken as exact", "it is to be refined"),
     "tsc_is_invariant": _is("DELAY may use it", "DELAY does not use it"),
-    "lapic_timer_divisor": lambda v: f"the LAPIC timer counts each {v}th cycle of its bus",
+    "lapic_timer_divisor": lambda v: f"the LAPIC timer counts one of {v} cycles of its bus",
     "count_freq": lambda v: f"the LAPIC timer's rate: {_hz(v)}",
     "lapic_timer_tsc_deadline": _is("the LAPIC timer compares with the TSC", "it counts down"),
     "lapic_ipi_wait_mult": lambda v: f"{v} reads of the ICR are taken for 1 us",

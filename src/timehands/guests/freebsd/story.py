@@ -8,7 +8,8 @@ from dataclasses import replace
 
 from timehands.guests.base import ENTRY64, PVH_ENTRY, first_boundaries, last_boundary
 from timehands.guests.freebsd.calibrations import calibrations_of
-from timehands.guests.freebsd.clocks import DUMMY, clocks_of
+from timehands.guests.freebsd.clocks import clocks_of
+from timehands.guests.freebsd.console import DUMMY
 from timehands.guests.freebsd.delay import delays
 from timehands.guests.freebsd.facts import facts
 from timehands.guests.freebsd.faults import fault_of
