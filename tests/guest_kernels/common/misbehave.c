@@ -26,13 +26,14 @@ static __attribute__((noinline)) int read_from(const volatile int *address)
 void misbehave(void)
 {
     static volatile int never;
+    static volatile int *volatile where = &never; /* nothing for the compiler to specialise on */
     const char *fault = word_value("fault");
     int sum = drop_argument(never, command_line) + drop_argument(never + 1, "nothing");
     if (fault && !strcmp(fault, "page"))
-        sum += read_from((const int *)0x1000);
+        sum += read_from((const int *)(0x1000 + (uint64_t)*where));
     if (fault && !strcmp(fault, "general"))
-        sum += read_from((const int *)0xdeadc0dedeadc0de);
+        sum += read_from((const int *)(0xdeadc0dedeadc0de + (uint64_t)*where));
     if (word_is("hang", "loop"))
-        loop_forever(&never);
+        loop_forever(where);
     never = sum - sum;
 }

@@ -53,6 +53,13 @@ void lapic_boot_init(vm_paddr_t address)
     lapic_writereg(LAPIC_SVR, 0x1ff);
 }
 
+/* Some 100 ns: each look at the LAPIC takes QEMU long when it counts instructions. */
+static void rest(void)
+{
+    for (int i = 0; i < 50; i++)
+        __asm__ volatile("");
+}
+
 static void lapic_delay(unsigned int usec)
 {
     uint32_t before = lapic_gettick();
@@ -61,7 +68,7 @@ static void lapic_delay(unsigned int usec)
         uint32_t now = lapic_gettick();
         left -= now > before ? (int64_t)lapic_tval - (now - before) : (int64_t)(before - now);
         before = now;
-        spin();
+        rest();
     }
 }
 
