@@ -104,7 +104,7 @@ def request_from(args: argparse.Namespace) -> Request:
     return Request(
         kernel=args.file,
         machine=machine_from(args),
-        arguments=_words(args.append),
+        arguments=words_of(args.append),
         initrd=args.initrd,
         disk=args.disk,
         network=args.network or bool(args.forward),
@@ -121,7 +121,8 @@ def request_from(args: argparse.Namespace) -> Request:
     )
 
 
-def _words(text: str) -> tuple[str, ...]:
+def words_of(text: str) -> tuple[str, ...]:
+    """Kernel arguments given as one string. Raises `UsageError`."""
     try:
         return tuple(shlex.split(text))
     except ValueError as error:

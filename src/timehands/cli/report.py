@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from timehands.cli.show import add_report_options, show, status_of
+from timehands.cli.show import add_report_options, show, status_of, write_page
+from timehands.errors import UsageError
+
+if TYPE_CHECKING:
+    from timehands.boot import Booted
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -18,15 +23,34 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument("folder", type=Path, metavar="DIR", help="the recording's folder")
     add_report_options(parser)
+    group = parser.add_argument_group("the kernel's own log of its boot (TSLOG)")
+    group.add_argument("--flame", type=Path, metavar="FILE", help="write it as a flame chart (SVG)")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Open and show. Raises `RecordingError`."""
+    """Open and show. Raises `RecordingError`, `UsageError`."""
     from timehands.boot import open_recording, with_proof
     from timehands.prove import load_proof
 
     booted = open_recording(args.folder)
+    _write_log(booted, args)
     proof = load_proof(booted.recording)
     show(with_proof(booted, proof) if proof else booted, args)
     return status_of(booted)
+
+
+def _write_log(booted: Booted, args: argparse.Namespace) -> None:
+    """The kernel's own log in the forms that were asked for."""
+    from timehands.reports import flame
+    from timehands.reports.words import kernel
+
+    report = booted.report
+    if args.flame is None:
+        return
+    if not report.story.tslog:
+        raise UsageError(
+            f"{args.folder} has no log of the kernel's own",
+            advice="FreeBSD and NetBSD keep one when they are built with options TSLOG.",
+        )
+    write_page(args.flame, flame.svg(report.story.tslog, kernel(report.kernel)))

@@ -38,7 +38,9 @@ def add_report_options(parser: argparse.ArgumentParser) -> None:
 def show(booted: Booted, args: argparse.Namespace) -> None:
     """Write the report in every form that was asked for. Raises `UsageError`."""
     if args.html:
-        _write_html(booted, args.html)
+        from timehands.reports import html
+
+        write_page(args.html, html.render(booted.report, booted.recording))
     if args.json:
         from timehands.reports.json_report import to_json
 
@@ -67,14 +69,12 @@ def status_of(booted: Booted) -> int:
     return 0 if reached or asked else 1
 
 
-def _write_html(booted: Booted, path: Path) -> None:
-    from timehands.reports.html import render
-
-    text = render(booted.report, booted.recording)
+def write_page(path: Path, text: str) -> None:
+    """Write a page to a file. Raises `UsageError`."""
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise UsageError(f"the HTML report cannot be written: {path}: {error.strerror}") from error
+        raise UsageError(f"{path} cannot be written: {error.strerror}") from error
 
 
 class ProgressLine:

@@ -41,7 +41,7 @@ def render(report: Report, recording: Recording | None = None) -> str:
     )
     found = extract(report, recording)
     environment.filters.update(_filters(found))
-    template = environment.from_string(_resource(_TEMPLATE))
+    template = environment.from_string(resource(_TEMPLATE))
     return template.render(_context(report, found)) + "\n"
 
 
@@ -69,7 +69,7 @@ def _links(found: Extract, references: tuple[str, ...]) -> list[tuple[str, str |
 def _context(report: Report, found: Extract) -> Mapping[str, Any]:
     from markupsafe import Markup
 
-    style, script = _resource(_STYLE), "\n".join(map(_resource, _SCRIPTS))
+    style, script = resource(_STYLE), "\n".join(map(resource, _SCRIPTS))
     return {
         "report": report,
         "story": report.story,
@@ -93,14 +93,15 @@ def _context(report: Report, found: Extract) -> Mapping[str, Any]:
         "style": Markup(style),
         "script": Markup(script),
         "data": Markup(_for_script(html_data.timeline(report))),
-        "policy": _policy(style, script),
+        "policy": policy(style, script),
     }
 
 
-def _policy(style: str, script: str) -> str:
+def policy(style: str, script: str | None = None) -> str:
     """The content security policy: nothing from anywhere, and of scripts and styles only ours."""
+    scripts = f"script-src {_hash(script)}; " if script is not None else ""
     return (
-        f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}; "
+        f"default-src 'none'; style-src {_hash(style)}; {scripts}"
         "base-uri 'none'; form-action 'none'"
     )
 
@@ -118,6 +119,7 @@ def _for_script(data: Any) -> str:
     return text
 
 
-def _resource(name: str) -> str:
+def resource(name: str) -> str:
+    """The text of a file beside this one: a template, a style sheet, a script."""
     file = resources.files("timehands.reports") / name
     return file.read_text(encoding="utf-8")

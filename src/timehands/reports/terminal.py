@@ -197,11 +197,12 @@ class _Sections(Page):
                 continue
             self.heading(harmless(clock.name, 80), f"for {words.ROLES[clock.role]}")
             for step in clock.steps:
-                said = f"{clock_words.step_words(step)} {words.references(step.evidence)}"
-                self.print(self.indented(self.styled(said.rstrip()), 2))
+                when = "" if step.at_ns is None else seconds(step.at_ns)
+                said = f"{harmless(step.what, 400)} {words.references(step.evidence)}".rstrip()
+                rows = [(when, said)]
                 if step.backtrace:
-                    called = f"from {done_words.callers(step.backtrace, 32)}"
-                    self.print(self.indented(self.styled(called, "dim"), 11))
+                    rows.append(("", f"from {done_words.callers(step.backtrace, 32)}"))
+                self.rows(rows, 9, 2, "")
 
     def registrations(self, story: Story) -> None:
         """Who registered each clock, in the order of time; and who serves the busy waits."""
