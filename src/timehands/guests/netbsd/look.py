@@ -1,0 +1,45 @@
+"""What NetBSD's own variables say when the boot is over, read from guest memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from timehands.guests.bsd.layouts import timecounter_layout
+from timehands.guests.bsd.variables import Reader
+from timehands.guests.netbsd.plan import CC_FREQ, DELAY_FUNC, INITCLOCK_FUNC, cc_freq_address
+from timehands.kernels.kernel import Kernel
+from timehands.kernels.memory import Memory
+
+#: Variables that are numbers, with their sizes in bytes (sys/arch/x86/x86/{tsc,lapic,x86_machdep,
+#: identcpu}.c, sys/arch/x86/isa/clock.c, sys/kern/{kern_clock,subr_param,kern_tslog}.c).
+NUMBERS = {
+    "tsc_freq": 8,
+    "tsc_drift_observed": 8,
+    "tsc_drift_max": 8,
+    "tsc_user_enabled": 4,
+    "lapic_per_second": 4,
+    "lapic_tval": 4,
+    "lapic_from_cpuid": 1,
+    "lapic_broken_periodic": 1,
+    "x2apic_mode": 1,
+    "vm_guest": 4,
+    "x86_rtclock_tval": 8,
+    "rtclock_init": 4,
+    "hz": 4,
+}
+FUNCTIONS = (DELAY_FUNC, INITCLOCK_FUNC, "x86_delay", "rdtsc")
+
+
+def look(kernel: Kernel, memory: Memory) -> dict[str, Any]:
+    """Variables, function pointers, the timecounter in use and the list of all."""
+    reader, at = Reader(kernel, memory), timecounter_layout(kernel)
+    variables: dict[str, int | str] = {**reader.numbers(NUMBERS)}
+    frequency = reader.number(cc_freq_address(kernel), 8)
+    if frequency is not None:
+        variables[CC_FREQ] = frequency
+    found = {
+        "variables": variables | reader.functions(FUNCTIONS),
+        "timecounter": reader.counter(reader.pointer(reader.address("timecounter")), at),
+        "timecounters": reader.counters("timecounters", at),
+    }
+    return {name: value for name, value in found.items() if value}
