@@ -22,7 +22,7 @@ from boots.bare_guests import (
     symbols_of,
     wait_until,
 )
-from timehands.errors import GdbError, StubGone, StubRefused, StubSilent
+from timehands.errors import QemuFailed, StubGone, StubRefused, StubSilent
 from timehands.kernels.kernel import Kernel
 from timehands.machines.guest import Guest
 from timehands.machines.machine import Load, Machine
@@ -295,23 +295,32 @@ async def _steer(stub: socket.socket, symbols: dict[str, int]) -> list[tuple[int
             seen.append((by, await count(client, symbols["n"])))
 
 
-def test_kvm_stops_where_it_can(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", [BreakKind.SOFTWARE, BreakKind.HARDWARE])
+def test_kvm_stops_at_each_call_or_says_that_it_cannot(tmp_path: Path, kind: BreakKind) -> None:
     if not os.access("/dev/kvm", os.R_OK | os.W_OK):
         pytest.skip("no /dev/kvm")
     kernel = build_guest(tmp_path, TICKING, before=TICK)
     symbols = symbols_of(kernel)
 
     async def run() -> None:
-        machine = Machine(accelerator="kvm", cpu="host")
-        async with steered(kernel, machine) as (_, client):
+        async with steered(kernel, Machine(accelerator="kvm", cpu="host")) as (_, client):
             assert client.features.kvm and client.kinds.suspect
-            await client.insert(Breakpoint(BreakKind.HARDWARE, symbols["tick"]))
+            await client.insert(Breakpoint(kind, symbols["tick"]))
             await client.resume()
-            if await client.wait_stop(3) is None:
-                pytest.skip("this KVM has no hardware breakpoints")
-            assert (await client.registers()).pc == symbols["tick"]
+            stop = await client.wait_stop(3)
+            if stop is None:
+                pytest.skip(f"this KVM has no {kind.name.lower()} breakpoints")
+            if stop.note:
+                assert kind is BreakKind.SOFTWARE and not client.kinds.software_works
+                with pytest.raises(StubRefused, match="start it again"):
+                    await client.resume()
+                return
+            for calls in range(4):
+                assert (await client.registers()).pc == symbols["tick"]
+                assert await count(client, symbols["n"]) == calls
+                await stops(client, 1)
 
     try:
         asyncio.run(run())
-    except GdbError as error:
-        pytest.skip(f"this KVM has no hardware breakpoints: {error.message}")
+    except QemuFailed as error:
+        pytest.skip(f"QEMU does not start on this KVM: {error.message}")

@@ -78,10 +78,10 @@ class BreakpointKinds:
             bad = stop.cause is Cause.SIGNAL and stop.signal == SIGABRT
         if bad:
             where = f" at {pc:#x}" if pc is not None else ""
+            what = "an abort" if stop.signal == SIGABRT else "a trap that no breakpoint of ours is"
             self.software_works = False
             self.note = (
-                f"software breakpoints do not work on this KVM (the guest stopped with signal "
-                f"{stop.signal}{where}, where none of ours is): hardware breakpoints are used "
-                "instead; a guest that died of it has to be started again"
+                f"software breakpoints do not work on this KVM ({what}{where}): hardware "
+                "breakpoints are used instead"
             )
         return bad

@@ -61,6 +61,7 @@ class Running(Contents):
         self._addresses: frozenset[int] = frozenset()
         self._stepping = False
         self._pending: StopReply | None = None
+        self._dead = ""
 
     def close(self) -> None:
         """Close the connection. QEMU keeps the guest as it is, breakpoints included."""
@@ -103,6 +104,7 @@ class Running(Contents):
 
         Then `wait_stop`, and `interrupt` to stop it at any moment.
         """
+        self._require_alive()
         here = await self._pc() if self._addresses else None
         if here is not None and here in self._addresses:
             if self.passing is not Passing.HOP or thread or not await self._hop():
@@ -116,6 +118,7 @@ class Running(Contents):
 
         The other threads stand still.
         """
+        self._require_alive()
         step = await self._step(thread or self._current)
         self._stepping = True
         self._go(step)
@@ -207,8 +210,16 @@ class Running(Contents):
                 await self.insert(point)
             except StubRefused as error:
                 note += f"; {error.message}"
+        if stop.signal == SIGABRT:
+            note += "; this guest does not go on after that: start it again"
+            self._dead = note
         self.stop = replace(stop, note=note)
         return self.stop
+
+    def _require_alive(self) -> None:
+        """QEMU says nothing when it is told to run a guest that needs a reset (gdb_continue)."""
+        if self._dead:
+            raise StubRefused(self._dead, state=self.state.value)
 
     async def _pass(self, thread: ThreadId | None, here: int) -> None:
         """Let the guest go on from the breakpoint at ``here``. It runs then."""
