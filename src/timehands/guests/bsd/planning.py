@@ -24,8 +24,9 @@ class Wanted:
     """A function to watch: whether its return too, and what to read.
 
     ``before`` and ``after`` name variables to be read at its entry (`before_name`) and return;
-    ``counter``: its first argument is a struct timecounter; ``string`` the number of an argument that is a string;
-    ``device``: its accesses to the LAPIC's memory are events; ``walk``: its callers are wanted.
+    ``counter``: its first argument is a struct timecounter; ``string``: the number of an argument
+    that is a string; ``device``: its accesses to the LAPIC's memory are events; ``walk``: its
+    callers are wanted.
     """
 
     name: str

@@ -144,7 +144,15 @@ def _second_pass(
             "; that TSC was itself timed by the LAPIC, so this is only as true as the first pass "
             "over 10 ms"
         )
-    yield seen.make("lapic", "tsc", hz, detail)
+    yield seen.make("lapic", "tsc", hz, detail + _overflow(hz or 0))
+
+
+def _overflow(hz: int) -> str:
+    """The second pass rounds to 1,000 Hz and keeps 32 bits: no multiple of 1,000, no frequency."""
+    whole = [hz + (turn << 32) for turn in range(1, 1 << 4) if (hz + (turn << 32)) % 1000 == 0]
+    if hz % 1000 == 0 or not whole:
+        return ""
+    return f"; {whole[0]:,} Hz came out, which 32 bits (lapic_per_second) cannot hold"
 
 
 _Teller = Callable[[Seen, tuple[Calibration, ...]], Iterator[Calibration]]

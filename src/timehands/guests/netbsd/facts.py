@@ -53,7 +53,7 @@ _MEANINGS: dict[str, _Meaning] = {
 }
 _POINTERS = {
     "delay_func": "serves DELAY",
-    "x86_initclock_func": "started the clock interrupt",
+    "x86_initclock_func": "starts the clock interrupt",
     "x86_delay": "the first to serve DELAY",
     "rdtsc": "how the TSC is read: with that instruction before it, to keep the order",
 }
