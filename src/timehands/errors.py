@@ -28,7 +28,9 @@
     │   ├── StubRefused         it answered with an error, or does not know the request
     │   ├── ProtocolBroken      it sent what the protocol does not allow
     │   └── WrongState          asked at a moment when that cannot be asked
+    ├── CannotSteer             a change that the guest or its machine does not let us make
     ├── CpuidDumpDamaged        a file is no dump in the format of ``cpuid -r``
+    ├── TslogDamaged            a text is no boot log in the format of ``sysctl debug.tslog``
     └── RecordingError          a recording cannot be written or opened
         └── RecordingDamaged
 
@@ -238,6 +240,10 @@ class WrongState(GdbError):
     """Asked at a moment when that cannot be asked: the message says what to call first."""
 
 
+class CannotSteer(TimehandsError):
+    """A change that the guest or its machine does not let us make. The guest is as it was."""
+
+
 class CpuidDumpDamaged(TimehandsError):
     """A text is no dump in the format of ``cpuid -r``. ``line`` counts from 1; 0: the whole."""
 
@@ -245,6 +251,17 @@ class CpuidDumpDamaged(TimehandsError):
         super().__init__(
             f"line {line}: {message}" if line else message,
             advice="Make a dump with: cpuid -1 -r > FILE",
+        )
+        self.line = line
+
+
+class TslogDamaged(TimehandsError):
+    """A text is no boot log of FreeBSD's or NetBSD's TSLOG. ``line`` counts from 1."""
+
+    def __init__(self, message: str, *, line: int) -> None:
+        super().__init__(
+            f"line {line}: {message}",
+            advice="A log is made in the guest with: sysctl -b debug.tslog > FILE",
         )
         self.line = line
 
