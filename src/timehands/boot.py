@@ -13,7 +13,7 @@ import asyncio
 import contextlib
 import functools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -146,8 +146,11 @@ def _on_ramdisk(kernel: Kernel, knowledge: Knowledge, load: Load) -> str:
     """What this kernel will do with the ramdisk that it is given; empty: nothing against it."""
     if load.initrd is None:
         return ""
-    with load.initrd.open("rb") as file:
-        return knowledge.on_ramdisk(kernel, file.read(_RAMDISK_HEAD)) or ""
+    try:
+        with load.initrd.open("rb") as file:
+            return knowledge.on_ramdisk(kernel, file.read(_RAMDISK_HEAD)) or ""
+    except OSError:  # QEMU will say so
+        return ""
 
 
 def _entry(request: Request, kernel: Kernel) -> Entry:
@@ -211,24 +214,44 @@ async def boot(
     ``surveyed`` is a survey of the same machine, to be used instead of a new one. A survey that
     fails is no reason not to boot: it is left out. Raises `QemuFailed`, `RecordingError`.
     """
+    async with begun(prepared, surveyed=surveyed, progress=progress) as start:
+        path, sandbox = str(prepared.qemu.path), prepared.qemu.sandbox
+        await run(path, start.recorder, start.plan, start.limits, sandbox=sandbox)
+    return open_recording(start.recorder.folder)
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What a guest is run with: where it is recorded, what is watched, when it is ended."""
+
+    recorder: Recorder
+    plan: Plan | None
+    limits: Limits
+
+
+@contextlib.asynccontextmanager
+async def begun(
+    prepared: Prepared, *, surveyed: Survey | None = None, progress: Progress = lambda _text: None
+) -> AsyncIterator[Start]:
+    """A recording that is begun, for a guest that is run while this lasts; then it can be told.
+
+    Surveys and patches as `boot` does. Raises `RecordingError`.
+    """
     request = prepared.request
     if surveyed is None and request.survey:
         progress(f"surveying the machine: {request.machine}")
         surveyed = await _survey(prepared, progress)
-    folder = request.folder or new_folder()
     plan = prepared.plan if prepared.watched else None
+    folder = request.folder or new_folder()
     recorder = Recorder(folder, _header(prepared, surveyed), plan or Plan())
     if prepared.ramdisk_note:
         progress(f"the ramdisk: {prepared.ramdisk_note}")
     progress(f"booting {prepared.identity.os} {prepared.identity.version}")
     try:
         with _patched(prepared, recorder):
-            limits = _limits(prepared, plan)
-            path, sandbox = str(prepared.qemu.path), prepared.qemu.sandbox
-            await run(path, recorder, plan, limits, sandbox=sandbox)
+            yield Start(recorder, plan, _limits(prepared, plan))
     finally:
         _name_addresses(prepared, recorder)
-    return open_recording(folder)
 
 
 @contextlib.contextmanager
@@ -348,11 +371,14 @@ def _report(recording: Recording, story: Story, findings: tuple[Finding, ...]) -
     )
 
 
-def with_proof(booted: Booted, proof: Proof) -> Booted:
-    """The same with a proof in its report, and what only several boots can show."""
+def with_proof(booted: Booted, proof: Proof, later: tuple[Finding, ...] = ()) -> Booted:
+    """The same with a proof in its report, and what only several boots can show.
+
+    ``later`` are findings of the proof's own boots.
+    """
     report = booted.report
     case = Case(booted.recording, report.story, report.survey)
-    findings = (*report.findings, *calibration_varies(case, proof.trials))
+    findings = (*report.findings, *later, *calibration_varies(case, proof.trials))
     return replace(booted, report=replace(report, proof=proof, findings=findings))
 
 

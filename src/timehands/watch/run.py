@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import resource
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,7 +44,7 @@ class Limits:
     look: Callable[[Memory], dict[str, Any]] | None = None
 
 
-class _Progress:
+class Progress:
     """What the live stream has shown so far."""
 
     def __init__(self, recorder: Recorder, limits: Limits) -> None:
@@ -82,6 +83,27 @@ async def run(
     and `RecordingError` when nothing can be written; the guest is gone in every case, and the
     recording closed.
     """
+    async with started(qemu, recorder, plan, sandbox=sandbox, talks=False) as guest:
+        progress = Progress(recorder, limits)
+        await guest.resume()
+        reason = await _watch(guest, recorder, progress, limits)
+        await finish(guest, recorder, limits, reason)
+
+
+@contextlib.asynccontextmanager
+async def started(
+    qemu: str,
+    recorder: Recorder,
+    plan: Plan | None,
+    *,
+    sandbox: bool = True,
+    talks: bool = True,
+    gdb: bool = False,
+) -> AsyncIterator[Guest]:
+    """The guest of a recording, before its first instruction; see `Guest.start` for the options.
+
+    When this is left the guest is gone, and the recording closed.
+    """
     header = recorder.header
     try:
         watcher = _watcher(recorder, plan)
@@ -92,11 +114,16 @@ async def run(
             header.load,
             recorder,
             watcher=watcher,
-            talks=False,
+            talks=talks,
             sandbox=sandbox,
+            gdb=gdb,
         )
         try:
-            await _run(guest, recorder, limits)
+            header.command = guest.command
+            header.started_ns, header.ready_ns = guest.started_ns, guest.ready_ns
+            header.resumed_ns = time.monotonic_ns()
+            recorder.write_header()  # for the case that we are killed
+            yield guest
         finally:
             await guest.kill()
             header.qemu_cpu_ns = _children_cpu_ns() - before_ns
@@ -106,15 +133,9 @@ async def run(
         recorder.close()
 
 
-async def _run(guest: Guest, recorder: Recorder, limits: Limits) -> None:
+async def finish(guest: Guest, recorder: Recorder, limits: Limits, reason: str) -> None:
+    """End the guest, with a last look at it; ``reason`` is why, when it did not end by itself."""
     header = recorder.header
-    header.command = guest.command
-    header.started_ns, header.ready_ns = guest.started_ns, guest.ready_ns
-    progress = _Progress(recorder, limits)
-    header.resumed_ns = time.monotonic_ns()
-    recorder.write_header()  # for the case that we are killed
-    await guest.resume()
-    reason = await _watch(guest, recorder, progress, limits)
     last = await _last_registers(guest, reason)
     await last_look(guest, recorder, limits.look)
     ended = await guest.end(reason)
@@ -162,7 +183,7 @@ def _children_cpu_ns() -> int:
     return int((spent.ru_utime + spent.ru_stime) * 1e9)
 
 
-async def _watch(guest: Guest, recorder: Recorder, progress: _Progress, limits: Limits) -> str:
+async def _watch(guest: Guest, recorder: Recorder, progress: Progress, limits: Limits) -> str:
     """Wait for the first of: an end, a boundary, a hang, the time being over. Returns which."""
     deadline = time.monotonic() + limits.timeout_s
     vigil = Vigil(guest, recorder.header, limits.quiet_s or QUIET_SECONDS)

@@ -1,0 +1,299 @@
+"""`Stops`: lets a guest run from one stop that was wanted to the next.
+
+::
+
+    stops = Stops(client, kernel)
+    await stops.place(parse("tc_init if tc->tc_quality > 0"))
+    while (stop := await stops.run(timeout_s=10)) and stop.kind is Kind.WANTED:
+        print(stop.why, stop.where, await stop.text("tc->tc_name"))
+    print([placed.want.text for placed in stops.placed if not placed.hits])
+
+A want whose condition does not hold, or that an `Action` takes care of (a CPUID leaf is answered, a
+function is skipped), stops the guest for a moment and lets it go on. The recording has that moment
+too: it costs the guest time as any other.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Final, TypeVar
+
+from timehands.errors import TimehandsError, UsageError
+from timehands.kernels.kernel import Kernel
+from timehands.kernels.memory import Memory, Pages, Unreadable, settle
+from timehands.watch.gdb import BreakKind, Cause, GdbClient, State, StopReply
+from timehands.watch.gdb.replies import SIGINT, SIGTRAP
+from timehands.watch.stops.log import Entry, Log
+from timehands.watch.stops.operations import operand_of, said
+from timehands.watch.stops.placed import Action, Hit, Placed, Points, check_condition
+from timehands.watch.stops.sites import Site, Sites, sites_of
+from timehands.watch.stops.stop import Kind, Stop, place_name
+from timehands.watch.stops.view import View
+from timehands.watch.stops.wants import Data, Operation, Want
+
+T = TypeVar("T")
+_DATA: Final = {
+    Cause.WRITE: BreakKind.WRITE,
+    Cause.READ: BreakKind.READ,
+    Cause.ACCESS: BreakKind.ACCESS,
+}
+#: For a stub to stop a guest that it was asked to stop.
+STOP_SECONDS: Final = 5.0
+
+
+class Stops:
+    """Breakpoints of one guest, and what happens at them.
+
+    Args:
+        client: of the guest's stub; the guest stands still.
+        kernel: what runs in the guest, where it was linked to be (no KASLR).
+        constants: named numbers for expressions.
+        log: where stops and changes are written.
+        anchor: a function that runs early, with paging on: breakpoints that cannot be set before
+            (on KVM they are written into the kernel's code) are set there.
+    """
+
+    def __init__(
+        self,
+        client: GdbClient,
+        kernel: Kernel,
+        *,
+        constants: Mapping[str, int] | None = None,
+        log: Log | None = None,
+        anchor: int | None = None,
+    ) -> None:
+        self.client = client
+        self.kernel = kernel
+        self.constants = constants or {}
+        self.log = log or Log(None)
+        self.placed: list[Placed] = []
+        self.stop: Stop | None = None
+        self._pages = Pages()
+        self._points = Points(client, anchor)
+        self._numbers = 0
+        self._ran = False
+
+    # ---- what is wanted
+
+    async def place(
+        self, want: Want, *, action: Action | None = None, once: bool = False
+    ) -> Placed:
+        """Insert what a want needs; the guest stands still. The result also counts what happens.
+
+        Before the guest has run, expressions are of the kernel's file; later of the guest.
+
+        Raises:
+            UsageError: no such place, or its condition is no expression.
+            StubRefused: not one of the places can be watched.
+        """
+        found = await self.see(lambda view: self._resolved(want, view))
+        self._numbers += 1
+        placed = Placed(self._numbers, want, found.sites, found.note, action=action, once=once)
+        if isinstance(want.where, Data):
+            placed.before = await self._shown(want.where.expression)
+        await self._points.add(placed)
+        self.placed.append(placed)
+        return placed
+
+    def _resolved(self, want: Want, view: View) -> Sites:
+        check_condition(want, view)
+        return sites_of(self.kernel, want, view)
+
+    async def drop(self, placed: Placed) -> None:
+        """Take its breakpoints away. What it has counted stays in it."""
+        if placed in self.placed:
+            self.placed.remove(placed)
+        await self._points.remove(placed)
+
+    # ---- what can be seen
+
+    async def see(self, look: Callable[[View], T]) -> T:
+        """What a pure function of a `View` says of the guest as it stands.
+
+        Before the guest has run it is shown the kernel's file. Raises what the function raises.
+        """
+        if not self._ran:
+            return look(View(self.kernel, {}, self.kernel.file_memory, self.constants))
+        registers = await self.client.registers()
+
+        def read(memory: Memory) -> T:
+            return look(View(self.kernel, registers, memory, self.constants))
+
+        return await settle(read, self._pages, self.client.read)
+
+    def changed(self) -> None:
+        """The guest's memory was written: what was read of it is forgotten."""
+        self._pages.forget()
+
+    # ---- running
+
+    @property
+    def running(self) -> bool:
+        """Whether the guest runs now."""
+        return self.client.state is State.RUNNING
+
+    async def run(self, timeout_s: float | None = None) -> Stop | None:
+        """Let the guest go on to the next stop that is to be shown.
+
+        None: the time is over, and it runs on; call again, or `interrupt`. After a stop of kind
+        `Kind.ENDED` there is no other. Raises what the client raises, `StubGone` among it.
+        """
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        if not self.running:
+            await self._go_on()
+        while True:
+            left = None if deadline is None else max(0.0, deadline - time.monotonic())
+            reply = await self.client.wait_stop(left)
+            if reply is None:
+                return None
+            self.stop = await self._judge(reply)
+            if self.stop is not None:
+                return self.stop
+            await self._go_on()
+
+    async def step(self) -> Stop | None:
+        """Let the vCPU that stopped execute one instruction. None: it waits for something."""
+        self._leave()
+        await self.client.step()
+        reply = await self.client.wait_stop(1.0)
+        if reply is None:
+            return None
+        entry = await self._entry(reply)
+        ended = reply.ended or reply.signal not in (SIGTRAP, SIGINT)
+        kind = Kind.ENDED if ended else Kind.STEPPED
+        self.stop = await self._shown_stop(kind, entry, "one step" if not ended else _end(reply))
+        return self.stop
+
+    async def interrupt(self) -> Stop | None:
+        """Stop a guest that runs, wherever it is; another stop may come first.
+
+        None: it was only passing a breakpoint, and stands still no more than before.
+        """
+        await self.client.interrupt()
+        reply = await self.client.wait_stop(STOP_SECONDS)
+        if reply is None:
+            raise UsageError("the guest could not be stopped")
+        self.stop = await self._judge(reply)
+        if self.stop is None:
+            await self._go_on()
+        return self.stop
+
+    async def _go_on(self) -> None:
+        self._leave()
+        await self.client.resume()
+
+    def _leave(self) -> None:
+        if self.stop is not None:
+            self.stop.over, self.stop = True, None
+        self._ran = True
+        self._pages.forget()
+        self.log.go_on()
+
+    # ---- judging a stop
+
+    async def _judge(self, reply: StopReply) -> Stop | None:
+        """The stop to show; None: it was of no interest, or was taken care of."""
+        entry = await self._entry(reply)
+        if reply.signal == SIGINT and not reply.ended:
+            return await self._shown_stop(Kind.INTERRUPTED, entry, "interrupted")
+        if reply.signal != SIGTRAP or reply.ended:
+            return await self._shown_stop(Kind.ENDED, entry, _end(reply))
+        await self._points.catch_up(entry.pc)
+        hits = self._points.at(entry.pc)
+        if reply.cause in _DATA:
+            hits = self._points.of_data(_DATA[reply.cause], reply.address) + hits
+        shown, notes = await self._met(hits, entry)
+        if not shown:
+            entry.why = f"passed: {', '.join(dict.fromkeys(p.want.text for p, _ in hits))}"
+            return None
+        stop = await self._shown_stop(Kind.WANTED, entry, entry.why, reply.cause in _DATA)
+        stop.placed = tuple(placed for placed, _ in shown)
+        stop.notes = (*((reply.note,) if reply.note else ()), *notes)
+        return stop
+
+    async def _entry(self, reply: StopReply) -> Entry:
+        vcpu = reply.thread.thread - 1 if reply.thread else 0
+        if reply.ended:
+            return self.log.begin(vcpu, 0, "")
+        pc = self.client.layout.pc
+        here = await self.client.register(pc.name) if pc else 0
+        return self.log.begin(vcpu, here, "")
+
+    async def _shown_stop(self, kind: Kind, entry: Entry, why: str, after: bool = False) -> Stop:
+        """``after``: the instruction that matters is the one before."""
+        entry.why = why
+        pc = entry.pc - 1 if after else entry.pc
+        entry.where = place_name(self.kernel, pc) if pc > 0 else ""
+        return Stop(kind, entry, self)
+
+    async def _met(self, hits: list[Hit], entry: Entry) -> tuple[list[Hit], list[str]]:
+        """The hits that are to be shown, and what is to be said of them."""
+        shown: list[Hit] = []
+        notes: list[str] = []
+        for placed, site in sorted(hits, key=lambda hit: hit[0].action is not None):
+            words = await self._words(placed, site)
+            if words is None:
+                continue
+            placed.reach(site)
+            if placed.once:
+                await self._points.remove_site(placed, site)
+            if not await self._holds(placed, notes):
+                continue
+            placed.met += 1
+            if placed.over or placed.met <= placed.want.passes:
+                continue
+            if placed.action is not None and await placed.action(self, site):
+                continue
+            await self._count(placed)
+            entry.why = entry.why or words
+            shown.append((placed, site))
+            await self._tell_change(placed, entry)
+        return shown, notes
+
+    async def _words(self, placed: Placed, site: Site) -> str | None:
+        """What to call the hit; None: it is of another leaf, MSR or port."""
+        where = placed.want.where
+        if not isinstance(where, Operation) or site.instruction is None:
+            return placed.want.text if len(placed.sites) == 1 else site.name
+        registers = await self.client.registers()
+        if where.operand not in (None, operand_of(site.instruction, registers)):
+            return None
+        return said(site.instruction, registers)
+
+    async def _holds(self, placed: Placed, notes: list[str]) -> bool:
+        condition = placed.want.condition
+        if not condition:
+            return True
+        try:
+            return await self.see(lambda view: bool(view.value(condition)))
+        except (TimehandsError, Unreadable) as error:
+            why = getattr(error, "reason", "") or getattr(error, "message", str(error))
+            notes.append(f"whether {condition} cannot be told: {why}")
+            return True
+
+    async def _count(self, placed: Placed) -> None:
+        placed.stops += 1
+        if placed.want.most is not None and placed.stops >= placed.want.most:
+            placed.over = True
+            await self._points.remove(placed)
+
+    async def _tell_change(self, placed: Placed, entry: Entry) -> None:
+        where = placed.want.where
+        if isinstance(where, Data):
+            now = await self._shown(where.expression)
+            same = now == placed.before or not placed.before
+            entry.values[where.expression] = now if same else f"{now} (was {placed.before})"
+            placed.before = now
+
+    async def _shown(self, expression: str) -> str:
+        try:
+            return await self.see(lambda view: view.value(expression).format(1, 8))
+        except (TimehandsError, Unreadable):
+            return ""
+
+
+def _end(reply: StopReply) -> str:
+    if reply.cause is Cause.EXITED:
+        return "the machine ended"
+    return f"the machine stopped (signal {reply.signal})"

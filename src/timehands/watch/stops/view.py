@@ -1,0 +1,156 @@
+"""What can be seen of a guest that stands still: values, arguments, callers, the source line.
+
+Everything here is pure and reads from a `Memory` (see `timehands.kernels.memory`); who fetches that
+memory is somebody else's matter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from weakref import WeakKeyDictionary
+
+from timehands.errors import UsageError
+from timehands.kernels.dwarf.locations import Spot
+from timehands.kernels.dwarf.scopes import Scopes, entry_place
+from timehands.kernels.expressions import Environment, SetMemory, SetRegister, assign, evaluate
+from timehands.kernels.kernel import Kernel
+from timehands.kernels.lines import Source
+from timehands.kernels.memory import Memory
+from timehands.kernels.places import ARGUMENTS, raw_argument
+from timehands.kernels.types import UNSIGNED_LONG
+from timehands.kernels.unwind import Backtrace, backtrace
+from timehands.kernels.values import Reading, Value
+
+_scopes: WeakKeyDictionary[Kernel, Scopes] = WeakKeyDictionary()
+
+
+@dataclass(frozen=True)
+class View:
+    """A guest as it stands.
+
+    Attributes:
+        kernel: what runs in it.
+        registers: of the vCPU looked at, by name.
+        memory: of the guest, by virtual address.
+        constants: named numbers for expressions.
+        cfa: what ``rsp`` was before the call of the function looked at; None: it is found out.
+    """
+
+    kernel: Kernel
+    registers: Mapping[str, int]
+    memory: Memory
+    constants: Mapping[str, int] = field(default_factory=dict)
+    cfa: int | None = None
+
+    @property
+    def pc(self) -> int:
+        """The instruction pointer."""
+        return self.registers.get("rip", 0)
+
+    def value(self, expression: str) -> Value:
+        """The value of a C expression. Raises `ExpressionError`; see `Value` for what is read."""
+        return evaluate(expression, self.environment)
+
+    def change(self, assignment: str) -> SetMemory | SetRegister:
+        """What to write for ``tsc_freq = 1``. Raises `ExpressionError`."""
+        return assign(assignment, self.environment)
+
+    def arg(self, which: str | int) -> Value:
+        """An argument of the function where the guest stands, by its name or its number from 0.
+
+        A number needs no types: without them the argument is a plain integer, right at a
+        function's first instruction. Raises `UsageError` when there is none such.
+        """
+        named = self.arguments
+        if isinstance(which, str):
+            if which in named:
+                return named[which]
+            raise UsageError(self._no_argument(which))
+        if 0 <= which < len(named):
+            return list(named.values())[which]
+        if named or not 0 <= which < len(ARGUMENTS):
+            raise UsageError(self._no_argument(which))
+        return Value(UNSIGNED_LONG, self.reading, raw_argument(which))
+
+    @cached_property
+    def arguments(self) -> dict[str, Value]:
+        """The arguments whose names are known, in order."""
+        dwarf = self.kernel.dwarf
+        if dwarf is not None:
+            return _scopes_of(self.kernel).arguments(self._spot)
+        place, types = self.kernel.symbols.find(self.pc), self.kernel.type_source
+        function = types.function(place.name.split(".")[0]) if place and types else None
+        if function is None or place is None or place.offset:
+            return {}
+        return {
+            name: Value(kind, self.reading, entry_place(function, name, self._spot))
+            for name, kind in function.parameters
+        }
+
+    def backtrace(self, most: int = 32) -> Backtrace:
+        """Who called what is under way, innermost first."""
+        return backtrace(self.kernel, self.registers, self.memory, most)
+
+    @property
+    def source(self) -> Source | None:
+        """The source line, None where it is not known."""
+        return self.kernel.lines.place(self.pc) if self.kernel.lines else None
+
+    @cached_property
+    def reading(self) -> Reading:
+        """What values are read from."""
+        return Reading(self.memory, self.registers, self.kernel.symbols)
+
+    @cached_property
+    def environment(self) -> Environment:
+        """What the names in an expression stand for here."""
+        return Environment(
+            self.reading,
+            types=self.kernel.type_source,
+            constants=self.constants,
+            locals=self._local,
+            sizes=self.kernel.symbol_sizes.get,
+        )
+
+    def _local(self, name: str) -> Value | None:
+        if not self.registers:
+            return None
+        if self.kernel.dwarf is None:
+            return self.arguments.get(name)
+        return _scopes_of(self.kernel).lookup(name, self._spot)
+
+    @cached_property
+    def _spot(self) -> Spot:
+        cfa = self.cfa
+        if cfa is None and "rsp" in self.registers:
+            frames = self.backtrace(1)
+            cfa = frames[0].cfa if frames else None
+        return Spot(self.reading, self.pc, cfa)
+
+    def _no_argument(self, which: str | int) -> str:
+        place = self.kernel.symbols.find(self.pc)
+        function = place.name if place else f"{self.pc:#x}"
+        if self.arguments:
+            return f"{function} has no argument {which}: it takes {', '.join(self.arguments)}"
+        if isinstance(which, str):
+            return (
+                f"the names of the arguments of {function} are not known (no types here): "
+                "give the number, from 0"
+            )
+        return f"{function}: arguments are numbered from 0 to {len(ARGUMENTS) - 1}"
+
+
+def _scopes_of(kernel: Kernel) -> Scopes:
+    """Kept with the kernel: it reads debug information once."""
+    found = _scopes.get(kernel)
+    if found is None:
+        assert kernel.dwarf is not None
+        found = _scopes[kernel] = Scopes(kernel.dwarf)
+    return found
+
+
+def file_view(kernel: Kernel, constants: Mapping[str, int]) -> View:
+    """A kernel as its file has it, before it runs: for what is wanted before a guest exists."""
+    return View(kernel, {}, kernel.file_memory, constants)
