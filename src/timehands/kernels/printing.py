@@ -8,6 +8,7 @@ from typing import Final
 
 from timehands.errors import KernelDamaged, TimehandsError, ValueUnreadable
 from timehands.kernels.types import (
+    CHAR,
     Array,
     Enum,
     Float,
@@ -24,6 +25,7 @@ from timehands.kernels.values import Value, escape
 _MAX_TEXT: Final = 20_000
 #: So many equal elements are printed once (gdb: set print repeats).
 _REPEATS: Final = 10
+_TEXT: Final = frozenset((*range(32, 127), *b"\t\n\r"))
 _MAX_FLAGS: Final = 64
 
 
@@ -89,9 +91,8 @@ class Printer:
         return "{" + ", ".join(parts) + "}"
 
     def _array(self, value: Value, kind: Array, depth: int) -> str:
-        if is_char(kind.element) and kind.count != 0:
-            data, whole = value.characters(self._elements)
-            return f'"{escape(data)}"' + ("" if whole else "...")
+        if is_char(kind.element) and kind.count and (text := self._text(value, kind.count)):
+            return text
         if depth <= 0 and isinstance(strip(kind.element), Struct | Array):
             return "{...}"
         count = kind.count or 0
@@ -102,6 +103,15 @@ class Printer:
                 break
             shown.append(self._inner(value.element(index), depth - 1))
         return "{" + ", ".join(_folded(shown)) + ("..." if count > len(shown) else "") + "}"
+
+    def _text(self, value: Value, count: int) -> str | None:
+        """An array of characters as a string; None when it holds other bytes than text."""
+        shown = min(count, self._elements)
+        part = Value(Array(lambda: CHAR, shown), value.reading, value.place)
+        data = part.raw().rstrip(b"\0")
+        if any(byte not in _TEXT for byte in data):
+            return None
+        return f'"{escape(data)}"' + ("..." if count > shown and len(data) == shown else "")
 
     def _pointer(self, value: Value, kind: Pointer) -> str:
         address = int(value)

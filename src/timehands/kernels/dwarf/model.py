@@ -132,14 +132,13 @@ class DwarfTypes:
 
     def function_at(self, address: int) -> ct.FunctionInfo | None:
         """The function whose code covers an address, not what is inlined there; or None."""
-        entry = self._once("at", "", address, lambda: self._function_at(address))
-        return self.function_of(entry) if entry else None
+        return self._once("at", "", address, lambda: self._function_at(address))
 
-    def _function_at(self, address: int) -> Entry | None:
+    def _function_at(self, address: int) -> ct.FunctionInfo | None:
         unit = self.search.unit_at(address)
         for entry in self._functions(unit) if unit else ():
             if any(start <= address < end for start, end in entry.unit.ranges(entry)):
-                return entry
+                return self.function_of(entry)
         return None
 
     def _functions(self, unit: Unit) -> Iterator[Entry]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Final
 
 from timehands.errors import KernelDamaged
@@ -39,9 +40,9 @@ class Scopes:
             for entry in self._visible(function.entry, spot.pc, _MAX_NESTING):
                 if self._types.search.origin_name(entry) == name:
                     found = entry  # the last is the innermost
+            return None if found is None else self._value(found, function, name, spot)
         except KernelDamaged:
             return None
-        return None if found is None else self._value(found, function, name, spot)
 
     def names(self, pc: int) -> list[str]:
         """The names that can be asked for at an address, outermost first; each once."""
@@ -60,12 +61,12 @@ class Scopes:
         function = self._types.function_at(spot.pc)
         if function is None or not isinstance(function.entry, Entry):
             return {}
-        entry = function.entry
-        found = {}
-        for one in entry.unit.children(entry):
-            if one.tag == n.TAG_FORMAL_PARAMETER:
-                name = self._types.search.origin_name(one)
-                found[name] = self._value(one, function, name, spot)
+        entry, found = function.entry, dict[str, Value]()
+        with suppress(KernelDamaged):
+            for one in entry.unit.children(entry):
+                if one.tag == n.TAG_FORMAL_PARAMETER:
+                    name = self._types.search.origin_name(one)
+                    found[name] = self._value(one, function, name, spot)
         return found
 
     def _visible(self, scope: Entry, pc: int, depth: int) -> Iterator[Entry]:
