@@ -156,6 +156,7 @@ class Link:
         until = time.perf_counter() + _SPIN_SECONDS
         while not self._packets and not self.error and time.perf_counter() < until:
             self._readable()
+            os.sched_yield()  # where others want this processor: the stub may be one of them
         for _ in range(MAX_PIECES):
             if self._packets or self.error or not self._poll.poll(_SOON_MS):
                 break
