@@ -10,8 +10,9 @@ from typing import Any
 
 from timehands.boot import Booted, Prepared, Progress, Request, boot, prepare, with_proof
 from timehands.errors import RecordingDamaged, TimehandsError
-from timehands.findings.frequency import measured_tsc_hz
+from timehands.findings.frequency import measured_hz
 from timehands.findings.model import (
+    Evidence,
     Finding,
     Fix,
     FixKind,
@@ -29,6 +30,8 @@ from timehands.watch.recording import Recording
 
 PROOF_FILE = "proof.json"
 MOST_FIXES = 6
+#: How often fixes that a trial calls for are added to those it had.
+MOST_ROUNDS = 5
 #: Two boots of the same thing differ by less than this share (or time): no gain, no loss.
 NOISE_SHARE = 0.05
 NOISE_NS = 30_000_000
@@ -43,37 +46,89 @@ async def prove(
 ) -> Booted:
     """Try the fixes of the findings and put what came out beside the first boot.
 
-    Each fix alone, then all that helped together with those that the best trial still calls for.
-    The trials are recorded below the first boot's folder. What was tried before an interruption
-    stays in ``proof.json``.
+    Each fix of the first boot alone; then all that helped together with those that the best trial
+    still calls for, and again with what that trial calls for, as causes come to light one after
+    another; then what was found on the way, alone. The trials are recorded below the first boot's
+    folder. What was tried before an interruption stays in ``proof.json``.
     """
-    trials: list[Trial] = []
-    called_for: dict[Trial, tuple[Fix, ...]] = {}
-
-    async def attempt(fixes: tuple[Fix, ...]) -> None:
-        trial, still = await _try(booted, prepared, fixes, len(trials) + 1)
-        trials.append(trial)
-        called_for[trial] = still
-        _save(booted, trials)
-
+    attempts = _Attempts(booted, prepared)
     singles = applicable(booted.report.findings)[:MOST_FIXES]
     for number, fix in enumerate(singles, 1):
         progress(f"proving fix {number} of {len(singles)}: {fix}")
-        await attempt((fix,))
-    together = _together(trials, called_for)
-    if len(together) > 1:
+        await attempts.make((fix,))
+    together = attempts.together()
+    for _ in range(MOST_ROUNDS):
+        if len(together) < 2 or attempts.made(together):
+            break
         progress("proving together: " + ", ".join(fix.value for fix in together))
-        await attempt(together)
-    return with_proof(booted, Proof(tuple(trials)))
+        trial = await attempts.make(together)
+        together = _compatible((*together, *attempts.called_for(trial)))
+    for fix in attempts.found_later()[:MOST_FIXES]:
+        progress(f"proving alone: {fix}")
+        await attempts.make((fix,))
+    return with_proof(booted, Proof(tuple(attempts.trials)), attempts.findings())
 
 
-def _together(trials: list[Trial], called_for: Mapping[Trial, tuple[Fix, ...]]) -> tuple[Fix, ...]:
-    """The best single fix, what its boot still calls for, and every other fix that helped."""
-    best = Proof(tuple(trials)).best
-    if best is None:
-        return ()
-    helped = (trial.fixes[0] for trial in trials if _helped(trial))
-    return _compatible((*best.fixes, *called_for[best], *helped))
+class _Attempts:
+    """The trials of a proof so far, with what each one's boot showed."""
+
+    def __init__(self, booted: Booted, prepared: Prepared) -> None:
+        self.booted, self.prepared = booted, prepared
+        self.trials: list[Trial] = []
+        self._found: list[tuple[Finding, ...]] = []
+
+    async def make(self, fixes: tuple[Fix, ...]) -> Trial:
+        """Boot with these fixes; the proof so far is kept."""
+        number = len(self.trials) + 1
+        trial, findings = await _try(self.booted, self.prepared, fixes, number)
+        self.trials.append(trial)
+        self._found.append(findings)
+        _save(self.booted, self.trials)
+        return trial
+
+    def made(self, fixes: tuple[Fix, ...]) -> bool:
+        """Whether these fixes were tried together, in whatever order."""
+        wanted = {(fix.kind, fix.value) for fix in fixes}
+        return any({(f.kind, f.value) for f in t.fixes} == wanted for t in self.trials)
+
+    def called_for(self, trial: Trial) -> tuple[Fix, ...]:
+        """The fixes that a trial's own errors and warnings call for."""
+        found = self._found[next(n for n, one in enumerate(self.trials) if one is trial)]
+        return applicable(f for f in found if f.severity is not Severity.NOTE)
+
+    def together(self) -> tuple[Fix, ...]:
+        """The best single fix, what its boot still calls for, and every other that helped."""
+        best = Proof(tuple(self.trials)).best
+        if best is None:
+            return ()
+        helped = (trial.fixes[0] for trial in self.trials if _helped(trial))
+        return _compatible((*best.fixes, *self.called_for(best), *helped))
+
+    def found_later(self) -> tuple[Fix, ...]:
+        """Fixes that were only tried with others."""
+        tried = (fix for trial in self.trials for fix in trial.fixes)
+        return tuple(fix for fix in dict.fromkeys(tried) if not self.made((fix,)))
+
+    def findings(self) -> tuple[Finding, ...]:
+        """Causes that only trials brought to light: errors that something can be done about."""
+        known = set(codes(self.booted.report.findings))
+        later: list[Finding] = []
+        for trial, found in zip(self.trials, self._found, strict=True):
+            for finding in found:
+                new = finding.code not in known and finding.severity is Severity.ERROR
+                further = trial.verdict in (Verdict.BETTER, Verdict.UNCHANGED)
+                if new and further and applicable((finding,)):
+                    known.add(finding.code)
+                    later.append(_with_origin(finding, trial))
+        return tuple(later)
+
+
+def _with_origin(finding: Finding, trial: Trial) -> Finding:
+    """A finding of a trial's boot as one of the first boot's: its evidence is in its recording."""
+    by = " and ".join(fix.value for fix in trial.fixes)
+    evidence = tuple(Evidence(f"{e.text} (in that boot)") for e in finding.evidence)
+    cause = f"Seen when booted with {by}: {finding.cause}"
+    return replace(finding, cause=cause, evidence=evidence, cost_ns=None)
 
 
 def applicable(findings: Iterable[Finding]) -> tuple[Fix, ...]:
@@ -104,8 +159,8 @@ def _compatible(fixes: Iterable[Fix]) -> tuple[Fix, ...]:
 
 async def _try(
     booted: Booted, prepared: Prepared, fixes: tuple[Fix, ...], number: int
-) -> tuple[Trial, tuple[Fix, ...]]:
-    """A trial, and the fixes that its own errors and warnings call for."""
+) -> tuple[Trial, tuple[Finding, ...]]:
+    """A trial, and what was found in its boot."""
     slug = _UNSAFE.sub("-", "-and-".join(fix.value for fix in fixes))[:60]
     folder = booted.recording.folder / "proof" / f"{number:02}-{slug}"
     request = apply(replace(prepared.request, folder=folder), fixes)
@@ -118,17 +173,20 @@ async def _try(
             fixes, Verdict.FAILED, "did not start", None, None, None, None, error=str(error)
         )
         return failed, ()
-    trouble = [f for f in after.report.findings if f.severity is not Severity.NOTE]
-    return judge(booted, after, fixes), applicable(trouble)
+    return judge(booted, after, fixes), after.report.findings
 
 
 def apply(request: Request, fixes: Iterable[Fix]) -> Request:
     """The request with these fixes in it."""
     for fix in fixes:
-        if fix.kind is FixKind.KERNEL_ARGUMENT:
-            request = replace(request, arguments=(*request.arguments, fix.value))
-        else:
-            request = replace(request, machine=fix.applied_to(request.machine))
+        match fix.kind:
+            case FixKind.KERNEL_ARGUMENT:
+                words = tuple(fix.value.split())
+                request = replace(request, arguments=(*request.arguments, *words))
+            case FixKind.PATCH:
+                request = replace(request, patches=(*request.patches, fix.value))
+            case _:
+                request = replace(request, machine=fix.applied_to(request.machine))
     return request
 
 
@@ -149,7 +207,8 @@ def judge(before: Booted, after: Booted, fixes: tuple[Fix, ...]) -> Trial:
         gone,
         codes(new.findings),
         str(after.recording.folder),
-        measured_hz=measured_tsc_hz(new.story),
+        measured_hz=measured_hz(new.story),
+        lapic_hz=measured_hz(new.story, "lapic"),
     )
 
 
@@ -158,7 +217,10 @@ def _verdict(old: Report, new: Report, mended: set[str], gained_ns: int | None) 
     before, after = (report.story.outcome.kind is reached for report in (old, new))
     errors = _errors(new)
     if not after:
-        return Verdict.WORSE if before else Verdict.UNCHANGED
+        if before:
+            return Verdict.WORSE
+        further = mended and new.story.outcome.text != old.story.outcome.text
+        return Verdict.BETTER if further else Verdict.UNCHANGED
     if not before:
         return Verdict.BETTER if errors else Verdict.MENDED
     if new.story.selected == old.story.selected:
@@ -224,6 +286,7 @@ def _trial(row: Mapping[str, Any]) -> Trial:
         recording=_text(row["recording"]),
         error=_text(row["error"]),
         measured_hz=_whole(row.get("measured_hz")),
+        lapic_hz=_whole(row.get("lapic_hz")),
     )
 
 

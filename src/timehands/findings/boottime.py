@@ -38,6 +38,32 @@ def calibration_time(case: Case) -> Iterable[Finding]:
     )
 
 
+def leaf_would_spare_it(case: Case) -> Iterable[Finding]:
+    """TH402: KVM knows the TSC's frequency and QEMU does not publish it without +invtsc."""
+    if case.machine.accelerator != "kvm" or not case.lacks("tsc_frequency"):
+        return
+    told = ("CPUID", "pvclock", "MSR")
+    measured = [
+        c
+        for c in _disjoint(list(case.story.calibrations))
+        if c.result_hz and c.duration_ns >= WORTH_NAMING_NS and not c.against.startswith(told)
+    ]
+    total = sum(c.duration_ns for c in measured)
+    if total < WORTH_TELLING_NS:
+        return
+    yield Finding(
+        "TH402",
+        "+invtsc is missing",
+        Severity.NOTE,
+        f"The kernel measured for {total // 1_000_000:,} ms what KVM knows: "
+        + ", ".join(dict.fromkeys(f"{c.of} against {c.against}" for c in measured))
+        + ". With an invariant TSC QEMU publishes both frequencies in CPUID leaf 0x40000010.",
+        tuple(Evidence(f"{c.method}: {c.detail}", c.evidence) for c in measured),
+        (Fix(FixKind.CPU_FLAG, "+invtsc", "QEMU then publishes leaf 0x40000010"),),
+        total,
+    )
+
+
 def _disjoint(calibrations: Sequence[Calibration]) -> list[Calibration]:
     """Calibrations that do not lie within another: a time is counted once."""
     chosen: list[Calibration] = []

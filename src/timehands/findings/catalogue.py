@@ -42,6 +42,26 @@ _ENTRIES = (
         "the frequency that CPUID seems to give is not to be believed",
     ),
     Entry(
+        "TH104",
+        "TSC calibration switched off",
+        "it may not measure its TSC, and nothing tells the frequency",
+    ),
+    Entry(
+        "TH105",
+        "calibrated against a counter of reads",
+        "its clocks were measured against a counter that only counts how often it is read",
+    ),
+    Entry(
+        "TH106",
+        "statistical calibration failed",
+        "a clock and its reference never kept one ratio",
+    ),
+    Entry(
+        "TH107",
+        "LAPIC frequency inconsistent with the bus clock",
+        "its LAPIC timer runs at another rate than it believes",
+    ),
+    Entry(
         "TH201", "slow fallback clock selected", "a slow fallback clock, though better was offered"
     ),
     Entry("TH202", "pvclock offered and not used", "pvclock was offered and is not used"),
@@ -51,6 +71,7 @@ _ENTRIES = (
         "LAPIC timer offered and not used",
         "its ticks come from an older timer than the LAPIC's",
     ),
+    Entry("TH205", "pvclock compiled in and never reached", "its pvclock driver was never reached"),
     Entry("TH301", "PIT assumed and absent", "it counts on a PIT that is not there"),
     Entry("TH302", "RTC assumed and absent", "it counts on an RTC that is not there"),
     Entry("TH303", "HPET assumed and absent", "it counts on an HPET that is not there"),
@@ -60,9 +81,25 @@ _ENTRIES = (
         "i8254 gate assumed and absent",
         "it counts on the i8254's gate (port 0x61), which is not there",
     ),
+    Entry(
+        "TH306",
+        "Xen's clock assumed and absent",
+        "its early busy waits read the clock of a Xen that is not there",
+    ),
+    Entry(
+        "TH307",
+        "ramdisk that the kernel does not take for one",
+        "it takes the ramdisk for something else",
+    ),
     Entry("TH401", "boot time lost in calibration", "its boot loses time in calibration"),
+    Entry(
+        "TH402",
+        "frequency not told though KVM knows it",
+        "it measures what its hypervisor knows",
+    ),
     Entry("TH501", "wall clock wrong at init", "its wall clock is wrong when init begins"),
     Entry("TH502", "guest time runs at another rate", "its time does not run at the host's rate"),
+    Entry("TH503", "time counter went backwards", "its time went backwards"),
     Entry(
         "TH601",
         "the kernel waits for a clock that never moves",

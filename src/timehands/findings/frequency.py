@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from timehands.findings.case import Case
 from timehands.findings.model import Evidence, Finding, Fix, FixKind, Severity, Trial
 from timehands.guests.base import Need
-from timehands.guests.telling import SWITCHED_OFF
+from timehands.guests.telling import SWITCHED_OFF, TAKEN_AS_EXACT
 from timehands.story.model import Calibration, Mark, Story
 
 #: Two measures of one frequency that differ by more than this do not agree.
@@ -16,6 +16,8 @@ _MILLION = 1_000_000
 TIMING_LEAF = 0x40000010
 #: FreeBSD registers a TSC that does not fit 32 bits shifted to the right (init_TSC_tc).
 _MOST_SHIFT = 8
+#: Less than this is no frequency of that clock.
+_LOWEST_HZ = {"tsc": 100 * _MILLION, "lapic": _MILLION}
 #: What a calibration is against when it measures nothing.
 _TOLD_BY = ("CPUID", "pvclock")
 _HARM = {
@@ -107,19 +109,19 @@ def calibration_unreliable(case: Case) -> Iterable[Finding]:
         )
 
 
-def measured_tsc_hz(story: Story) -> int | None:
-    """The TSC frequency that the kernel measured last, against whatever; None: it measured none."""
+def measured_hz(story: Story, of: str = "tsc") -> int | None:
+    """The frequency that the kernel measured last, against whatever; None: it measured none."""
     measured = (
         c.result_hz
         for c in reversed(story.calibrations)
-        if c.of == "tsc" and c.result_hz and not c.against.startswith(_TOLD_BY)
+        if c.of == of and c.result_hz and not c.against.startswith(_TOLD_BY)
     )
     return next(measured, None)
 
 
 def calibration_varies(case: Case, trials: Sequence[Trial]) -> Iterable[Finding]:
     """TH102: boots of one kernel on this host measured frequencies that do not agree."""
-    found = [measured_tsc_hz(case.story), *(trial.measured_hz for trial in trials)]
+    found = [measured_hz(case.story), *(trial.measured_hz for trial in trials)]
     known = sorted(hz for hz in found if hz)
     if len(known) < 2 or case.machine.deterministic:
         return
@@ -162,6 +164,10 @@ def _calibration_fixes(case: Case, calibration: Calibration) -> tuple[Fix, ...]:
 
 def frequency_leaf_not_believable(case: Case) -> Iterable[Finding]:
     """TH103: leaf 0x40000010 answers, but its range does not reach there, or it is absurd."""
+    believed = [c for c in case.story.calibrations if _is_absurd(c)]
+    if believed:
+        yield _absurd_leaf(case, believed)
+        return
     if case.survey is None:
         return
     doubt = case.survey.facts.doubt(TIMING_LEAF)
@@ -186,4 +192,27 @@ def frequency_leaf_not_believable(case: Case) -> Iterable[Finding]:
                 "in the kernel",
             ),
         ),
+    )
+
+
+def _is_absurd(calibration: Calibration) -> bool:
+    """Whether a leaf was believed that no clock can have: a TSC below 100 MHz, a bus below 1."""
+    lowest = _LOWEST_HZ.get(calibration.of)
+    told = calibration.against.startswith("CPUID leaf")
+    found = calibration.result_hz or (0 if TAKEN_AS_EXACT in calibration.detail else None)
+    return bool(told and lowest and found is not None and found < lowest)
+
+
+def _absurd_leaf(case: Case, believed: Sequence[Calibration]) -> Finding:
+    first = believed[0]
+    doubt = case.survey.facts.doubt(TIMING_LEAF) if case.survey else ""
+    return Finding(
+        "TH103",
+        f"{first.against} was believed, and makes no sense",
+        Severity.ERROR,
+        f"{first.method} took {first.result_hz or 0:,} Hz for the {first.of.upper()}: no processor "
+        f"of today has that{f' ({doubt})' if doubt else ''}. A leaf counts as exact: what is "
+        "derived from it is wrong by the same factor, and nothing refines it later.",
+        tuple(_as_evidence(c) for c in believed),
+        (Fix(FixKind.ADVICE, "in the VMM, give the leaf true values or leave it out", "0 too"),),
     )

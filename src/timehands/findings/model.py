@@ -104,7 +104,7 @@ class Verdict(StrEnum):
     """What a trial showed."""
 
     MENDED = "mended"  # the findings that the fix is for are gone
-    BETTER = "better"  # they are still there, but a better clock or a faster boot came out
+    BETTER = "better"  # something is still wrong, but it came further, or to a better clock
     UNCHANGED = "unchanged"
     WORSE = "worse"
     FAILED = "failed"  # the machine did not start
@@ -116,7 +116,8 @@ class Trial:
 
     ``gained_ns`` is how much shorter the boot was (first instruction to init), negative when it
     was longer, None when the two boots did not reach the same boundary. ``measured_hz`` is the TSC
-    frequency that the kernel measured in this boot, None when it did not.
+    frequency that the kernel measured in this boot, None when it did not; ``lapic_hz`` that of the
+    bus its LAPIC counts.
     """
 
     fixes: tuple[Fix, ...]
@@ -131,11 +132,12 @@ class Trial:
     recording: str | None = None
     error: str | None = None
     measured_hz: int | None = None
+    lapic_hz: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """The trials of one boot: each fix alone, then all that helped together (the last)."""
+    """The trials of one boot: fixes alone, and together with what each trial still called for."""
 
     trials: tuple[Trial, ...]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from timehands.findings.case import Case
@@ -16,6 +17,8 @@ RATE_TOLERANCE_PPM = 500
 #: An RTC counts whole seconds, and a boot takes a few.
 WALL_TOLERANCE_NS = 3_000_000_000
 _NS = 1_000_000_000
+_LONGEST = 120
+_MOST_LINES = 4
 
 
 def wall_clock_wrong(case: Case) -> Iterable[Finding]:
@@ -59,6 +62,27 @@ def rate_wrong(case: Case) -> Iterable[Finding]:
         f"It reads {case.story.selected}: {why}.",
         (Evidence("init's first and last reading", rate.evidence),),
         case.arguments_for(Need.TSC_FREQUENCY, case.tsc_hz),
+    )
+
+
+_BACKWARDS = re.compile(r"(?i)\b(time ?counter|TSC time|runtime) (?:time )?went backwards\b")
+
+
+def goes_backwards(case: Case) -> Iterable[Finding]:
+    """TH503: the kernel itself says that it read a time that lay before an earlier one."""
+    lines = [line for line in case.recording.console if _BACKWARDS.search(line.text)]
+    if not lines:
+        return
+    selected = case.story.selected or "not known"
+    yield Finding(
+        "TH503",
+        "time went backwards",
+        Severity.ERROR,
+        f"The kernel said so {len(lines):,} times; the clock in use at the end is {selected}. "
+        "Reads of it are not monotonic: vCPUs whose counters differ, a counter whose frequency "
+        "was changed while it was in use, or one that wraps unseen.",
+        tuple(Evidence(line.text[:_LONGEST], (line.reference,)) for line in lines[:_MOST_LINES]),
+        (Fix(FixKind.ADVICE, "choose another time counter", "one that all vCPUs share"),),
     )
 
 

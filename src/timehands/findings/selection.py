@@ -65,7 +65,8 @@ def pvclock_not_used(case: Case) -> Iterable[Finding]:
     if not _chosen(case, selected):
         return
     touched = case.touched.get("pvclock")
-    registered = [c for c in case.story.clocks if c.name in names.pvclock]
+    able = (ClockState.REGISTERED, ClockState.SELECTED, ClockState.REJECTED)
+    registered = [c for c in case.story.clocks if c.name in names.pvclock and c.state in able]
     if selected in names.tsc and registered:
         return
     supports = _supports_pvclock(case)
@@ -95,14 +96,8 @@ def pvclock_not_used(case: Case) -> Iterable[Finding]:
 
 def pvclock_not_offered(case: Case) -> Iterable[Finding]:
     """TH203: the kernel could use pvclock, and the machine does not offer it."""
-    if not case.lacks("pvclock") or not _supports_pvclock(case):
+    if not case.lacks("pvclock") or not _supports_pvclock(case) or _unreached(case):
         return
-    if case.machine.accelerator == "kvm":
-        fix = Fix(FixKind.CPU_FLAG, "+kvmclock", "KVM then offers its clock")
-    else:
-        fix = Fix(
-            FixKind.ADVICE, "run it with KVM (--accel kvm)", "the TCG emulator has no pvclock"
-        )
     yield Finding(
         "TH203",
         "pvclock supported by the kernel and not offered",
@@ -110,8 +105,37 @@ def pvclock_not_offered(case: Case) -> Iterable[Finding]:
         "With pvclock the kernel knows its TSC frequency without measuring, and its time survives "
         "migration and snapshots. This machine does not offer it.",
         (Evidence("CPUID offers no pvclock (survey); the kernel file has its driver"),),
-        (fix,),
+        _pvclock_fixes(case),
     )
+
+
+def _unreached(case: Case) -> list[Clock]:
+    """A pvclock that the kernel file has and that came no further than being looked for."""
+    early = (ClockState.OFFERED, ClockState.PROBED)
+    names = case.knowledge.names.pvclock
+    return [c for c in case.story.clocks if c.name in names and c.state in early]
+
+
+def pvclock_never_reached(case: Case) -> Iterable[Finding]:
+    """TH205: the kernel has a pvclock driver, and why nothing of it ran."""
+    for clock in _unreached(case):
+        offered = case.offers("pvclock")
+        yield Finding(
+            "TH205",
+            f"{clock.name} compiled in and never reached",
+            Severity.WARNING if offered else Severity.NOTE,
+            f"The driver is in the kernel and was not used: {clock.how}. With it time needs no "
+            "calibration and holds across migration and snapshots.",
+            (Evidence(clock.how, clock.evidence),),
+            () if offered else _pvclock_fixes(case),
+        )
+
+
+def _pvclock_fixes(case: Case) -> tuple[Fix, ...]:
+    if case.machine.accelerator == "kvm":
+        return (Fix(FixKind.CPU_FLAG, "+kvmclock", "KVM then offers its clock"),)
+    why = "the TCG emulator has no pvclock"
+    return (Fix(FixKind.ADVICE, "run it with KVM (--accel kvm)", why),)
 
 
 def lapic_timer_not_used(case: Case) -> Iterable[Finding]:

@@ -15,6 +15,9 @@ CALLERS = "callers"
 #: Words in a calibration's detail that the rules of `timehands.findings` know.
 SWITCHED_OFF = "calibration is switched off"
 STATISTICS_FAILED = "statistical calibration failed"
+TAKEN_AS_EXACT = "taken as exact"
+#: How the steps of `Story.delay` begin when a busy wait reads the clock of a Xen that may not be.
+XEN_CLOCK = "Xen's clock"
 
 
 @dataclass(slots=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from timehands.guests.freebsd.console import CLOCKCALIB, calibrations_from_console
 from timehands.guests.freebsd.delay import served
 from timehands.guests.freebsd.messages import Said, matches
-from timehands.guests.telling import STATISTICS_FAILED, SWITCHED_OFF, watched
+from timehands.guests.telling import STATISTICS_FAILED, SWITCHED_OFF, TAKEN_AS_EXACT, watched
 from timehands.story.model import Calibration
 from timehands.story.spans import Call
 from timehands.watch.recording import Recording
@@ -132,8 +132,13 @@ def _early(seen: _Seen) -> Iterator[Calibration]:
         source = f"CPUID leaf {asked[-1]:#x}" if asked else _told_by(seen)
         yield seen.make("tsc", source, method, hz, "the leaf gives it")
         return
-    detail = "; ".join((_why_no_timing_leaf(seen), _why_no_crystal(seen)))
-    yield seen.make("tsc", "CPUID", method, None, detail)
+    answer = seen.leaf(TIMING_LEAF)
+    if answer is not None:
+        detail = f"the leaf gave eax {answer[0]:#x}, which is {TAKEN_AS_EXACT}"
+        yield seen.make("tsc", f"CPUID leaf {TIMING_LEAF:#x}", method, None, detail)
+    else:
+        detail = "; ".join((_why_no_timing_leaf(seen), _why_no_crystal(seen)))
+        yield seen.make("tsc", "CPUID", method, None, detail)
 
 
 def _told_by(seen: _Seen) -> str:
@@ -147,9 +152,6 @@ def _vm_guest(number: int | None) -> str:
 
 def _why_no_timing_leaf(seen: _Seen) -> str:
     """tsc_freq_cpuid_vm: in a guest, when the hypervisor's leaves reach 0x40000010."""
-    answer = seen.leaf(TIMING_LEAF)
-    if answer is not None:
-        return f"leaf 0x40000010 gave eax {answer[0]:#x}, which is taken as exact"
     guest, high = seen.after("vm_guest"), seen.after("hv_high")
     if guest == 0:
         return "leaf 0x40000010 was not read: no hypervisor was recognised (VM_GUEST_NO)"

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from timehands.guests.freebsd.calibrations import VM_GUESTS
 from timehands.guests.freebsd.console import DUMMY, TSC_NAMES
 from timehands.guests.freebsd.messages import matches
 from timehands.guests.telling import SWITCHED_OFF, Draft, backtrace, entries, watched
@@ -13,6 +14,7 @@ from timehands.story.model import Calibration, Clock, ClockRole, ClockState, Ste
 from timehands.watch.recording import Recording
 from timehands.watch.records import Event, Kind
 
+PVCLOCK = "kvmclock"
 _DUMMY_HZ = 1_000_000
 _DUMMY_QUALITY = -1_000_000
 _COUNTER_FLAGS = {1: "stops in C2", 2: "goes on over suspend"}
@@ -49,6 +51,7 @@ def clocks_of(recording: Recording, calibrations: tuple[Calibration, ...]) -> Cl
     selected = _select(recording, drafts)
     timer = _select_timer(recording, drafts)
     _unregistered_tsc(recording, drafts, calibrations)
+    _unreached_pvclock(recording, drafts)
     _tell_how(drafts, calibrations)
     return Clocks(tuple(draft.clock() for draft in drafts.values()), selected, timer)
 
@@ -253,6 +256,37 @@ def _unregistered_tsc(
         draft.state = ClockState.REJECTED
 
 
+def _unreached_pvclock(recording: Recording, drafts: dict[tuple[str, ClockRole], Draft]) -> None:
+    """kvmclock in the kernel file and not among the timecounters, and why (kvm_clock.c)."""
+    compiled = recording.header.kernel.clock_functions
+    if (PVCLOCK, ClockRole.SOURCE) in drafts or not watched(recording):
+        return
+    if not any("pvclock" in name or "kvm_clock" in name for name in compiled):
+        return
+    if draft := _draft(drafts, PVCLOCK):
+        draft.state, draft.how = ClockState.OFFERED, _why_unreached(recording, compiled)
+        for event in entries(recording, "kvm_clock_identify", "kvm_clock_probe"):
+            name = recording.function(event) or ""
+            draft.step(recording, event, f"{name} looked for it", ClockState.PROBED)
+
+
+def _why_unreached(recording: Recording, compiled: tuple[str, ...]) -> str:
+    """kvm_clock_identify adds the device when the hypervisor is KVM and has the feature."""
+    if not any(name.startswith("kvm_clock") for name in compiled):
+        return "the device kvm_clock is not in the kernel's configuration"
+    guest = _number(recording, "vm_guest")
+    if guest is not None and guest != VM_GUESTS.index("KVM"):
+        variables = recording.looked.get("variables")
+        vendor = variables.get("hv_vendor") if isinstance(variables, dict) else None
+        name = VM_GUESTS[guest] if guest < len(VM_GUESTS) else str(guest)
+        return f"the hypervisor {vendor or 'not known'} is not KVM's (VM_GUEST_{name})"
+    if next(entries(recording, "kvm_clock_attach"), None):
+        return "it attached, and was not registered"
+    if next(entries(recording, "kvm_clock_identify"), None):
+        return "the hypervisor does not offer the feature (CPUID 0x40000001 eax)"
+    return "the boot ended before its device was looked for"
+
+
 def _number(recording: Recording, name: str) -> int | None:
     variables = recording.looked.get("variables")
     value = variables.get(name) if isinstance(variables, dict) else None
@@ -270,7 +304,7 @@ def _tell_how(
             draft.steps += [_step_of(c) for c in tries]
             draft.how = _how(tries) or draft.how
         elif role is ClockRole.SOURCE or name in ("i8254", "HPET"):
-            draft.how = _HOW.get(name, draft.how)
+            draft.how = draft.how or _HOW.get(name, "")
 
 
 def _step_of(calibration: Calibration) -> Step:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from timehands.guests.telling import backtrace, entries
+from timehands.guests.telling import XEN_CLOCK, backtrace, entries
 from timehands.story.model import Step
 from timehands.watch.recording import Recording
 from timehands.watch.records import Event
 
 #: A function that serves DELAY before there is a clock of quality, and the clock that it reads.
-EARLY = {"i8254_delay": "i8254", "xen_delay": "Xen's clock"}
+EARLY = {"i8254_delay": "i8254", "xen_delay": XEN_CLOCK}
 _MOST_STEPS = 20
 
 
