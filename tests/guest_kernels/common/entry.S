@@ -1,8 +1,8 @@
 /*
- * How a test kernel starts, and takes its timer's interrupt. PVH: 32-bit protected mode, paging off, EBX =
- * start_info (Xen's docs/misc/pvh.pandoc). It goes to long mode, maps all memory below 4 GiB at
- * DIRECT and the first 2 GiB at KERNBASE, takes away the identity map (address 0 must fault, as in
- * the kernels that it stands for), and calls FIRST(start_info) and then SECOND().
+ * How a test kernel starts, and takes its timer's interrupt. PVH: 32-bit protected mode, paging
+ * off, EBX = start_info (Xen's docs/misc/pvh.pandoc). It goes to long mode, maps all memory below
+ * 4 GiB at DIRECT and the first 2 GiB at KERNBASE, takes away the identity map (address 0 must
+ * fault, as in the kernels that it stands for), and calls FIRST(start_info) and then SECOND().
  *
  * Selectors: 0x20 code, 0x28 data, as FreeBSD's.
  */

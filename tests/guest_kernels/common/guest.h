@@ -1,4 +1,4 @@
-/* What every test kernel works with: instructions, memory, a console, the words of the command line. */
+/* What every test kernel works with: instructions, memory, a console, the command line's words. */
 #ifndef GUEST_H
 #define GUEST_H
 
@@ -13,6 +13,9 @@ typedef uint64_t vm_paddr_t;
 typedef long register_t;
 
 #include <trapframe.h> /* each kernel may have its own */
+
+/* A function that the real kernel has in another file than its callers: it stays one here. */
+#define APART __attribute__((noinline))
 
 #define KERNBASE 0xffffffff80000000ul
 #define DIRECT 0xfffff80000000000ul

@@ -74,7 +74,8 @@ static void measure_ipi_wait(void)
         spin();
     }
     uint64_t took = rdtsc() - start;
-    lapic_ipi_wait_mult = tsc_freq * 1000 >= took * 1000000 ? tsc_freq * 1000 / (took * 1000000) : 1;
+    uint64_t mult = tsc_freq * 1000 / (took * 1000000);
+    lapic_ipi_wait_mult = mult ? mult : 1;
     if (bootverbose)
         printf("LAPIC: ipi_wait() us multiplier %ju (r %ju tsc %ju)\n", lapic_ipi_wait_mult, took,
                tsc_freq);

@@ -68,7 +68,7 @@ int getenv_int(const char *name, int otherwise)
     return number;
 }
 
-static void vpanic(const char *format, va_list args)
+static APART void vpanic(const char *format, va_list args)
 {
     panicstr = format;
     console_on = true;
@@ -109,7 +109,9 @@ static void trap_fatal(struct trapframe *frame)
     if (type == 12) {
         printf("fault virtual address\t= 0x%lx\n", (u_long)frame->tf_addr);
         printf("fault code\t\t= supervisor %s, %s\n",
-               frame->tf_err & 16 ? "read instruction" : frame->tf_err & 2 ? "write data" : "read data",
+               frame->tf_err & 16  ? "read instruction"
+               : frame->tf_err & 2 ? "write data"
+                                   : "read data",
                frame->tf_err & 1 ? "protection violation" : "page not present");
     }
     printf("instruction pointer\t= 0x%lx:0x%lx\n", (u_long)frame->tf_cs & 0xffff,

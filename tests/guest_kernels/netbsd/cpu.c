@@ -41,7 +41,7 @@ static uint64_t measure_by_delay(void)
     return freq * 10;
 }
 
-void cpu_get_tsc_freq(struct cpu_info *ci)
+APART void cpu_get_tsc_freq(struct cpu_info *ci)
 {
     uint64_t freq = 0;
     bool again = ci->ci_data.cpu_cc_freq != 0;

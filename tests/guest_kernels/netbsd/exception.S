@@ -1,4 +1,4 @@
-/* Exceptions, each with a frame of NetBSD's layout (trapframe.h); tf_trapno is the vector at first. */
+/* Exceptions, each with a frame of NetBSD's layout (trapframe.h); tf_trapno: first the vector. */
 #define TF_ERR 192
 
     .cfi_sections .debug_frame

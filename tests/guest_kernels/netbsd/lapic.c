@@ -110,7 +110,8 @@ static void measure_by_tsc(void)
     uint64_t t1 = cpu_counter();
     uint32_t l1 = lapic_gettick();
     t1 += cpu_counter();
-    uint64_t rate = (uint64_t)(l0 - l1) * cpu_info_primary.ci_data.cpu_cc_freq / ((t1 - t0 + 1) / 2);
+    uint64_t tsc_hz = cpu_info_primary.ci_data.cpu_cc_freq;
+    uint64_t rate = (uint64_t)(l0 - l1) * tsc_hz / ((t1 - t0 + 1) / 2);
     lapic_per_second = (uint32_t)((rate + 500) / 1000 * 1000);
 }
 

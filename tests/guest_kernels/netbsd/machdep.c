@@ -11,7 +11,7 @@ int boothowto, hz = 100;
 uint32_t hvm_start_paddr;
 const char *panicstr;
 
-static void vpanic(const char *format, va_list args)
+static APART void vpanic(const char *format, va_list args)
 {
     panicstr = format;
     printf("panic: ");
@@ -51,10 +51,12 @@ void trap(struct trapframe *frame)
         printf("uvm_fault(0x%lx, 0x%lx, %d) -> %x\n", (u_long)&cpu_info_primary,
                (u_long)cr2 & ~0xffful, 1, 14);
     printf("fatal %s in supervisor mode\n", names[frame->tf_trapno]);
-    printf("trap type %d code 0x%lx rip 0x%lx cs 0x%lx rflags 0x%lx cr2 0x%lx ilevel 0x%x rsp 0x%lx\n",
+    printf("trap type %d code 0x%lx rip 0x%lx cs 0x%lx rflags 0x%lx cr2 0x%lx "
+           "ilevel 0x%x rsp 0x%lx\n",
            (int)frame->tf_trapno, frame->tf_err, frame->tf_rip, frame->tf_cs, frame->tf_rflags, cr2,
            8, frame->tf_rsp);
-    printf("curlwp %p pid %d.%d lowest kstack %p\n", (void *)&cpu_info_primary, 0, 0, (void *)frame);
+    printf("curlwp %p pid %d.%d lowest kstack %p\n", (void *)&cpu_info_primary, 0, 0,
+           (void *)frame);
     panic("trap");
 }
 
@@ -76,7 +78,7 @@ void init_x86_64(vm_paddr_t first_avail)
     parse_arguments();
 }
 
-void configure(void)
+APART void configure(void)
 {
     cpu_configure();
     printf("isa0 at mainbus0\ncom0 at isa0 port 0x3f8-0x3ff irq 4: ns16550a, 16-byte FIFO\n");
@@ -93,14 +95,14 @@ static struct timecounter intr_timecounter = {
     intr_get_timecount, NULL, ~0u, 0, "clockinterrupt", 0, NULL, NULL,
 };
 
-void initclocks(void)
+APART void initclocks(void)
 {
     cpu_initclocks();
     intr_timecounter.tc_frequency = (uint64_t)hz;
     tc_init(&intr_timecounter);
 }
 
-void configure2(void)
+APART void configure2(void)
 {
     initclocks();
     cpu_boot_secondary_processors();

@@ -15,7 +15,7 @@ static struct timecounter dummy_timecounter = {
 struct timecounter *timecounter = &dummy_timecounter;
 static struct {
     struct timecounter *slh_first;
-} tc_list = {&dummy_timecounter};
+} tc_list __attribute__((used)) = {&dummy_timecounter}; /* clang would call it tc_list.0 */
 
 void tc_init(struct timecounter *tc)
 {

@@ -1,4 +1,4 @@
-/* pvclock(4) at pvbus(4): KVM's clock, 1500 while its TSC is stable, else 500 and never backwards. */
+/* pvclock(4) at pvbus(4): KVM's clock, 1500 while its TSC is stable, else 500, never backwards. */
 #include "openbsd.h"
 
 #define KVM_FEATURE_CLOCKSOURCE2 0x8
