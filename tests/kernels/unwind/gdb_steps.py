@@ -11,8 +11,8 @@ MOST = 2000
 
 def _backtrace(frame):
     while frame is not None:
-        if frame.type() == gdb.NORMAL_FRAME:  # inlined functions have no frame
-            yield frame.pc()
+        if frame.type() != gdb.TAILCALL_FRAME:  # gdb's guess at what left by a jump
+            yield frame.type() == gdb.NORMAL_FRAME, frame.pc(), frame.name(), frame.find_sal().line
         frame = frame.older()
 
 
@@ -21,7 +21,10 @@ def _walk():
         frame = gdb.newest_frame()
         registers = {name: int(frame.read_register(name)) % (1 << 64) for name in REGISTERS}
         stack = gdb.selected_inferior().read_memory(registers["rsp"], 1024).tobytes().hex()
-        yield {"registers": registers, "stack": stack, "pcs": list(_backtrace(frame))}
+        frames = list(_backtrace(frame))
+        pcs = [pc for normal, pc, _, _ in frames if normal]  # inlined functions have no frame
+        places = [(name, line) for _, _, name, line in frames]
+        yield {"registers": registers, "stack": stack, "pcs": pcs, "places": places}
         gdb.execute("stepi", to_string=True)
         if not gdb.selected_inferior().pid:
             return

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import PurePosixPath
 from typing import Final
 
 TOP: Final = 1 << 64
@@ -32,10 +33,10 @@ class Frame:
         pc: where it is, as it is in the guest: the next instruction of the innermost frame and of
             one that a trap interrupted, the return address of any other.
         name: of its function; empty when no symbol covers it.
-        offset: from the function's start to ``pc``, in bytes.
+        offset: from the function's start to ``pc``, in bytes; 0 for an inlined one.
         how: how the frame was found; `How.SCAN` is a guess.
         inlined: it has no frame of its own, it is part of the next one.
-        file, line: its place in the source, where DWARF tells.
+        file, line: its place in the source, where DWARF tells; None for code of no line.
         cfa: the stack pointer in its caller after it returns; None when that was not found.
     """
 
@@ -55,11 +56,14 @@ class Frame:
 
     @property
     def place(self) -> str:
-        """``name+0x12``, or the bare address."""
-        return f"{self.name}+{self.offset:#x}" if self.name else f"{self.pc:#x}"
+        """``name+0x12``, or the bare address; the name alone of an inlined function."""
+        if not self.name:
+            return f"{self.pc:#x}"
+        return self.name if self.inlined else f"{self.name}+{self.offset:#x}"
 
     def __str__(self) -> str:
-        source = f" at {self.file}:{self.line}" if self.file else ""
+        line = f":{self.line}" if self.line else ""
+        source = f" at {PurePosixPath(self.file).name}{line}" if self.file else ""
         how = "inlined" if self.inlined else f"{self.how}, a guess" if self.guess else self.how
         return f"{self.pc:#018x} {self.place}{source}  [{how}]"
 

@@ -26,6 +26,7 @@ from timehands.kernels.unwind.frames import Backtrace, Caller, Cursor, End, Fram
 from timehands.kernels.unwind.image import Image
 from timehands.kernels.unwind.orc import Orc
 from timehands.kernels.unwind.pointers import by_frame_pointer, by_scan
+from timehands.kernels.unwind.source import in_source
 from timehands.kernels.unwind.traps import by_trap_frame
 
 Way = Callable[[Image, Cursor, Memory], Caller | None]
@@ -52,6 +53,7 @@ def backtrace(
     most: int = 32,
     *,
     slide: int = 0,
+    source: bool = True,
 ) -> Backtrace:
     """Who called what is under way, innermost first.
 
@@ -62,6 +64,8 @@ def backtrace(
         memory: of the guest, by virtual address. Only its stack is read.
         most: this many frames at most (and at most `MOST`).
         slide: how far the kernel was moved from where it was linked (KASLR), in bytes.
+        source: tell places in the source and inlined functions where the kernel has DWARF; the
+            first time that takes some 50 ms a frame. Inlined ones do not count for ``most``.
 
     Returns:
         The frames; the first is where ``rip`` is. Memory that cannot be read ends it (``ended``
@@ -73,7 +77,9 @@ def backtrace(
     if ways is None:
         ways = _kept[kernel] = _ways(kernel)
     walk = _Walk(Image(kernel, slide), ways, memory)
-    frames = list(walk.frames(Cursor(dict(registers)), max(0, min(most, MOST))))
+    frames: list[Frame] = []
+    for frame, address in walk.frames(Cursor(dict(registers)), max(0, min(most, MOST))):
+        frames += in_source(kernel, frame, address) if source else [frame]
     return Backtrace(frames, walk.ended)
 
 
@@ -93,12 +99,13 @@ class _Walk:
         self._memory = memory
         self.ended = ""
 
-    def frames(self, cursor: Cursor, most: int) -> Iterator[Frame]:
-        """The frames, the cursor's first."""
+    def frames(self, cursor: Cursor, most: int) -> Iterator[tuple[Frame, int]]:
+        """The frames, the cursor's first, each with an address (as linked) within the instruction
+        that was under way."""
         how, seen = How.REGISTER, set[tuple[int, int]]()
         for _ in range(most):
             caller = self._caller(cursor)
-            yield self._frame(cursor, how, caller)
+            yield self._frame(cursor, how, caller), self._image.linked(cursor.lookup)
             if caller is None:
                 return
             seen.add((cursor.pc, cursor.sp))
