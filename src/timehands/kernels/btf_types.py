@@ -42,7 +42,10 @@ class BtfTypes:
     def struct(self, name: str) -> ct.Struct | None:
         """See `Types.struct`."""
         found = self._find(name, BtfKind.STRUCT, BtfKind.UNION) or self.named(name)
-        behind = ct.strip(found) if found else None
+        try:
+            behind = ct.strip(found) if found else None
+        except KernelDamaged:
+            return None
         return behind if isinstance(behind, ct.Struct) else None
 
     def enum(self, name: str) -> ct.Enum | None:

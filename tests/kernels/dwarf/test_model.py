@@ -87,7 +87,7 @@ def test_a_function_that_is_always_inlined_has_no_code(program: Program) -> None
 
 
 def test_what_is_only_declared_has_no_members(program: Program) -> None:
-    member = program.types.struct("timecounter").member("unknown")  # type: ignore[union-attr]
+    member = program.types.struct("timecounter").member("unknown")
     assert member and isinstance(member.type, Pointer)
     target = strip(member.type.target)
     assert (

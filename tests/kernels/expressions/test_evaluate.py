@@ -87,7 +87,7 @@ def computed(texts: list[str], folder: Path) -> list[str]:
     named = ", ".join(f'{name}: "{name}"' for name in _NAMES)
     named += ', long long: "long", unsigned long long: "unsigned long"'
     declared = "".join(
-        f"volatile {'char' if name == 'a' else kind.name} {name} = (unsigned long){number % (1 << 64)}u;"
+        f"volatile {'char' if name == 'a' else kind.name} {name} = {number % (1 << 64)}ul;"
         for name, (kind, number) in VARIABLES.items()
     )
     (folder / "x.c").write_text(
@@ -133,7 +133,8 @@ def test_variables_are_what_gdb_prints(program: Program) -> None:
              "first.tc_name[1]", "(struct timecounter *)0 == first.tc_next->tc_next",
              "&((struct timecounter *)0)->tc_name", "!timecounter", "first.bits | B4",
              "lists->self->first->tc_frequency", "(*timecounter).tc_frequency", "get == &get",
-             "first.far >> 4", "-first.wider", "*timecounter->tc_name", "timecounter + 1"]  # fmt: skip
+             "first.far >> 4", "-first.wider", "*timecounter->tc_name",
+             "timecounter + 1"]  # fmt: skip
     asked = [word for one in texts for word in (f"-ex=output/d {one}", "-ex=echo \\n")]
     theirs = run(["gdb", "-nx", "-batch", *asked, str(program.path)]).splitlines()
     ours = [str(int(evaluate(text, environment))) for text in texts]
