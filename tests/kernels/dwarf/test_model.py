@@ -87,7 +87,9 @@ def test_a_function_that_is_always_inlined_has_no_code(program: Program) -> None
 
 
 def test_what_is_only_declared_has_no_members(program: Program) -> None:
-    member = program.types.struct("timecounter").member("unknown")
+    struct = program.types.struct("timecounter")
+    assert struct
+    member = struct.member("unknown")
     assert member and isinstance(member.type, Pointer)
     target = strip(member.type.target)
     assert (
