@@ -2,12 +2,17 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
 from recordings import Tape, healthy_boot, jiffies_boot
+from reports.build_bsd import freebsd_log
+from timehands.boot import open_recording
 from timehands.cli.main import main
+from timehands.guests.tslog import Record, Tslog, What
 
 
 def _written(tape: Tape, folder: Path) -> str:
@@ -89,3 +94,59 @@ def test_what_is_no_recording_is_said_to_be_none(
     for place in (tmp_path, tmp_path / "nowhere", Path("/dev/null")):
         assert main(["report", str(place)]) == 2
         assert str(place) in capsys.readouterr().err
+
+
+def test_clocks_alone_and_everything_are_asked_for_by_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = _written(jiffies_boot(), tmp_path)
+    shown = []
+    for option in ("--clocks", "--all"):
+        main(["report", folder, option])
+        shown.append(capsys.readouterr().out)
+    assert "Boundary" not in shown[0] and "Boundary" in shown[1]
+    assert "Calibrated" in shown[0] and "Calibrated" in shown[1]
+
+
+def test_a_flame_chart_is_written_of_the_kernels_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    booted = open_recording(jiffies_boot().write(tmp_path / "recording").folder)
+    story = replace(booted.report.story, tslog=freebsd_log())
+    logged = replace(booted, report=replace(booted.report, story=story))
+    monkeypatch.setattr("timehands.boot.open_recording", lambda _folder: logged)
+    chart = tmp_path / "flame.svg"
+    assert main(["report", str(tmp_path / "recording"), "--flame", str(chart)]) == 0
+    assert "clockcalib TSC" in "".join(ElementTree.parse(chart).getroot().itertext())
+
+
+@pytest.mark.parametrize("option", ["--flame", "--tslog"])
+def test_a_kernel_without_a_log_has_none_to_write(
+    tmp_path: Path, option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = _written(jiffies_boot(), tmp_path)
+    assert main(["report", folder, option, str(tmp_path / "log")]) == 2
+    assert "options TSLOG" in capsys.readouterr().err
+    assert not (tmp_path / "log").exists()
+
+
+LOG = Tslog((Record(1, What.ENTER, 5, "DELAY", "100"), Record(1, What.EXIT, 9, "DELAY")), 2)
+
+
+def test_the_kernels_log_is_written_as_the_kernel_would_print_it(tmp_path: Path) -> None:
+    folder = _written(jiffies_boot(), tmp_path)
+    (tmp_path / "looked.json").write_text(json.dumps({"tslog": LOG.to_json()}))
+    assert main(["report", folder, "--tslog", str(tmp_path / "log")]) == 0
+    assert (tmp_path / "log").read_text() == "0x1 5 ENTER DELAY 100\n0x1 9 EXIT DELAY\n"
+
+
+@pytest.mark.parametrize(
+    "kept", [{}, {**LOG.to_json(), "records": [[1, 99, 0, 0, 0]]}, {**LOG.to_json(), "strings": 7}]
+)
+def test_a_damaged_log_is_an_error_of_ours(
+    tmp_path: Path, kept: object, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = _written(jiffies_boot(), tmp_path)
+    (tmp_path / "looked.json").write_text(json.dumps({"tslog": kept}))
+    assert main(["report", folder, "--tslog", str(tmp_path / "log")]) == 2
+    assert "TSLOG" in capsys.readouterr().err

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from timehands.cli.show import add_report_options, show, status_of, write_page
-from timehands.errors import UsageError
+from timehands.errors import RecordingDamaged, UsageError
 
 if TYPE_CHECKING:
     from timehands.boot import Booted
@@ -25,6 +25,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     add_report_options(parser)
     group = parser.add_argument_group("the kernel's own log of its boot (TSLOG)")
     group.add_argument("--flame", type=Path, metavar="FILE", help="write it as a flame chart (SVG)")
+    group.add_argument(
+        "--tslog",
+        type=Path,
+        metavar="FILE",
+        help="write it as sysctl -b debug.tslog prints it, for scripts that make flame graphs",
+    )
     parser.set_defaults(run=run)
 
 
@@ -42,15 +48,38 @@ def run(args: argparse.Namespace) -> int:
 
 def _write_log(booted: Booted, args: argparse.Namespace) -> None:
     """The kernel's own log in the forms that were asked for."""
+    if args.flame is not None:
+        _write_flame(booted, args.flame)
+    if args.tslog is not None:
+        _write_text(booted, args.tslog)
+
+
+def _write_flame(booted: Booted, path: Path) -> None:
     from timehands.reports import flame
     from timehands.reports.words import kernel
 
     report = booted.report
-    if args.flame is None:
-        return
     if not report.story.tslog:
-        raise UsageError(
-            f"{args.folder} has no log of the kernel's own",
-            advice="FreeBSD and NetBSD keep one when they are built with options TSLOG.",
-        )
-    write_page(args.flame, flame.svg(report.story.tslog, kernel(report.kernel)))
+        raise _no_log(booted)
+    write_page(path, flame.svg(report.story.tslog, kernel(report.kernel)))
+
+
+def _write_text(booted: Booted, path: Path) -> None:
+    from timehands.guests.tslog import Tslog, to_text
+
+    kept = booted.recording.looked.get("tslog")
+    if not isinstance(kept, dict):
+        raise _no_log(booted)
+    try:
+        text = to_text(Tslog.from_json(kept))
+    except (ValueError, KeyError, TypeError) as error:
+        folder = booted.recording.folder
+        raise RecordingDamaged("the kernel's log (TSLOG) makes no sense", path=folder) from error
+    write_page(path, text)
+
+
+def _no_log(booted: Booted) -> UsageError:
+    return UsageError(
+        f"{booted.recording.folder} has no log of the kernel's own",
+        advice="FreeBSD and NetBSD keep one when they are built with options TSLOG.",
+    )

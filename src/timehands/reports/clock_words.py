@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from timehands.guests.registry import knowledge_named
 from timehands.reports.done_words import callers
 from timehands.reports.plain import clipped, harmless
 from timehands.reports.units import seconds
@@ -17,6 +16,9 @@ _MOST_FACTS = 10
 
 def ranking(os: str) -> str:
     """The system's word for the number by which it prefers a clock: rating, or quality."""
+    # Imported here: what shows no report (timehands explain) starts faster without it.
+    from timehands.guests.registry import knowledge_named
+
     return knowledge_named(os).names.ranking
 
 

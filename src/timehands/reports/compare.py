@@ -186,7 +186,7 @@ def _ended(side: Side) -> Cell | None:
 
 
 def _frequencies(a: Side, b: Side) -> Iterator[Row]:
-    for name, of in (("TSC", tsc), ("LAPIC timer", lapic)):
+    for name, of in (("TSC frequency", tsc), ("LAPIC frequency", lapic)):
         left, right = of(a.report), of(b.report)
         rows = (
             Row(name, left.rate, right.rate, comparable=of is tsc),
@@ -200,21 +200,27 @@ def _frequencies(a: Side, b: Side) -> Iterator[Row]:
 
 
 def _clocks(a: Side, b: Side) -> Iterator[Row]:
-    """One row for each clock that either side has: first A's in their order, then B's others."""
+    """One row for each clock that either side has: first A's in their order, then B's others.
+
+    What time is read from comes before what wakes the kernel.
+    """
     left, right = _by_family(a), _by_family(b)
-    for family in dict.fromkeys((*left, *right)):
-        yield Row(family, _registered(a, left.get(family)), _registered(b, right.get(family)))
+    roles = list(ClockRole)
+    both = sorted(dict.fromkeys((*left, *right)), key=lambda key: roles.index(key[0]))
+    for role, family in both:
+        found = (left.get((role, family)), right.get((role, family)))
+        yield Row(f"{family}{_ROLES[role]}", _registered(a, found[0]), _registered(b, found[1]))
 
 
-def _by_family(side: Side) -> dict[str, list[tuple[int, Clock]]]:
-    """The clocks by what they are, each with its place in the order of registration."""
+def _by_family(side: Side) -> dict[tuple[ClockRole, str], list[tuple[int, Clock]]]:
+    """The clocks by use and by what they are, each with its place in the order of registration."""
     names = knowledge_named(side.report.kernel.os).names
     ordered = sorted(side.report.story.clocks, key=_registered_ns)[:_MOST_CLOCKS]
-    found: dict[str, list[tuple[int, Clock]]] = {}
+    found: dict[tuple[ClockRole, str], list[tuple[int, Clock]]] = {}
     numbers = dict.fromkeys(ClockRole, 0)
     for clock in ordered:
         numbers[clock.role] += 1
-        family = f"{family_of(clock.name, names)}{_ROLES[clock.role]}"
+        family = (clock.role, family_of(clock.name, names))
         found.setdefault(family, []).append((numbers[clock.role], clock))
     return found
 
