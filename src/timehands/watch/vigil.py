@@ -25,9 +25,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Protocol
 
 from timehands.errors import QemuFailed
-from timehands.machines.guest import Guest
 from timehands.watch.recording import Header, Spot
 
 #: A guest that does nothing new for this long is looked at, and again after the second time.
@@ -48,6 +48,22 @@ _CPU = re.compile(r"^CPU#(\d+)", re.MULTILINE)
 _RIP = re.compile(r"\b[RE]IP=([0-9a-f]+) [RE]FL=([0-9a-f]+).*?HLT=(\d)", re.DOTALL)
 _GENERAL = re.compile(r"\b([RE]\w\w?) ?=([0-9a-f]+)")
 _INTERRUPT_FLAG = 1 << 9
+
+
+class Held(Protocol):
+    """What is watched over: a `timehands.machines.guest.Guest`, or one that is held otherwise."""
+
+    async def pause(self) -> None:
+        """Stop its vCPUs. Raises `QemuFailed`."""
+
+    async def resume(self) -> None:
+        """Let them go on. Raises `QemuFailed`."""
+
+    async def registers(self) -> str:
+        """Their registers as QEMU's monitor prints them."""
+
+    def cpu_ns(self) -> int | None:
+        """The CPU time that QEMU has used; None when it is gone."""
 
 
 class Verdict(Enum):
@@ -79,7 +95,7 @@ class Doing(Enum):
 class Vigil:
     """Watches over one guest that may hang; what it saw last is in the header's ``spots``."""
 
-    guest: Guest
+    guest: Held
     header: Header
     quiet_s: float = QUIET_SECONDS
     _looks: list[Look] = field(default_factory=list)
@@ -168,7 +184,7 @@ def doing(looks: Sequence[Look]) -> Doing:
     return Doing.CIRCLING if len(states) * LOOKS_A_STATE <= len(looks) else Doing.BUSY
 
 
-async def look(guest: Guest) -> list[Look]:
+async def look(guest: Held) -> list[Look]:
     """Stop the guest for a moment and see where its vCPUs are; nothing when QEMU is gone.
 
     A vCPU that runs keeps its instruction pointer to itself: it has to be stopped.

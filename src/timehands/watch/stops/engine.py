@@ -73,6 +73,8 @@ class Stops:
         self._points = Points(client, anchor)
         self._numbers = 0
         self._ran = False
+        self._halting = False
+        self._places: dict[int, str] = {}
 
     # ---- what is wanted
 
@@ -141,16 +143,21 @@ class Stops:
         """
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         if not self.running:
-            await self._go_on()
+            await self.go_on()
+            if self._halting:
+                await self.client.interrupt()
         while True:
             left = None if deadline is None else max(0.0, deadline - time.monotonic())
             reply = await self.client.wait_stop(left)
             if reply is None:
                 return None
             self.stop = await self._judge(reply)
+            if self.stop is None and self._halting:
+                self.stop = self._made(Kind.INTERRUPTED, await self._entry(reply), "interrupted")
             if self.stop is not None:
+                self._halting = False
                 return self.stop
-            await self._go_on()
+            await self.go_on()
 
     async def step(self) -> Stop | None:
         """Let the vCPU that stopped execute one instruction. None: it waits for something."""
@@ -162,24 +169,28 @@ class Stops:
         entry = await self._entry(reply)
         ended = reply.ended or reply.signal not in (SIGTRAP, SIGINT)
         kind = Kind.ENDED if ended else Kind.STEPPED
-        self.stop = await self._shown_stop(kind, entry, "one step" if not ended else _end(reply))
+        self.stop = self._made(kind, entry, "one step" if not ended else _end(reply))
         return self.stop
 
-    async def interrupt(self) -> Stop | None:
-        """Stop a guest that runs, wherever it is; another stop may come first.
+    async def interrupt(self) -> Stop:
+        """Stop a guest that runs, wherever it is; a stop that was wanted may come first.
 
-        None: it was only passing a breakpoint, and stands still no more than before.
+        Raises `UsageError` when it cannot be stopped.
         """
-        await self.client.interrupt()
-        reply = await self.client.wait_stop(STOP_SECONDS)
-        if reply is None:
+        await self.halt()
+        stop = await self.run(STOP_SECONDS)
+        if stop is None:
             raise UsageError("the guest could not be stopped")
-        self.stop = await self._judge(reply)
-        if self.stop is None:
-            await self._go_on()
-        return self.stop
+        return stop
 
-    async def _go_on(self) -> None:
+    async def halt(self) -> None:
+        """Ask for a stop, also while another task waits in `run`: that returns one then."""
+        self._halting = True
+        if self.running:
+            await self.client.interrupt()
+
+    async def go_on(self) -> None:
+        """Let the guest run, and do not wait. `run` waits for its next stop."""
         self._leave()
         await self.client.resume()
 
@@ -196,9 +207,10 @@ class Stops:
         """The stop to show; None: it was of no interest, or was taken care of."""
         entry = await self._entry(reply)
         if reply.signal == SIGINT and not reply.ended:
-            return await self._shown_stop(Kind.INTERRUPTED, entry, "interrupted")
+            return self._made(Kind.INTERRUPTED, entry, "interrupted")
         if reply.signal != SIGTRAP or reply.ended:
-            return await self._shown_stop(Kind.ENDED, entry, _end(reply))
+            self.log.forget()  # the machine's stop, not ours
+            return self._made(Kind.ENDED, entry, _end(reply))
         await self._points.catch_up(entry.pc)
         hits = self._points.at(entry.pc)
         if reply.cause in _DATA:
@@ -207,7 +219,7 @@ class Stops:
         if not shown:
             entry.why = f"passed: {', '.join(dict.fromkeys(p.want.text for p, _ in hits))}"
             return None
-        stop = await self._shown_stop(Kind.WANTED, entry, entry.why, reply.cause in _DATA)
+        stop = self._made(Kind.WANTED, entry, entry.why, reply.cause in _DATA)
         stop.placed = tuple(placed for placed, _ in shown)
         stop.notes = (*((reply.note,) if reply.note else ()), *notes)
         return stop
@@ -220,11 +232,13 @@ class Stops:
         here = await self.client.register(pc.name) if pc else 0
         return self.log.begin(vcpu, here, "")
 
-    async def _shown_stop(self, kind: Kind, entry: Entry, why: str, after: bool = False) -> Stop:
+    def _made(self, kind: Kind, entry: Entry, why: str, after: bool = False) -> Stop:
         """``after``: the instruction that matters is the one before."""
         entry.why = why
         pc = entry.pc - 1 if after else entry.pc
-        entry.where = place_name(self.kernel, pc) if pc > 0 else ""
+        if pc not in self._places:
+            self._places[pc] = place_name(self.kernel, pc) if pc > 0 else ""
+        entry.where = self._places[pc]
         return Stop(kind, entry, self)
 
     async def _met(self, hits: list[Hit], entry: Entry) -> tuple[list[Hit], list[str]]:

@@ -46,20 +46,29 @@ class Entry:
 
 
 class Log:
-    """Numbers stops and interventions, and writes them. ``book`` None keeps no record."""
+    """Numbers stops and interventions, and writes them.
 
-    def __init__(self, book: Book | None) -> None:
+    ``book`` None keeps no record. ``first_change`` is how many changes the recording has already.
+    """
+
+    def __init__(self, book: Book | None, first_change: int = 0) -> None:
         self._book = book
-        self._stops = itertools.count()
-        self._done = itertools.count()
+        self._next_stop = 0
+        self._done = itertools.count(first_change)
         self._open: Entry | None = None
         self.changes: list[Intervention] = []
 
     def begin(self, vcpu: int, pc: int, why: str, where: str = "") -> Entry:
         """The guest stands still, since now."""
         self.end(None)
-        self._open = Entry(next(self._stops), time.monotonic_ns(), vcpu, pc, why, where)
+        self._open = Entry(self._next_stop, time.monotonic_ns(), vcpu, pc, why, where)
+        self._next_stop += 1
         return self._open
+
+    def forget(self) -> None:
+        """The stop that is under way is nobody's: a look at whether the guest hangs."""
+        if self._open is not None:
+            self._next_stop, self._open = self._open.index, None
 
     def end(self, resumed_ns: int | None) -> None:
         """It goes on; None: it never will."""

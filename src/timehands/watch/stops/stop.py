@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from timehands.errors import TimehandsError, UsageError
 from timehands.kernels.kernel import Kernel
+from timehands.kernels.lines import Source
 from timehands.kernels.memory import Unreadable
 from timehands.kernels.unwind import Backtrace
 from timehands.watch.stops.log import Entry
@@ -130,9 +131,18 @@ class Stop:
 def place_name(kernel: Kernel, pc: int) -> str:
     """``tc_init at kern_tc.c:1184``, ``tc_init+0x12`` without source lines."""
     place = kernel.symbols.find(pc)
-    source = kernel.lines.place(pc) if kernel.lines else None
+    source = _source(kernel, pc, place is not None and not place.offset)
     if place is None:
         return f"{pc:#x}"
     if source is not None:
         return f"{place.name} at {PurePosixPath(source.path).name}:{source.line}"
     return f"{place.name}+{place.offset:#x}" if place.offset else place.name
+
+
+def _source(kernel: Kernel, pc: int, first: bool) -> Source | None:
+    """The line of an address; of a function's first instruction, where the function is written:
+    the line that the instruction belongs to may be one of a function inlined there."""
+    function = kernel.dwarf.function_at(pc) if kernel.dwarf and first else None
+    if function is not None and function.file and function.line:
+        return Source(function.file, function.line)
+    return kernel.lines.place(pc) if kernel.lines else None
