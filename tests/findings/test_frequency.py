@@ -10,7 +10,7 @@ from timehands.findings.frequency import (
     calibration_unreliable,
     calibration_varies,
     frequency_leaf_not_believable,
-    measured_tsc_hz,
+    measured_hz,
     tsc_frequency_unknown,
 )
 from timehands.findings.model import Severity, Trial, Verdict
@@ -155,7 +155,7 @@ def trial(measured_hz: int | None) -> Trial:
 
 def test_boots_that_measure_one_tsc_differently_are_found(tmp_path: Path) -> None:
     measured = case(healthy_boot(), tmp_path, survey())
-    hz = measured_tsc_hz(measured.story)
+    hz = measured_hz(measured.story)
     assert hz is not None
     finding = only(list(calibration_varies(measured, [trial(hz * 1001 // 1000)])))
     assert (finding.code, finding.severity) == ("TH102", Severity.WARNING)
