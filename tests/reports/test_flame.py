@@ -53,6 +53,11 @@ def test_depth_goes_downwards_and_each_thread_has_its_band() -> None:
     assert drawn["g_up <&'\">"] > drawn["DELAY 100000"] + ROW
 
 
+def test_a_thread_goes_by_its_name_or_by_its_number() -> None:
+    named = [LogSpan("g_event", "f", 0, 5, 0), LogSpan("0xfffff80003000000", "f", 0, 5, 0)]
+    assert [band.title for band in chart(named).bands] == ["g_event", "thread 0xfffff80003000000"]
+
+
 def test_what_had_not_ended_lasts_to_the_end_and_says_so() -> None:
     box = next(b for b in boxes(svg(freebsd_log())) if "open" in b.get("class", "").split())
     assert share(box.get("width")) == 100
@@ -70,6 +75,8 @@ def test_what_had_not_ended_lasts_to_the_end_and_says_so() -> None:
         ("config_attach_loc", FlameKind.DEVICE),
         ("SYSINIT vm_mem_init", FlameKind.OTHER),
         ("delayed_init", FlameKind.OTHER),
+        ("_sleep", FlameKind.WAIT),
+        ("WAIT", FlameKind.WAIT),
     ],
 )
 def test_the_colour_goes_by_the_name(name: str, kind: FlameKind) -> None:

@@ -37,6 +37,7 @@ class FlameKind(StrEnum):
     CALIBRATION = "calibration"
     DELAY = "delay"
     DEVICE = "device"
+    WAIT = "wait"
     OTHER = "other"
 
 
@@ -44,11 +45,16 @@ KIND_WORDS = {
     FlameKind.CALIBRATION: "calibrating clocks",
     FlameKind.DELAY: "busy waits (DELAY)",
     FlameKind.DEVICE: "looking for and attaching devices",
+    FlameKind.WAIT: "asleep",
     FlameKind.OTHER: "everything else",
 }
 _KINDS = (
     (FlameKind.DELAY, re.compile(r"^(DELAY|delay|\w+_delay)$")),
     (FlameKind.CALIBRATION, re.compile(r"calib|probe_tsc|tsc_freq|test_tsc", re.IGNORECASE)),
+    (
+        FlameKind.WAIT,
+        re.compile(r"^(WAIT|_?[mt]?sleep|_sleep\w*|sleepq_\w+|kpause|ltsleep|mtsleep)$"),
+    ),
     (FlameKind.DEVICE, re.compile(r"attach|probe|bus_generic", re.IGNORECASE)),
 )
 
@@ -73,6 +79,11 @@ class Band:
     thread: str
     boxes: tuple[Box, ...]
     rows: int
+
+    @property
+    def title(self) -> str:
+        """``thread 0xfffff80003000000``, or its name where it has one."""
+        return f"thread {self.thread}" if self.thread.startswith("0x") else self.thread
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +228,7 @@ def _body(drawn: Chart) -> Iterator[str]:
     yield from _axis(drawn)
     top = AXIS
     for band in drawn.bands:
-        yield f'<text x="4" y="{top + 14}" class="thread">thread {_text(band.thread)}</text>'
+        yield f'<text x="4" y="{top + 14}" class="thread">{_text(band.title)}</text>'
         top += LABEL
         for box in band.boxes:
             yield _box(box, top, drawn.whole_ns)
@@ -289,7 +300,7 @@ text { font: 11px system-ui, "Liberation Sans", sans-serif; fill: #1d2126; }
 .thin rect { stroke: none; }
 .open rect { stroke-dasharray: 3 2; stroke: #59616b; }
 .calibration rect { fill: #f5b8a7; } .delay rect { fill: #f6dc94; }
-.device rect { fill: #c9c3ec; } .other rect { fill: #b7d3ee; }
+.device rect { fill: #c9c3ec; } .wait rect { fill: #d5d9de; } .other rect { fill: #b7d3ee; }
 @media (prefers-color-scheme: dark) {
   .ground { fill: #1b1f24; }
   text { fill: #e4e7ea; }
@@ -297,6 +308,6 @@ text { font: 11px system-ui, "Liberation Sans", sans-serif; fill: #1d2126; }
   .axis line { stroke: #333a42; }
   .box rect { stroke: #1b1f24; }
   .calibration rect { fill: #86402f; } .delay rect { fill: #6f5a18; }
-  .device rect { fill: #4a4286; } .other rect { fill: #2b5379; }
+  .device rect { fill: #4a4286; } .wait rect { fill: #47505a; } .other rect { fill: #2b5379; }
 }
 """

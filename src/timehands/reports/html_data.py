@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from timehands.reports.done_words import since, stop_place
-from timehands.reports.flame import KIND_WORDS, Box, chart
+from timehands.reports.flame import KIND_WORDS, Box, chart, label
 from timehands.reports.model import Report
 from timehands.reports.plain import clipped, harmless
 from timehands.reports.words import KINDS
@@ -86,12 +86,12 @@ def _log(story: Story) -> list[dict[str, Any]]:
 
 def _logged(box: Box, entry_ns: int) -> dict[str, Any]:
     return {
-        "name": box.name,
+        "name": label(box),
         "kind": f"log-{box.kind}",
         "from": _ns(entry_ns + box.start_ns),
         "to": _ns(entry_ns + box.end_ns),
         "depth": box.row,
-        "detail": box.detail,
+        "detail": "" if box.ended else "It had not ended.",
     }
 
 

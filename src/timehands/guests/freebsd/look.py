@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from timehands.guests.freebsd.layouts import Layout, layout
+from timehands.guests.tslog import look_at_log
 from timehands.kernels.kernel import Kernel
 from timehands.kernels.memory import Memory, Unreadable
 
@@ -66,6 +67,7 @@ def look(kernel: Kernel, memory: Memory) -> dict[str, Any]:
         "eventtimers": reader.listed("eventtimers", _timer),
         "early_delay": reader.early_delay(),
         "environment": reader.environment(),
+        "tslog": look_at_log(kernel, memory),
     }
     return {name: value for name, value in found.items() if value}
 

@@ -15,6 +15,7 @@ from timehands.guests.freebsd.facts import facts
 from timehands.guests.freebsd.faults import fault_of
 from timehands.guests.freebsd.messages import matches, messages
 from timehands.guests.telling import boundary_at, callers, entries, watched
+from timehands.guests.tslog import log_spans
 from timehands.story.model import Boundary, Mark, Outcome, OutcomeKind, References, SpanKind, Story
 from timehands.story.outcome import Signs, outcome_of
 from timehands.story.spans import Call, call_spans, calls_of, open_calls, stretches
@@ -87,7 +88,15 @@ def tell(recording: Recording) -> Story:
         delay=delays(recording),
         facts=facts(recording),
         messages=messages(recording),
+        tslog=log_spans(recording, _tsc_hz(recording)),
     )
+
+
+def _tsc_hz(recording: Recording) -> int | None:
+    """What the kernel believes of its TSC in the end."""
+    variables = recording.looked.get("variables")
+    value = variables.get("tsc_freq") if isinstance(variables, dict) else None
+    return value if isinstance(value, int) else None
 
 
 def _kind_of(call: Call) -> SpanKind:

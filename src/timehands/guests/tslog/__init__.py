@@ -13,8 +13,21 @@ Sources: FreeBSD sys/kern/kern_tslog.c, sys/sys/tslog.h; NetBSD the same files, 
 instead of pointers (struct timestamp has 40 bytes there, 32 here).
 """
 
+from timehands.guests.tslog.kept import log_of, log_spans, look_at_log
 from timehands.guests.tslog.log import MOST_RECORDS, Record, Tslog, What, from_text, to_text
 from timehands.guests.tslog.memory import read_tslog
 from timehands.guests.tslog.spans import spans
 
-__all__ = ["MOST_RECORDS", "Record", "Tslog", "What", "from_text", "read_tslog", "spans", "to_text"]
+__all__ = [
+    "MOST_RECORDS",
+    "Record",
+    "Tslog",
+    "What",
+    "from_text",
+    "log_of",
+    "log_spans",
+    "look_at_log",
+    "read_tslog",
+    "spans",
+    "to_text",
+]
