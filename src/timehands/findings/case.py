@@ -64,15 +64,16 @@ class Case:
 
     def arguments_for(self, need: Need, hz: int | None = None) -> tuple[Fix, ...]:
         """The system's answers to a need, as fixes; what was already given is left out."""
-        return tuple(
-            Fix(
-                FixKind.PATCH if remedy.patch else FixKind.KERNEL_ARGUMENT,
-                remedy.argument,
-                remedy.why,
-            )
-            for remedy in self.knowledge.remedies(need, hz)
-            if not self._given(remedy)
-        )
+        remedies = self.knowledge.remedies(need, hz)
+        return tuple(self._fix(remedy) for remedy in remedies if not self._given(remedy))
+
+    def _fix(self, remedy: Remedy) -> Fix:
+        if not remedy.patch:
+            return Fix(FixKind.KERNEL_ARGUMENT, remedy.argument, remedy.why)
+        if self.kernel.symbols:
+            return Fix(FixKind.PATCH, remedy.argument, remedy.why)
+        advice = f"a kernel file with symbols, and --patch '{remedy.argument}'"
+        return Fix(FixKind.ADVICE, advice, remedy.why)
 
     def _given(self, remedy: Remedy) -> bool:
         """Whether all that the remedy sets was set in this boot, to whatever value."""

@@ -38,6 +38,10 @@ ATTIMER_HINTS = "hint.attimer.0.at=isa hint.attimer.0.port=0x40 hint.attimer.0.i
 #: ``early_clock_source_init`` and ``early_delay`` of struct init_ops (x86/include/init.h).
 EARLY_DELAY_PATCH = "xen_pvh_init_ops+8=&i8254_init,xen_pvh_init_ops+16=&i8254_delay"
 _WHY_CALIBRATE = "the kernel times its TSC when nothing tells its frequency"
+_WHY_INVARIANT = (
+    "the TSC is taken for invariant, so it gets a quality above 0 when the vCPUs' agree: true as "
+    "long as the host's is"
+)
 _WHY_I8254 = "DELAY reads the i8254 instead of Xen's page, which only Xen provides"
 _WHY_ATTIMER = "the i8254 becomes a timecounter, and what is calibrated then has a true reference"
 _RAMDISK = (
@@ -108,6 +112,8 @@ class FreeBSD:
         match need:
             case Need.TSC_CALIBRATION:
                 return (Remedy("machdep.disable_tsc_calibration=0", _WHY_CALIBRATE),)
+            case Need.TRUST_TSC:
+                return (Remedy("kern.timecounter.invariant_tsc=1", _WHY_INVARIANT),)
             case Need.EARLY_DELAY:
                 return (Remedy(EARLY_DELAY_PATCH, _WHY_I8254, patch=True),)
             case Need.CALIBRATION_REFERENCE:

@@ -112,7 +112,8 @@ def _switched(
             draft.step(recording, event, f"selected instead of {before}", ClockState.SELECTED)
     elif last and last != current and (draft := _draft(drafts, last)):
         why = f"not selected: {_why_not(draft.rating or 0, current)}"
-        draft.step(recording, event, why, ClockState.REGISTERED)
+        never = (draft.rating or 0) < 0
+        draft.step(recording, event, why, ClockState.REJECTED if never else ClockState.REGISTERED)
 
 
 def _quality(recording: Recording, event: Event) -> int | None:
@@ -275,11 +276,11 @@ def _why_unreached(recording: Recording, compiled: tuple[str, ...]) -> str:
     if not any(name.startswith("kvm_clock") for name in compiled):
         return "the device kvm_clock is not in the kernel's configuration"
     guest = _number(recording, "vm_guest")
-    if guest is not None and guest != VM_GUESTS.index("KVM"):
-        variables = recording.looked.get("variables")
-        vendor = variables.get("hv_vendor") if isinstance(variables, dict) else None
+    variables = recording.looked.get("variables")
+    vendor = variables.get("hv_vendor") if isinstance(variables, dict) else None
+    if guest is not None and guest != VM_GUESTS.index("KVM") and vendor:
         name = VM_GUESTS[guest] if guest < len(VM_GUESTS) else str(guest)
-        return f"the hypervisor {vendor or 'not known'} is not KVM's (VM_GUEST_{name})"
+        return f"the hypervisor {vendor} is not KVM's (VM_GUEST_{name})"
     if next(entries(recording, "kvm_clock_attach"), None):
         return "it attached, and was not registered"
     if next(entries(recording, "kvm_clock_identify"), None):
