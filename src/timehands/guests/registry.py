@@ -6,11 +6,12 @@ from timehands.guests.base import Knowledge
 from timehands.guests.freebsd import FreeBSD
 from timehands.guests.linux import Linux
 from timehands.guests.netbsd import NetBSD
+from timehands.guests.openbsd import OpenBSD
 from timehands.guests.unknown import Unknown
 from timehands.kernels.kernel import Kernel
 
 #: Asked in this order; the last one recognises every kernel.
-KNOWLEDGE: tuple[Knowledge, ...] = (Linux(), FreeBSD(), NetBSD(), Unknown())
+KNOWLEDGE: tuple[Knowledge, ...] = (Linux(), FreeBSD(), NetBSD(), OpenBSD(), Unknown())
 
 
 def knowledge_of(kernel: Kernel) -> Knowledge:

@@ -27,7 +27,8 @@ MAX_STOP_BYTES = 16 << 20
 MAX_LINE_BYTES = 4096
 
 RawRecord = tuple[int, ...]
-#: Called with (host_ns, text) of each console line as it is complete.
+#: Called with (host_ns, text) of each console line as it is complete; ``on_prompt`` with what
+#: there is of one that is not.
 LineListener = Callable[[int, str], None]
 #: Called with each record as the plugin sent it (see `timehands.watch.records.RECORD`).
 RecordListener = Callable[[RawRecord], None]
@@ -64,7 +65,9 @@ class Recorder:
         self.on_line: LineListener = lambda _ns, _text: None
         self.on_record: RecordListener = lambda _record: None
         self.on_console: Callable[[], None] = lambda: None
+        self.on_prompt: LineListener = lambda _ns, _text: None
         self._partial_line = b""
+        self._partial_ns = 0
         self._partial_record = b""
         self._room = {"console": MAX_CONSOLE_BYTES, "events": MAX_EVENT_BYTES,
                       "machine": MAX_MACHINE_BYTES, "stops": MAX_STOP_BYTES,
@@ -98,6 +101,9 @@ class Recorder:
         self.on_console()
         *lines, self._partial_line = split_lines(self._partial_line + data)
         self._lines(host_ns, lines)
+        self._partial_ns = host_ns
+        if self._partial_line:
+            self.on_prompt(host_ns, self._partial_line.decode("utf-8", errors="replace"))
 
     def _lines(self, host_ns: int, lines: list[bytes]) -> None:
         kept: list[bytes] = []
@@ -172,7 +178,7 @@ class Recorder:
     def close(self) -> None:
         """Write what is left and the header. Raises `RecordingError` when not all was written."""
         if self._partial_line:
-            self._lines(time.monotonic_ns(), [self._partial_line])
+            self._lines(self._partial_ns, [self._partial_line])
             self._partial_line = b""
         streams = (self._events, self._console, self._machine, self._stops, self._interventions)
         for file in streams:

@@ -54,6 +54,7 @@ class Progress:
         self._limits = limits
         recorder.on_record = self._record
         recorder.on_line = self._line
+        recorder.on_prompt = self._line
         recorder.on_console = self._console
 
     def _record(self, record: RawRecord) -> None:

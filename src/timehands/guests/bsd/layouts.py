@@ -1,17 +1,21 @@
-"""Where the members of struct timecounter are, by a timecounter that every BSD kernel file holds.
+"""Where the members of the structures are that hold a BSD kernel's clocks.
 
-``dummy_timecounter`` (sys/kern/kern_tc.c) has values that are known: mask ~0, frequency 1,000,000,
-name "dummy", quality -1,000,000. So the file itself says where they are, without debug information
-and whatever the release: OpenBSD dropped ``tc_poll_pps``, which moved the rest by eight bytes.
+The kernel's own types say it where the file has them. Else a timecounter does that every BSD kernel
+holds: ``dummy_timecounter`` (sys/kern/kern_tc.c) has values that are known, mask ~0, frequency
+1,000,000, name "dummy", quality -1,000,000. So the file says where they are, whatever the release:
+OpenBSD dropped ``tc_poll_pps``, which moved the rest by eight bytes.
 """
 
 from __future__ import annotations
 
+import contextlib
 import struct
 from collections.abc import Callable
 
+from timehands.errors import KernelError
 from timehands.guests.base import code_at
 from timehands.kernels.kernel import Kernel
+from timehands.kernels.types import Struct
 
 Layout = dict[str, int]
 
@@ -20,6 +24,7 @@ DUMMY_QUALITY = -1_000_000
 _MASK = 0xFFFFFFFF
 _NAME = b"dummy\0"
 _BYTES = 96
+_MEMBERS = ("tc_counter_mask", "tc_frequency", "tc_name", "tc_quality", "tc_next")
 #: sys/timetc.h of NetBSD, and of OpenBSD until it dropped ``tc_poll_pps``.
 _LP64: Layout = {"tc_counter_mask": 16, "tc_frequency": 24, "tc_name": 32, "tc_quality": 40}
 
@@ -27,12 +32,41 @@ _LP64: Layout = {"tc_counter_mask": 16, "tc_frequency": 24, "tc_name": 32, "tc_q
 def timecounter_layout(kernel: Kernel, *, further: int = 0) -> Layout:
     """The offset in bytes of each member that is read.
 
-    ``tc_next`` follows ``tc_priv``, which follows ``tc_quality``; ``further``: the bytes of what
-    the system has between these two.
+    Without types ``tc_next`` is taken to follow ``tc_priv``, which follows ``tc_quality``;
+    ``further``: the bytes of what the system has between these two.
     """
-    found = _from_dummy(kernel) or dict(_LP64)
-    private = (found["tc_quality"] + 4 + 7) // 8 * 8
-    return {**found, "tc_next": private + 8 + further}
+    found = [offset_of(kernel, "timecounter", member) for member in _MEMBERS]
+    known = {m: offset for m, offset in zip(_MEMBERS, found, strict=True) if offset is not None}
+    if len(known) == len(_MEMBERS):
+        return known
+    seen = _from_dummy(kernel) or dict(_LP64)
+    private = (seen["tc_quality"] + 4 + 7) // 8 * 8
+    return {**seen, "tc_next": private + 8 + further}
+
+
+def offset_of(kernel: Kernel, name: str, *members: str) -> int | None:
+    """The offset of a member, or of one in a member's structure; None: no types tell it."""
+    with contextlib.suppress(KernelError):
+        types = kernel.type_source
+        of = types.struct(name) if types else None
+        offset = 0
+        for member in members:
+            found = of.member(member) if of else None
+            if found is None:
+                return None
+            offset += found.offset
+            of = found.type if isinstance(found.type, Struct) else None
+        return offset
+    return None
+
+
+def name_of(kernel: Kernel, enum: str, value: int | None) -> str | None:
+    """The name of an enumeration's value; None: no types tell it."""
+    with contextlib.suppress(KernelError):
+        types = kernel.type_source
+        names = types.enum(enum) if types and value is not None else None
+        return next((n for n, v in names.values.items() if v == value), None) if names else None
+    return None
 
 
 def _from_dummy(kernel: Kernel) -> Layout | None:

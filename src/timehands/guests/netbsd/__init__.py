@@ -12,7 +12,7 @@ from timehands.guests.bsd.timecounters import DUMMY
 from timehands.guests.netbsd.clocks import INTERRUPT, TIMERS, TSC, XEN
 from timehands.guests.netbsd.look import look
 from timehands.guests.netbsd.plan import plan_for
-from timehands.guests.netbsd.story import ENTRIES, LINES, addresses, tell
+from timehands.guests.netbsd.story import WORDS, addresses, tell
 from timehands.guests.ramdisk import on_netbsd
 from timehands.kernels.kernel import Kernel
 from timehands.kernels.memory import Memory
@@ -74,7 +74,7 @@ class NetBSD:
             case Mark.FIRST_INSTRUCTION:
                 return record[0] == Kind.FIRST
             case Mark.KERNEL_ENTRY:
-                return enters(plan, record, *ENTRIES)
+                return enters(plan, record, *WORDS.entries)
             case Mark.CLOCK_KNOWN:
                 return left(plan, record) in ("tc_init", "cpu_get_tsc_freq")
             case Mark.TIMER_ARMED:
@@ -92,7 +92,8 @@ class NetBSD:
 
     def told(self, mark: Mark, text: str) -> bool:
         """Whether a console line shows that the boundary is passed."""
-        return mark in LINES and bool(LINES[mark].search(without_stamp(text)))
+        known = WORDS.lines.get(mark)
+        return known is not None and bool(known.search(without_stamp(text)))
 
     def remedies(self, need: Need, hz: int | None) -> tuple[Remedy, ...]:
         """None: no word of NetBSD's command line tells a frequency or chooses a clock.

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
+from timehands.guests.bsd.clocks import DELAY_FUNC, clock_of
 from timehands.guests.bsd.messages import matches
 from timehands.guests.bsd.seen import Registers, Seen, leaf_of, seen_calls
 from timehands.guests.netbsd.messages import KNOWN
-from timehands.guests.netbsd.plan import CC_FREQ, DELAY_FUNC
+from timehands.guests.netbsd.plan import CC_FREQ
 from timehands.story.model import Calibration
 from timehands.story.spans import Call
 from timehands.watch.recording import Recording
@@ -21,13 +22,6 @@ from timehands.watch.records import Event, Kind
 
 TIMING_LEAF, CRYSTAL_LEAF = 0x40000010, 0x15
 _HYPERVISOR_LEAF = 0x40000000
-#: Which clock a function that serves DELAY reads.
-DELAYS = {
-    "i8254_delay": "i8254",
-    "lapic_delay": "lapic",
-    "tsc_delay": "tsc",
-    "xen_delay": "Xen's clock",
-}
 _MOST = 100
 #: How long the measurements last: 1,000 DELAYs of 100 us; a hundredth of a second of the i8254.
 _DELAYS_NS, _FIRST_NS = 100_000_000, 10_000_000
@@ -42,12 +36,6 @@ def calibrations_of(recording: Recording, calls: Iterable[Call]) -> tuple[Calibr
     for seen in seen_calls(recording, calls, frozenset(_TELLERS)):
         found += _TELLERS[seen.call.name](seen, tuple(found))
     return tuple(found[:_MOST])
-
-
-def clock_of(recording: Recording, function: int | None) -> tuple[str, str]:
-    """Which clock a function serves DELAY by, and the function's name; by its address."""
-    name = recording.symbols.get(function, f"0x{function:x}") if function else "unknown"
-    return DELAYS.get(name, name), name
 
 
 def _told(seen: Seen, _before: tuple[Calibration, ...]) -> Iterator[Calibration]:

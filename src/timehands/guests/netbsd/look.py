@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from timehands.guests.bsd.layouts import timecounter_layout
+from timehands.guests.bsd.bootlog import boot_log
+from timehands.guests.bsd.clocks import DELAY_FUNC
+from timehands.guests.bsd.layouts import name_of, timecounter_layout
 from timehands.guests.bsd.variables import Reader
-from timehands.guests.netbsd.plan import CC_FREQ, DELAY_FUNC, INITCLOCK_FUNC, cc_freq_address
+from timehands.guests.netbsd.plan import CC_FREQ, INITCLOCK_FUNC, cc_freq_address
 from timehands.kernels.kernel import Kernel
 from timehands.kernels.memory import Memory
 
@@ -31,13 +33,17 @@ FUNCTIONS = (DELAY_FUNC, INITCLOCK_FUNC, "x86_delay", "rdtsc")
 
 
 def look(kernel: Kernel, memory: Memory) -> dict[str, Any]:
-    """Variables, function pointers, the timecounter in use and the list of all."""
+    """Variables, function pointers, the timecounter in use, the list of all, and the boot log."""
     reader, at = Reader(kernel, memory), timecounter_layout(kernel)
     variables: dict[str, int | str] = {**reader.numbers(NUMBERS)}
+    guest = name_of(kernel, "vm_guest", reader.number(reader.address("vm_guest"), 4))
+    if guest is not None:
+        variables["vm_guest"] = guest
     frequency = reader.number(cc_freq_address(kernel), 8)
     if frequency is not None:
         variables[CC_FREQ] = frequency
     found = {
+        "tslog": boot_log(kernel, memory),
         "variables": variables | reader.functions(FUNCTIONS),
         "timecounter": reader.counter(reader.pointer(reader.address("timecounter")), at),
         "timecounters": reader.counters("timecounters", at),

@@ -9,15 +9,16 @@ from __future__ import annotations
 import re
 
 from timehands.guests.base import code_at
-from timehands.guests.bsd.layouts import timecounter_layout
+from timehands.guests.bsd.clocks import DELAY_FUNC
+from timehands.guests.bsd.layouts import offset_of, timecounter_layout
 from timehands.guests.bsd.planning import Variable, Wanted, plan_of
 from timehands.kernels.kernel import Kernel
 from timehands.watch.plan import Plan
 
 #: The boot CPU's TSC frequency: a member of ``cpu_info_primary``.
 CC_FREQ = "cpu_cc_freq"
-#: What serves DELAY, and what starts the clock interrupt: pointers to functions.
-DELAY_FUNC, INITCLOCK_FUNC = "delay_func", "x86_initclock_func"
+#: What starts the clock interrupt: a pointer to a function.
+INITCLOCK_FUNC = "x86_initclock_func"
 _LAPIC = ("lapic_per_second", DELAY_FUNC)
 _TSC = (CC_FREQ, "lapic_per_second", "lapic_from_cpuid")
 
@@ -69,8 +70,9 @@ _SIZES = {
     "tsc_freq": 8,
     "tsc_drift_observed": 8,
 }
-#: mov disp32(%rdi), %rax: how cpu_frequency fetches the member of its argument.
-_FETCH = re.compile(rb"\x48\x8b\x87(.{4})", re.DOTALL)
+#: mov (%rdi), %rax with no, a short, or a long displacement: how cpu_frequency fetches the member
+#: of its argument.
+_FETCH = re.compile(rb"\x48\x8b(?:\x07|\x47(.)|\x87(.{4}))", re.DOTALL)
 _FETCH_BYTES = 24
 
 
@@ -82,14 +84,20 @@ def plan_for(kernel: Kernel) -> Plan:
 
 
 def cc_freq_address(kernel: Kernel) -> int | None:
-    """Where the boot CPU's TSC frequency is; None: the kernel's code does not show it.
+    """Where the boot CPU's TSC frequency is; None: neither types nor the kernel's code show it.
 
     ``cpu_frequency`` (sys/arch/x86/x86/tsc.c) returns this member of a struct cpu_info, whose
     layout depends on the kernel's options: its one load tells the offset.
     """
-    for primary in kernel.symbols.lookup("cpu_info_primary")[:1]:
-        for function in kernel.symbols.lookup("cpu_frequency")[:1]:
-            match = _FETCH.search(code_at(kernel, function, _FETCH_BYTES))
-            if match:
-                return primary + int.from_bytes(match[1], "little", signed=True)
+    primary = next(iter(kernel.symbols.lookup("cpu_info_primary")), None)
+    offset = offset_of(kernel, "cpu_info", "ci_data", CC_FREQ)
+    if offset is None:
+        offset = _offset_by_code(kernel)
+    return primary + offset if primary is not None and offset is not None else None
+
+
+def _offset_by_code(kernel: Kernel) -> int | None:
+    for function in kernel.symbols.lookup("cpu_frequency")[:1]:
+        if match := _FETCH.search(code_at(kernel, function, _FETCH_BYTES)):
+            return int.from_bytes(match[1] or match[2] or b"", "little", signed=True)
     return None
