@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from timehands.guests.bsd.bootlog import boot_log
 from timehands.guests.bsd.clocks import DELAY_FUNC
 from timehands.guests.bsd.layouts import name_of, timecounter_layout
 from timehands.guests.bsd.variables import Reader
 from timehands.guests.netbsd.plan import CC_FREQ, INITCLOCK_FUNC, cc_freq_address
+from timehands.guests.tslog import look_at_log
 from timehands.kernels.kernel import Kernel
 from timehands.kernels.memory import Memory
 
@@ -43,7 +43,7 @@ def look(kernel: Kernel, memory: Memory) -> dict[str, Any]:
     if frequency is not None:
         variables[CC_FREQ] = frequency
     found = {
-        "tslog": boot_log(kernel, memory),
+        "tslog": look_at_log(kernel, memory),
         "variables": variables | reader.functions(FUNCTIONS),
         "timecounter": reader.counter(reader.pointer(reader.address("timecounter")), at),
         "timecounters": reader.counters("timecounters", at),

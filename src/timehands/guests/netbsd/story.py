@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterable, Iterator
 
 from timehands.guests.base import ENTRY64, PVH_ENTRY, first_boundaries, last_boundary
-from timehands.guests.bsd.bootlog import boot_spans
 from timehands.guests.bsd.clocks import delay_func, delays
 from timehands.guests.bsd.ending import (
     Words,
@@ -25,6 +24,7 @@ from timehands.guests.netbsd.facts import facts
 from timehands.guests.netbsd.messages import KNOWN
 from timehands.guests.netbsd.plan import CC_FREQ
 from timehands.guests.telling import callers
+from timehands.guests.tslog import log_spans
 from timehands.story.model import Mark, References, SpanKind, Story
 from timehands.story.spans import Call, call_spans, calls_of, stretches
 from timehands.watch.recording import Recording
@@ -86,9 +86,7 @@ def tell(recording: Recording) -> Story:
         delay=delays(recording),
         facts=facts(recording),
         messages=messages(recording, KNOWN),
-        tslog=boot_spans(
-            recording, variable(recording, "tsc_freq") or variable(recording, CC_FREQ)
-        ),
+        tslog=log_spans(recording, variable(recording, "tsc_freq") or variable(recording, CC_FREQ)),
     )
 
 
