@@ -191,7 +191,10 @@ def netbsd_clocks() -> tuple[Clock, ...]:
             1_193_182,
             "fixed rate",
             100,
-            (Step(120 * MS, f"{registered}; the kernel switched to it", ("e9",), MAIN),),
+            (
+                Step(120 * MS, registered, ("e9",), MAIN),
+                Step(121 * MS, "selected instead of dummy", ("e10",)),
+            ),
         ),
         Clock(
             "lapic",

@@ -12,6 +12,8 @@ from timehands.story.model import Clock, Fact, LogSpan, References, Step, Story
 
 #: Facts worth a look in a short report: the kernel's own word on what it uses.
 _MOST_FACTS = 10
+#: How a step begins that tells what the kernel decided on a clock.
+_DECISIONS = ("selected", "not selected", "rejected")
 
 
 def ranking(os: str) -> str:
@@ -24,11 +26,15 @@ def ranking(os: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """A clock's registration: its ``name``, ``what`` happened, and through which ``callers``."""
+    """A clock's registration: its ``name``, ``what`` happened, and through which ``callers``.
+
+    ``then``: whether the kernel switched to it (``selected instead of dummy``); empty: not said.
+    """
 
     name: str
     what: str
     callers: str
+    then: str = ""
 
 
 def registrations(story: Story) -> list[Registration]:
@@ -36,9 +42,18 @@ def registrations(story: Story) -> list[Registration]:
     found = [(step, clock) for clock in story.clocks for step in _called(clock)]
     found.sort(key=lambda pair: pair[0].at_ns or 0)
     return [
-        Registration(harmless(clock.name, 40), step_words(step), callers(step.backtrace))
+        Registration(
+            harmless(clock.name, 40), step_words(step), callers(step.backtrace), _then(clock, step)
+        )
         for step, clock in found
     ]
+
+
+def _then(clock: Clock, registered: Step) -> str:
+    """What the kernel decided on the clock after a step: the first decision that follows."""
+    following = clock.steps[clock.steps.index(registered) + 1 :]
+    said = (step.what for step in following if step.what.startswith(_DECISIONS))
+    return clipped(harmless(next(said, "")), 120)
 
 
 def _called(clock: Clock) -> Iterator[Step]:

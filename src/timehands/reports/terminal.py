@@ -211,7 +211,9 @@ class _Sections(Page):
             self.heading("Registered", "in this order, by these callers")
             names = min(20, max(len(one.name) for one in found))
             for one in found[:_MOST_CLOCKS]:
-                self.rows([(one.name, f"{one.what}, from {one.callers}")], names, 2, "")
+                then = f"; {one.then}" if one.then else ""
+                said = f"{one.what}, from {one.callers}{then}"
+                self.rows([(one.name, said)], names, 2, "")
         served = clock_words.served(story)
         most = len(served) if self.full else _MOST_SERVED
         rows = [(when, f"{who} {words.references(seen)}") for when, who, seen in served[:most]]
