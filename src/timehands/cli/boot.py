@@ -32,14 +32,15 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="bzImage, ELF, or compressed ELF")
     parser.add_argument("--prove", action="store_true", help="apply the fixes and boot again")
-    _add_load_options(parser)
-    _add_run_options(parser)
+    add_load_options(parser)
+    add_run_options(parser)
     add_machine_options(parser)
     add_report_options(parser)
     parser.set_defaults(run=run)
 
 
-def _add_load_options(parser: argparse.ArgumentParser) -> None:
+def add_load_options(parser: argparse.ArgumentParser) -> None:
+    """The options that say what is put into the machine."""
     add = parser.add_argument_group("what is started").add_argument
     add("--append", metavar="ARGS", default="", help="kernel arguments, as one string")
     add("--initrd", type=Path, metavar="FILE", help="ramdisk (ours, with a small init, else)")
@@ -64,7 +65,8 @@ def _add_load_options(parser: argparse.ArgumentParser) -> None:
     add("--kaslr", action="store_true", help="let the kernel move itself; the slide is found")
 
 
-def _add_run_options(parser: argparse.ArgumentParser) -> None:
+def add_run_options(parser: argparse.ArgumentParser) -> None:
+    """The options that say how far and how a boot is run; `request_from` reads both."""
     add = parser.add_argument_group("the run").add_argument
     add("--until", choices=_MARKS, metavar="BOUNDARY", help="end there: " + ", ".join(_MARKS))
     add("--timeout", type=float, default=60.0, metavar="S", help="end after so many seconds (60)")

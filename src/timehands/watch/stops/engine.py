@@ -28,7 +28,7 @@ from timehands.watch.stops.log import Entry, Log
 from timehands.watch.stops.operations import operand_of, said
 from timehands.watch.stops.placed import Action, Hit, Placed, Points, check_condition
 from timehands.watch.stops.sites import Site, Sites, sites_of
-from timehands.watch.stops.stop import Kind, Stop, place_name
+from timehands.watch.stops.stop import Kind, Stop, place_name, why_not
 from timehands.watch.stops.view import View
 from timehands.watch.stops.wants import Data, Operation, Want
 
@@ -282,8 +282,7 @@ class Stops:
         try:
             return await self.see(lambda view: bool(view.value(condition)))
         except (TimehandsError, Unreadable) as error:
-            why = getattr(error, "reason", "") or getattr(error, "message", str(error))
-            notes.append(f"whether {condition} cannot be told: {why}")
+            notes.append(f"whether {condition} cannot be told: {why_not(error)}")
             return True
 
     async def _count(self, placed: Placed) -> None:

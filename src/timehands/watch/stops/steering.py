@@ -24,11 +24,14 @@ from timehands.watch.stops import inject
 from timehands.watch.stops.engine import Stops
 from timehands.watch.stops.placed import Action
 from timehands.watch.stops.sites import Site
+from timehands.watch.stops.stop import why_not
 
 MSR_TSC: Final = 0x10
 MAX_HOLD_SECONDS: Final = 3600.0
 _U32: Final = 1 << 32
 _U64: Final = 1 << 64
+#: Hours of ticks.
+_FAR: Final = 1 << 46
 #: Which registers hold the text of a leaf, in order (Intel SDM volume 2, "CPUID").
 _TEXTS: Final = {
     0x0: "bdc",
@@ -66,7 +69,7 @@ async def _shown(stops: Stops, expression: str) -> str:
     try:
         return await stops.see(lambda view: view.value(expression).format(1, 8))
     except (TimehandsError, Unreadable) as error:
-        return f"<{getattr(error, 'reason', '') or error}>"
+        return f"<{why_not(error)}>"
 
 
 async def skip(stops: Stops, returning: int | None = None) -> Intervention:
@@ -164,21 +167,23 @@ async def hold(stops: Stops, seconds: float) -> Intervention:
 async def jump_tsc(stops: Stops, ticks: int) -> Intervention:
     """Set the guest's TSC forward (or back) by so many ticks, and see that it has.
 
-    Raises `CannotSteer` where the machine does not let it be written: QEMU's TCG ignores it.
+    It is first set so far ahead that its own running cannot explain it. Raises `CannotSteer` where
+    the machine does not let it be written: QEMU's TCG ignores it.
     """
     before = await inject.rdtsc(stops)
-    if not 0 <= before + ticks < _U64:
+    if not 0 <= before + ticks < _U64 - 2 * _FAR:
         raise UsageError(f"the TSC is {before}: it cannot jump by {ticks}")
-    await inject.wrmsr(stops, MSR_TSC, before + ticks)
-    after = await inject.rdtsc(stops)
-    moved = after - before
-    if abs(moved - ticks) > abs(moved):
+    await inject.wrmsr(stops, MSR_TSC, before + ticks + _FAR)
+    seen = await inject.rdtsc(stops)
+    if seen - before - ticks < _FAR:
         raise CannotSteer(
-            f"the guest's TSC did not jump: {before} before, {after} after a write of "
-            f"{before + ticks}",
+            f"the guest's TSC does not jump: {before} before, {seen} after a write of "
+            f"{before + ticks + _FAR}",
             advice="QEMU's TCG ignores writes of the TSC: on KVM the jump can be made.",
         )
-    return stops.log.did(Did.JUMP, f"the TSC jumped by {ticks} ticks, from {before} to {after}")
+    await inject.wrmsr(stops, MSR_TSC, seen - _FAR)
+    after = await inject.rdtsc(stops)
+    return stops.log.did(Did.JUMP, f"the TSC jumped by {ticks} ticks: {before} before, {after} now")
 
 
 def describe_leaf(leaf: int, registers: Leaf) -> str:

@@ -106,8 +106,7 @@ class Stop:
         try:
             return await self.text(expression)
         except (TimehandsError, Unreadable) as error:
-            why = getattr(error, "reason", "") or getattr(error, "message", str(error))
-            self.entry.values[expression] = f"<{why}>"
+            self.entry.values[expression] = f"<{why_not(error)}>"
             return self.entry.values[expression]
 
     async def number(self, expression: str) -> int:
@@ -126,6 +125,13 @@ class Stop:
                 f"stop s{self.index} is over: the guest has gone on",
                 advice="Ask while it lasts: before the guest is let go on.",
             )
+
+
+def why_not(error: Exception) -> str:
+    """Why an expression has no value, on one line."""
+    reason = getattr(error, "reason", "") or getattr(error, "message", "") or str(error)
+    advice = getattr(error, "advice", "")
+    return f"{reason}: {advice[:1].lower()}{advice[1:].rstrip('.')}" if advice else reason
 
 
 def place_name(kernel: Kernel, pc: int) -> str:

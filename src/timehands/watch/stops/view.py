@@ -93,6 +93,23 @@ class View:
         """Who called what is under way, innermost first."""
         return backtrace(self.kernel, self.registers, self.memory, most)
 
+    def caller(self, number: int) -> View:
+        """The guest as it was in a caller: 0 is this, 1 who called it, and so on.
+
+        Only the registers that the stack tells are known there. Raises `UsageError` when there are
+        not so many callers.
+        """
+        if not number:
+            return self
+        frames = self.backtrace(number + 1)
+        if len(frames) <= number:
+            raise UsageError(f"there is no frame {number}: {frames.ended}")
+        frame, inner = frames[number], frames[number - 1]
+        known = {"rip": frame.pc - 1}
+        if inner.cfa is not None:
+            known["rsp"] = inner.cfa
+        return View(self.kernel, known, self.memory, self.constants, frame.cfa)
+
     @property
     def source(self) -> Source | None:
         """The source line, None where it is not known."""
