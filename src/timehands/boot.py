@@ -125,7 +125,7 @@ def prepare(request: Request) -> Prepared:
         path = getattr(request, name)
         if path is not None and not path.is_file():
             raise UsageError(f"the {name} is no file: {path}")
-    entry = _entry(request, kernel)
+    entry = _entry(request, kernel, knowledge)
     load = _load(request, kernel, knowledge, entry)
     _check_patches(request, kernel, entry)
     plan, facts = plan_and_facts(kernel, knowledge)
@@ -153,12 +153,13 @@ def _on_ramdisk(kernel: Kernel, knowledge: Knowledge, load: Load) -> str:
         return ""
 
 
-def _entry(request: Request, kernel: Kernel) -> Entry:
+def _entry(request: Request, kernel: Kernel, knowledge: Knowledge) -> Entry:
     is_bzimage = kernel.container is Container.BZIMAGE
-    if request.entry == "pvh" and kernel.pvh_entry is None:
+    wanted = request.entry == "pvh" or kernel.container is Container.ELF64
+    if wanted and kernel.pvh_entry is None:  # a 32-bit ELF may have a multiboot header instead
         raise UsageError(
             f"{kernel.path} has no PVH entry (no ELF note XEN_ELFNOTE_PHYS32_ENTRY)",
-            advice="Linux needs CONFIG_PVH=y for it. Give --entry bzimage.",
+            advice=knowledge.loader,
         )
     if request.entry == "bzimage" and not is_bzimage:
         raise UsageError(f"{kernel.path} is no bzImage but {kernel.format}")

@@ -71,11 +71,15 @@ class Remedy:
 
 
 class Knowledge(Protocol):
-    """What one operating system does with its clocks."""
+    """What one operating system does with its clocks.
+
+    ``loader`` says what starts a kernel of this system that has no PVH entry, and how it gets one.
+    """
 
     name: str
     title: str
     names: ClockNames
+    loader: str
 
     def recognises(self, kernel: Kernel) -> bool:
         """Whether a kernel is of this system."""

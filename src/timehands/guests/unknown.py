@@ -36,6 +36,7 @@ class Unknown:
     name = "unknown"
     title = "This kernel"
     names = ClockNames()
+    loader = "What has to start it, and whether it can have one, is not known."
 
     def recognises(self, kernel: Kernel) -> bool:
         """Any kernel: it comes last."""

@@ -45,12 +45,12 @@ class Reader:
         value = self.number(address, 8)
         return value if value is not None and value >= _KERNEL_HALF else None
 
-    def text(self, address: int | None) -> str | None:
-        """A string of 1 to 31 printable ASCII characters; None: there is none."""
+    def text(self, address: int | None, room: int = _NAME_BYTES) -> str | None:
+        """A string of printable ASCII, of at least one and less than ``room`` characters."""
         if address is None:
             return None
         try:
-            raw = self.memory.read(address, _NAME_BYTES)
+            raw = self.memory.read(address, room)
         except Unreadable:
             return None
         head, end, _ = raw.partition(b"\0")

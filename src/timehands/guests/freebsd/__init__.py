@@ -57,6 +57,7 @@ class FreeBSD:
     name = "freebsd"
     title = "FreeBSD"
     names = _NAMES
+    loader = "options XENHVM gives a FreeBSD kernel one; else its own loader(8) has to start it."
 
     def recognises(self, kernel: Kernel) -> bool:
         """Whether the file says that it is FreeBSD."""

@@ -53,6 +53,7 @@ class Linux:
     name = "linux"
     title = "Linux"
     names = _NAMES
+    loader = "CONFIG_PVH=y gives a Linux ELF kernel one; or boot its bzImage."
 
     def recognises(self, kernel: Kernel) -> bool:
         """Whether the file says that it is Linux."""

@@ -44,6 +44,7 @@ class NetBSD:
     name = "netbsd"
     title = "NetBSD"
     names = _NAMES
+    loader = "options XENPVHVM gives a NetBSD kernel one; else its own boot(8) has to start it."
 
     def recognises(self, kernel: Kernel) -> bool:
         """Whether the file says that it is NetBSD."""

@@ -44,5 +44,9 @@ _TEXTS = {
 
 
 def facts(recording: Recording) -> tuple[Fact, ...]:
-    """The timecounter in use, the list of all, and the variables."""
-    return told(recording, _MEANINGS, _TEXTS)
+    """The timecounter in use, the list of all, the variables, and the command line."""
+    line = recording.looked.get("command_line")
+    known = told(recording, _MEANINGS, _TEXTS)
+    if not isinstance(line, str):
+        return known
+    return (*known, Fact("command line", line, "as the kernel was given it"))

@@ -29,6 +29,11 @@ NUMBERS = {
     "rtclock_init": 4,
     "hz": 4,
 }
+#: struct hvm_start_info (sys/external/mit/xen-include-public): where the physical address
+#: of the command line is. The kernel's own half begins at KERNBASE.
+_CMDLINE_OFFSET = 24
+_KERNBASE = 0xFFFFFFFF80000000
+_CMDLINE_BYTES = 256
 FUNCTIONS = (DELAY_FUNC, INITCLOCK_FUNC, "x86_delay", "rdtsc")
 
 
@@ -42,10 +47,19 @@ def look(kernel: Kernel, memory: Memory) -> dict[str, Any]:
     frequency = reader.number(cc_freq_address(kernel), 8)
     if frequency is not None:
         variables[CC_FREQ] = frequency
+    start = reader.pointer(reader.address("hvm_start_info"))
     found = {
+        "command_line": _command_line(reader, start),
+        "virtio_mmio": bool(kernel.symbols.match("virtio_mmio_*")),
         "tslog": look_at_log(kernel, memory),
         "variables": variables | reader.functions(FUNCTIONS),
         "timecounter": reader.counter(reader.pointer(reader.address("timecounter")), at),
         "timecounters": reader.counters("timecounters", at),
     }
     return {name: value for name, value in found.items() if value}
+
+
+def _command_line(reader: Reader, start: int | None) -> str | None:
+    """The command line that it was started with: at most 255 characters are read by the kernel."""
+    place = reader.number(start + _CMDLINE_OFFSET, 8) if start is not None else None
+    return reader.text(place + _KERNBASE, _CMDLINE_BYTES) if place else None

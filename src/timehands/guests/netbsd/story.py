@@ -118,6 +118,11 @@ def _unknown(recording: Recording) -> Iterator[str]:
     yield from unknown(recording)
     if not any(True for _ in matches(recording, KNOWN)):
         yield "no message about clocks was seen (console=com and -v make the kernel print them)"
+    if recording.header.load.disk and recording.looked and not recording.looked.get("virtio_mmio"):
+        yield (
+            "the disk is announced by virtio_mmio.device= on the command line, and this kernel has "
+            "no driver that reads it (no symbol virtio_mmio_*): it does not see the disk"
+        )
 
 
 def addresses(recording: Recording) -> Iterable[int]:

@@ -45,6 +45,10 @@ class OpenBSD:
     name = "openbsd"
     title = "OpenBSD"
     names = _NAMES
+    loader = (
+        "No OpenBSD kernel has one, nor a multiboot header: its own boot(8) has to start it, from "
+        "a disk image on a machine with a BIOS or UEFI, or vmd(8). Timehands starts kernels only."
+    )
 
     def recognises(self, kernel: Kernel) -> bool:
         """Whether the file says that it is OpenBSD."""
