@@ -116,7 +116,7 @@ def test_the_second_time_comes_from_the_cache(
     path = _file(tmp_path, BZIMAGE)
     first = Kernel.open(path)
     symbols = list(first.symbols)
-    monkeypatch.setattr(kernel, "_unpack", None)
+    monkeypatch.setattr(kernel, "unpack", None)
     second = Kernel.open(path)
     assert second.facts == first.facts
     assert list(second.symbols) == symbols

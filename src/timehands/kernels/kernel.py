@@ -16,7 +16,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import stat
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,26 +25,23 @@ from typing import Final
 
 from timehands.errors import (
     HostError,
-    KernelDamaged,
     KernelError,
-    KernelUnreadable,
     NotAKernel,
     WrongArchitecture,
 )
-from timehands.kernels import bzimage
 from timehands.kernels.btf import Btf
 from timehands.kernels.btf_types import BtfTypes
 from timehands.kernels.cache import KernelCache
 from timehands.kernels.clockfunctions import CLOCK_FUNCTIONS
-from timehands.kernels.compression import decompress, detect
+from timehands.kernels.container import unpack
 from timehands.kernels.descriptions import format_name
 from timehands.kernels.dwarf.model import DwarfTypes
 from timehands.kernels.dwarf.sections import Sections
-from timehands.kernels.elf import MAGIC as ELF_MAGIC
 from timehands.kernels.elf import ElfImage, Segment
 from timehands.kernels.enums import Compression, Container, SymbolSource, TypeSource
 from timehands.kernels.facts import KernelFacts
 from timehands.kernels.file_memory import FileMemory
+from timehands.kernels.files import read_file
 from timehands.kernels.identity import identify, pvh_entry
 from timehands.kernels.ikconfig import read_ikconfig
 from timehands.kernels.kallsyms import read_kallsyms
@@ -56,18 +52,6 @@ from timehands.kernels.types import Types
 
 MAX_FILE: Final = 512 << 20
 """The largest kernel file that is read, in bytes (a kernel with DWARF)."""
-MAX_PACKED_FILE: Final = 128 << 20
-"""The largest compressed kernel file that is read, in bytes."""
-
-# Kernels of other processors, by what stands where: (offset, bytes, processor).
-# Linux: Documentation/arch/arm64/booting.rst, arch/riscv/boot-image-header.rst,
-# arch/arm/boot/compressed/head.S, drivers/firmware/efi/libstub/zboot-header.S.
-_FOREIGN: Final = (
-    (56, b"ARM\x64", "AArch64"),
-    (56, b"RSC\x05", "RISC-V"),
-    (0x24, b"\x18\x28\x6f\x01", "ARM"),
-    (4, b"zimg", "another processor (an EFI zboot image)"),
-)
 # A program's interpreter; FreeBSD's kernel has one too, "/red/herring".
 _PROGRAM_INTERPRETER: Final = re.compile(rb"/(usr/)?lib")
 _SUFFIX: Final = re.compile(rb"(?:\.(?:isra|constprop|part)\.\d+)+$")
@@ -118,7 +102,7 @@ class Kernel:
         """
         path = Path(path)
         with _naming(path):
-            file = memoryview(_read_file(path))
+            file = memoryview(read_file(path, MAX_FILE))
             sha256 = hashlib.sha256(file).hexdigest()
             store = _cache_for(sha256) if cache else None
             kept = store.read_facts() if store else None
@@ -311,7 +295,7 @@ class Kernel:
                 self._image = self._cache.read_elf(facts.unpacked_size, facts.unpacked_crc32)
         if self._image is None:
             with _naming(self.path):
-                self._image = _unpack(self._file)[2]
+                self._image = unpack(self._file)[2]
         return self._image
 
     def elf_path(self, directory: Path | None = None) -> Path:
@@ -354,25 +338,9 @@ def _cache_for(sha256: str) -> KernelCache | None:
         return None
 
 
-def _read_file(path: Path) -> bytes:
-    try:
-        # O_NONBLOCK: opening a named pipe must not wait for a writer
-        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with os.fdopen(handle, "rb") as file:
-            status = os.fstat(handle)
-            if not stat.S_ISREG(status.st_mode):
-                raise KernelUnreadable("this is not a regular file")
-            if status.st_size > MAX_FILE:
-                raise KernelUnreadable(f"larger than {MAX_FILE >> 20} MiB: no kernel of ours")
-            return file.read(status.st_size)
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
-        reason = getattr(error, "strerror", None) or str(error)
-        raise KernelUnreadable(f"cannot be read: {reason}") from error
-
-
 def _examine(file: memoryview) -> tuple[KernelFacts, memoryview]:
     """Everything there is to know without symbols, and the unpacked kernel."""
-    container, compression, image, header = _unpack(file)
+    container, compression, image, header = unpack(file)
     elf = ElfImage.parse(image)
     entry = pvh_entry(elf.notes)
     _check_kernel(elf, entry)
@@ -401,55 +369,6 @@ def _examine(file: memoryview) -> tuple[KernelFacts, memoryview]:
         notes=elf.notes,
     )
     return facts, image
-
-
-def _unpack(
-    file: memoryview,
-) -> tuple[Container | None, Compression, memoryview, bzimage.BzImage | None]:
-    """The format, and the ELF file inside. The container is None for ELF of any width."""
-    if bytes(file[:4]) == ELF_MAGIC:
-        return None, Compression.NONE, file, None
-    if len(file) > MAX_PACKED_FILE:
-        raise NotAKernel(f"no ELF, and larger than {MAX_PACKED_FILE >> 20} MiB")
-    if bzimage.is_bzimage(file):
-        header = bzimage.read_header(file)
-        compression, image = bzimage.unpack(file, header)
-        return Container.BZIMAGE, compression, _must_be_elf(image, "bzImage"), header
-    compression = detect(file) or _refuse(file)
-    return None, compression, _unpack_outer(file, compression), None
-
-
-def _unpack_outer(file: memoryview, compression: Compression) -> memoryview:
-    """The ELF file inside a compressed file."""
-    try:
-        image = decompress(file, compression)
-    except KernelDamaged as error:
-        if compression is Compression.LZMA:  # its beginning says too little to call it damaged
-            raise NotAKernel("this is neither an ELF file nor a bzImage") from error
-        raise
-    return _must_be_elf(image, f"{compression.value} file")
-
-
-def _must_be_elf(image: bytes | memoryview, where: str) -> memoryview:
-    view = memoryview(image)
-    if bytes(view[:4]) != ELF_MAGIC:
-        _refuse_foreign(view)
-        raise NotAKernel(f"what the {where} holds is not an ELF file")
-    return view
-
-
-def _refuse(file: memoryview) -> Compression:
-    _refuse_foreign(file)
-    raise NotAKernel(
-        "this is neither an ELF file nor a bzImage",
-        advice="A kernel is expected: vmlinuz, vmlinux, bzImage, or a BSD's kernel file.",
-    )
-
-
-def _refuse_foreign(file: memoryview) -> None:
-    for offset, magic, machine in _FOREIGN:
-        if bytes(file[offset : offset + len(magic)]) == magic:
-            raise WrongArchitecture(machine)
 
 
 def _check_kernel(elf: ElfImage, entry: int | None) -> None:
