@@ -149,7 +149,7 @@ def test_busy_waits_are_told_by_stage() -> None:
 @pytest.mark.parametrize(
     ("machine", "said"),
     [
-        (Machine(), "(s1): may be off by some percent; --deterministic avoids it"),
+        (Machine(), "(s1): may be off; --deterministic avoids it"),
         (Machine(accelerator="kvm", cpu="host"), "(s1): not to be trusted under KVM"),
         (Machine(deterministic=True), "(s1): costs nothing, this machine's time stops too"),
     ],

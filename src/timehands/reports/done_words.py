@@ -65,8 +65,9 @@ def trust(calibration: Calibration, machine: Machine) -> str:
     """What the stops inside a calibration do to its result; empty when none fell inside.
 
     Under KVM the guest's TSC runs on while it is stopped and the i8254 does not, so that what was
-    measured is worth nothing; under TCG a stop costs up to some percent; a deterministic machine
-    counts instructions, and a stop executes none.
+    measured is worth nothing; under TCG both stand still, and what is left is the moment of
+    stopping and starting (some percent have been seen); a deterministic machine counts
+    instructions, and a stop executes none.
     """
     if not calibration.stops:
         return ""
@@ -74,7 +75,7 @@ def trust(calibration: Calibration, machine: Machine) -> str:
     if machine.deterministic:
         return f"{inside}: costs nothing, this machine's time stops too"
     if machine.accelerator == "tcg":
-        return f"{inside}: may be off by some percent; --deterministic avoids it"
+        return f"{inside}: may be off; --deterministic avoids it"
     return f"{inside}: not to be trusted under {machine.accelerator.upper()}"
 
 
