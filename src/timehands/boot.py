@@ -34,6 +34,7 @@ from timehands.machines.survey import Survey, survey
 from timehands.reports.model import Report
 from timehands.story.model import Mark, Story
 from timehands.story.outcome import reset_addresses
+from timehands.story.stops import with_stops
 from timehands.watch.interventions import Did, Intervention
 from timehands.watch.plan import Plan
 from timehands.watch.plugin import INSTRUMENT, UNWATCHED, plugin_path
@@ -343,6 +344,7 @@ def open_recording(folder: Path) -> Booted:
 def tell(recording: Recording) -> tuple[Story, tuple[Finding, ...]]:
     """The story of a recording, and what is wrong in it."""
     story = knowledge_named(recording.header.kernel.os).tell(recording)
+    story = with_stops(story, recording)
     return story, find(Case(recording, story, _surveyed(recording)))
 
 

@@ -24,7 +24,8 @@ _LONGEST_VALUE: Final = 2000
 def heading(stop: Stop, started_ns: int) -> str:
     """``s3  0.702 s  out 0x43 = 0x34  in i8254_set_timer at clock.c:211``."""
     at = seconds(stop.entry.host_ns - started_ns)
-    place = stop.where if stop.where.startswith(stop.why) else f"{stop.why}  in {stop.where}"
+    told = stop.why.split(" in ")[0] in stop.where
+    place = stop.where if told else f"{stop.why}  in {stop.where}"
     vcpu = f"  on vCPU {stop.vcpu}" if stop.vcpu else ""
     return f"s{stop.index:<3} {at}  {place}{vcpu}"
 

@@ -31,6 +31,7 @@ from timehands.errors import MachineError, RecordingDamaged, RecordingError
 from timehands.machines.machine import Load, Machine
 from timehands.watch.checked import is_a, require_types
 from timehands.watch.interventions import Intervention, Stopped
+from timehands.watch.ours import without_ours
 from timehands.watch.records import Event, Kind, decode
 
 T = TypeVar("T")
@@ -212,8 +213,8 @@ class Recording:
 
     @cached_property
     def events(self) -> tuple[Event, ...]:
-        """All events, in the order in which they were streamed."""
-        return tuple(decode(self._read("events.bin", MAX_EVENT_BYTES)))
+        """All events of the guest's own, in the order in which they were streamed."""
+        return tuple(decode(without_ours(self._read("events.bin", MAX_EVENT_BYTES), self.stops)))
 
     @cached_property
     def console(self) -> tuple[ConsoleLine, ...]:
