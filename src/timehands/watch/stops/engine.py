@@ -52,6 +52,11 @@ class Stops:
         log: where stops and changes are written.
         anchor: a function that runs early, with paging on: breakpoints that cannot be set before
             (on KVM they are written into the kernel's code) are set there.
+
+    Attributes:
+        placed: what is wanted.
+        stop: the stop that is under way, None while the guest runs or has not run yet.
+        pages: what was read of the guest's memory at this stop.
     """
 
     def __init__(
@@ -69,7 +74,7 @@ class Stops:
         self.log = log or Log(None)
         self.placed: list[Placed] = []
         self.stop: Stop | None = None
-        self._pages = Pages()
+        self.pages = Pages()
         self._points = Points(client, anchor)
         self._numbers = 0
         self._ran = False
@@ -122,11 +127,11 @@ class Stops:
         def read(memory: Memory) -> T:
             return look(View(self.kernel, registers, memory, self.constants))
 
-        return await settle(read, self._pages, self.client.read)
+        return await settle(read, self.pages, self.client.read)
 
     def changed(self) -> None:
         """The guest's memory was written: what was read of it is forgotten."""
-        self._pages.forget()
+        self.pages.forget()
 
     # ---- running
 
@@ -198,7 +203,7 @@ class Stops:
         if self.stop is not None:
             self.stop.over, self.stop = True, None
         self._ran = True
-        self._pages.forget()
+        self.pages.forget()
         self.log.go_on()
 
     # ---- judging a stop
