@@ -216,13 +216,22 @@ static void check_list(void *dummy)
     misbehave();
 }
 
+/* Nobody types anything here. */
+static APART void cngets(char *line, size_t size, int visible)
+{
+    (void)line, (void)size, (void)visible;
+    idle();
+}
+
 static void vfs_mountroot(void *dummy)
 {
+    char name[80];
     (void)dummy;
     printf("\nManual root filesystem specification:\n"
            "  <fstype>:<device> [options]\n"
-           "  ?               List valid disk boot devices\n\nmountroot> ");
-    idle();
+           "  ?               List valid disk boot devices\n"
+           "  <empty line>    Abort manual input\n\nmountroot> ");
+    cngets(name, sizeof(name), 1);
 }
 
 static const struct {

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from timehands.guests.telling import entries, named
@@ -11,6 +13,8 @@ from timehands.watch.recording import Recording
 
 #: sys/amd64/amd64/trap.c, trap_fatal; sys/ddb and sys/kern/subr_kdb.c for the backtrace.
 _ADDRESS = re.compile(r"^fault virtual address\s*= (0x[0-9a-f]{1,16})$")
+_RIP = re.compile(r"^instruction pointer\s*= 0x[0-9a-f]{1,4}:(0x[0-9a-f]{1,16})$")
+_FATAL = re.compile(r"^Fatal trap \d{1,3}: ")
 _TRAP = re.compile(r"^--- trap 0x")
 _FRAME = re.compile(r"^(\w{1,80})\(\) at \w+\+0x[0-9a-f]+/frame ")
 _DEPTH = 4
@@ -38,24 +42,44 @@ class Fault:
 
 
 def fault_of(recording: Recording) -> Fault | None:
-    """The first fault, by trap_fatal's frame, else by the console; None: there was none."""
+    """The fault of a kernel that panicked, by its trap frame, else by the console.
+
+    None: there was none.
+    """
     return _by_frame(recording) or _by_console(recording)
 
 
 def _by_frame(recording: Recording) -> Fault | None:
-    for event in entries(recording, "trap_fatal"):
-        pc = recording.number(event, "tf_rip")
-        if not pc:
-            continue
-        above = (recording.number(event, f"caller{n}") or 0 for n in (1, 2, 3))
-        frames = named(recording, (pc, *above))
-        return Fault(recording.number(event, "tf_addr"), frames, (event.reference,))
-    return None
+    event = next(entries(recording, "trap_fatal"), None)
+    if event is None:  # inlined into trap, whose last call did not return then
+        event = deque(entries(recording, "trap"), maxlen=1).pop() if _traps(recording) else None
+    pc = recording.number(event, "tf_rip") if event else None
+    if event is None or not pc or not _is_fatal(recording):
+        return None
+    above = (recording.number(event, f"caller{n}") or 0 for n in (1, 2, 3))
+    frames = named(recording, (pc, *above))
+    return Fault(recording.number(event, "tf_addr"), frames, (event.reference,))
+
+
+def _traps(recording: Recording) -> bool:
+    return next(entries(recording, "trap"), None) is not None
+
+
+def _is_fatal(recording: Recording) -> bool:
+    """Whether the kernel told of a fatal trap: a panic may have another cause."""
+    return any(_FATAL.search(line.text) for line in recording.console)
+
+
+def instruction_pointers(recording: Recording) -> Iterator[int]:
+    """Where the console says that a fault happened."""
+    for line in recording.console:
+        if match := _RIP.search(line.text):
+            yield int(match[1], 16)
 
 
 def _by_console(recording: Recording) -> Fault | None:
     address: int | None = None
-    frames: list[str] = []
+    frames: list[str] = list(named(recording, instruction_pointers(recording)))[:1]
     evidence: References = ()
     trapped = False
     for line in recording.console:

@@ -93,6 +93,7 @@ WANTED = (
     Wanted("pvclock_init"),
     Wanted("mi_startup", leave=False),
     Wanted("trap_fatal", reads="trap", leave=False),
+    Wanted("trap", reads="trap", leave=False),
     Wanted("kassert_panic", reads="message", walk=True, leave=False),
     Wanted("vpanic", reads="message", walk=True, leave=False),
     Wanted("kdb_enter", leave=False),
@@ -109,6 +110,8 @@ def plan_for(kernel: Kernel) -> Plan:
     """The plan for a FreeBSD kernel: entry points, and every wanted function that it has."""
     functions = list(entry_points(kernel))
     for wanted in WANTED:
+        if wanted.name == "trap" and kernel.symbols.lookup("trap_fatal"):
+            continue  # each trap of the kernel, also those that it handles
         for address in kernel.symbols.lookup(wanted.name)[:1]:
             functions.append(_function(kernel, wanted, address))
     return Plan(tuple(functions))

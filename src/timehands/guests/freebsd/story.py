@@ -12,7 +12,7 @@ from timehands.guests.freebsd.clocks import clocks_of
 from timehands.guests.freebsd.console import DUMMY
 from timehands.guests.freebsd.delay import delays
 from timehands.guests.freebsd.facts import facts
-from timehands.guests.freebsd.faults import fault_of
+from timehands.guests.freebsd.faults import fault_of, instruction_pointers
 from timehands.guests.freebsd.messages import matches, messages
 from timehands.guests.telling import boundary_at, callers, entries, watched
 from timehands.guests.tslog import log_spans
@@ -46,7 +46,9 @@ LINES = {
     Mark.KERNEL_ENTRY: re.compile(r"^---<<BOOT>>---|^Copyright \(c\) 1992-\d{4} The FreeBSD"),
     Mark.CLOCK_KNOWN: re.compile(r'^Early TSC frequency [1-9]|^Timecounter "'),
     Mark.TIMER_ARMED: re.compile(r"^Timecounters tick every "),
-    Mark.INIT: re.compile(r"^  <empty line>    Abort manual input|^start_init: trying "),
+    Mark.INIT: re.compile(
+        r"^  <empty line>    Abort manual input|^mountroot> |^start_init: trying "
+    ),
     Mark.ENDED: re.compile(
         r"^  <empty line>    Abort manual input|^KDB: enter: |^Automatic reboot in \d+ seconds"
         r"|^The operating system has halted"
@@ -225,6 +227,7 @@ def _unknown(recording: Recording) -> Iterator[str]:
 
 def addresses(recording: Recording) -> Iterable[int]:
     """Callers, who serves DELAY, and where a fault happened: to be named."""
+    yield from instruction_pointers(recording)
     for event in recording.events:
         if event.kind is Kind.ENTER:
             yield from callers(recording, event)
