@@ -31,6 +31,7 @@ class Kernel:
     """As much of a kernel as is asked for, and how often it was."""
 
     sha256 = "ab" * 32
+    debug_key = ""
     symbol_source = None
     symbols = ()
     clock_functions: dict[str, list[str]] = {"linux": ["tsc_init"]}  # noqa: RUF012
@@ -91,3 +92,11 @@ def test_other_code_makes_other_plans(cache: Path, monkeypatch: pytest.MonkeyPat
     ask(knowledge)
     assert knowledge.plans == 2
     assert len(list(cache.iterdir())) == 1
+
+
+def test_another_debug_file_makes_another_plan(monkeypatch: pytest.MonkeyPatch) -> None:
+    knowledge = Knowledge()
+    ask(knowledge)
+    monkeypatch.setattr(Kernel, "debug_key", "12345678")
+    ask(knowledge)
+    assert knowledge.plans == 2

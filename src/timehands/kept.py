@@ -35,7 +35,8 @@ def symbol_facts(kernel: Kernel) -> dict[str, Any]:
 
 def plan_and_facts(kernel: Kernel, knowledge: Knowledge) -> tuple[Plan, dict[str, Any]]:
     """The plan for watching a kernel, and its `symbol_facts`. Raises `KernelDamaged`."""
-    path = cache_folder("plans") / f"{kernel.sha256[:32]}-{_code_key()}.json"
+    key = f"{kernel.sha256[:32]}-{_code_key()}{kernel.debug_key}"
+    path = cache_folder("plans") / f"{key}.json"
     try:
         with path.open("rb") as file:
             kept = json.loads(file.read(_MAX_BYTES))

@@ -72,6 +72,8 @@ def as_json(kernel: Kernel) -> dict[str, Any]:
         },
         "symbols": {"source": source.value if source else None, "count": len(kernel.symbols)},
         "types": [one.value for one in kernel.types],
+        "debug_file": str(kernel.debug_file.path) if kernel.debug_file else None,
+        "debug_refused": [{"path": str(r.path), "why": r.why} for r in kernel.debug_refused],
         "orc": kernel.orc,
         "config": kernel.config,
         "clock_functions": kernel.clock_functions,
@@ -103,6 +105,8 @@ def _rows(kernel: Kernel) -> Iterator[tuple[str, str]]:
     yield "Entry", _entries(kernel)
     yield "Symbols", _symbols(kernel)
     yield "Types", _types(kernel)
+    for one in kernel.debug_refused:
+        yield "Not used", f"{one.path}: {one.why}"
     yield "Unwinding", "ORC" if kernel.orc else "no ORC tables"
     yield "Config", _config(kernel)
     yield "SHA-256", kernel.sha256
@@ -151,7 +155,10 @@ def _symbols(kernel: Kernel) -> str:
 def _types(kernel: Kernel) -> str:
     from timehands.kernels.descriptions import TYPE_SOURCE
 
-    return " and ".join(TYPE_SOURCE[one] for one in kernel.types) or "none: neither DWARF nor BTF"
+    names = [TYPE_SOURCE[one] for one in kernel.types]
+    if kernel.debug_file:
+        names[0] += f" in {kernel.debug_file.path} ({kernel.debug_file.how})"
+    return " and ".join(names) or "none: neither DWARF nor BTF"
 
 
 def _config(kernel: Kernel) -> str:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from timehands.errors import HostError, KernelDamaged
+from timehands.kernels.debug_files import Search
 from timehands.kernels.symbols import SymbolTable
 
 _VERSION: Final = 1
@@ -107,6 +108,21 @@ class KernelCache:
         with contextlib.suppress(OSError):
             self._write("sites", json.dumps(stored).encode())
 
+    def read_debug(self, key: list[list[Any]]) -> Search | None:
+        """What the search among these files came to; None when it is not kept, or the files (see
+        ``debug_files.stamps``) were others then."""
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+            stored = json.loads(_read(self._file("debug"), _MAX_JSON))
+            if stored["version"] == _VERSION and stored["key"] == key:
+                return Search.from_dict(stored["search"])
+        return None
+
+    def write_debug(self, key: list[list[Any]], search: Search) -> None:
+        """Keep what a search came to. A full disk is no error here."""
+        stored = {"version": _VERSION, "key": key, "search": search.to_dict()}
+        with contextlib.suppress(OSError):
+            self._write("debug", json.dumps(stored).encode())
+
     def read_elf(self, size: int, crc32: int) -> memoryview | None:
         """The kept unpacked kernel, mapped; None when it is not there or not what it was."""
         try:
@@ -147,7 +163,7 @@ class KernelCache:
     def _prune(self) -> None:
         """Drop the kernels that were read longest ago, and what a killed writer left."""
         for entry in sorted(self.folder.glob("*.json"), key=_modified)[:-_KEPT_KERNELS]:
-            for suffix in ("json", "symbols", "sites", "elf"):
+            for suffix in ("json", "symbols", "sites", "debug", "elf"):
                 entry.with_suffix(f".{suffix}").unlink(missing_ok=True)
         newest = _modified(self._file("json"))
         for left in self.folder.glob(".new-*"):

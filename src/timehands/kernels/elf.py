@@ -29,6 +29,8 @@ _MAX_SECTION_NAME: Final = 256
 
 
 _SHT_NOBITS: Final = "SHT_NOBITS"
+_MAX_OFFSET: Final = 1 << 64
+_GNU_BUILD_ID: Final = 3
 
 
 @dataclass(frozen=True)
@@ -84,28 +86,32 @@ class ElfImage:
     notes: tuple[Note, ...] = field(repr=False)
 
     @classmethod
-    def parse(cls, data: memoryview) -> ElfImage:
+    def parse(cls, data: memoryview, *, partial: bool = False) -> ElfImage:
         """Read the headers of an ELF file.
+
+        Args:
+            data: the file.
+            partial: it may lack the contents of its segments, as files with debug information do.
 
         Raises:
             WrongArchitecture: it is for a processor other than x86-64 or i386.
             KernelDamaged: the headers break the format or point outside the file.
         """
         try:
-            return cls._parse(data)
+            return cls._parse(data, partial)
         except (KernelDamaged, WrongArchitecture, MemoryError):
             raise
         except Exception as error:  # pyelftools and construct promise no closed set
             raise KernelDamaged(f"the ELF headers are broken: {error}") from error
 
     @classmethod
-    def _parse(cls, data: memoryview) -> ElfImage:
+    def _parse(cls, data: memoryview, partial: bool) -> ElfImage:
         from elftools.elf.elffile import ELFFile
 
         elf = ELFFile(_stream(data))
         machine = elf.header.e_machine
         _check_machine(machine, elf.little_endian)
-        segments = tuple(_segments(elf, len(data)))
+        segments = tuple(_segments(elf, _MAX_OFFSET if partial else len(data)))
         sections = tuple(_sections(elf, len(data)))
         return cls(
             data=data,
@@ -125,6 +131,14 @@ class ElfImage:
         if section.type == _SHT_NOBITS:
             return self.data[:0]
         return self.data[section.offset : section.offset + section.size]
+
+    @property
+    def build_id(self) -> str:
+        """What the linker calls this build (NT_GNU_BUILD_ID), in hexadecimal; may be empty."""
+        for note in (*self.notes, *_notes_of_sections(self.data, self.sections)):
+            if note.owner == b"GNU" and note.type == _GNU_BUILD_ID:
+                return note.descriptor.hex()
+        return ""
 
     @property
     def loaded(self) -> tuple[Segment, ...]:
@@ -233,6 +247,11 @@ def _notes(
     places = places or [(s.offset, s.size) for s in sections if s.type == "SHT_NOTE"]
     for offset, size in places[:_MAX_NOTE_PLACES]:
         yield from _parse_notes(data[offset : offset + min(size, _MAX_NOTE_BYTES)])
+
+
+def _notes_of_sections(data: memoryview, sections: tuple[Section, ...]) -> Iterator[Note]:
+    """Also those that no program header names, or whose bytes a partial file has elsewhere."""
+    return _notes(data, (), sections)
 
 
 def _parse_notes(data: memoryview) -> Iterator[Note]:

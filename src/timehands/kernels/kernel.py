@@ -34,6 +34,7 @@ from timehands.kernels.btf_types import BtfTypes
 from timehands.kernels.cache import KernelCache
 from timehands.kernels.clockfunctions import CLOCK_FUNCTIONS
 from timehands.kernels.container import unpack
+from timehands.kernels.debug_files import DebugFile, Refused, Search, candidates, search, stamps
 from timehands.kernels.descriptions import format_name
 from timehands.kernels.dwarf.model import DwarfTypes
 from timehands.kernels.dwarf.sections import Sections
@@ -179,8 +180,55 @@ class Kernel:
 
     @property
     def types(self) -> tuple[TypeSource, ...]:
-        """Which descriptions of its types the kernel carries: DWARF, BTF, both, none."""
-        return self.facts.types
+        """Which descriptions of its types there are: DWARF, BTF, both, none.
+
+        DWARF may lie in the kernel itself or in its ``debug_file``.
+        """
+        return (TypeSource.DWARF, *self.facts.types) if self.debug_file else self.facts.types
+
+    @property
+    def debug_file(self) -> DebugFile | None:
+        """The other file that holds the kernel's DWARF; None: the kernel does, or nothing does."""
+        return self._debug_search.found
+
+    @property
+    def debug_key(self) -> str:
+        """Changes with the debug file, for what is kept of both; empty when there is none."""
+        debug = self.debug_file
+        return f"{zlib.crc32(repr(debug.stamp).encode()):08x}" if debug else ""
+
+    @property
+    def debug_refused(self) -> tuple[Refused, ...]:
+        """Files that could be the kernel's debug file by name but are not, and why."""
+        return self._debug_search.refused
+
+    @property
+    def debug_elf(self) -> ElfImage | None:
+        """The ELF file with the kernel's DWARF: the kernel or its debug file; None: there is none.
+
+        Raises:
+            KernelError: the debug file was changed or taken away.
+        """
+        if TypeSource.DWARF in self.facts.types:
+            return self.elf
+        return self.debug_file.elf if self.debug_file else None
+
+    @cached_property
+    def _debug_search(self) -> Search:
+        """Believed from the last time while no file that is in question has changed."""
+        if TypeSource.DWARF in self.facts.types:
+            return Search()
+        headers = (
+            self.elf_headers if self.elf_headers.section(".gnu_debuglink") is None else self.elf
+        )
+        places = candidates(self.path, headers, self.os_version)
+        key = stamps(places)
+        found = self._cache.read_debug(key) if self._cache and places else None
+        if found is None:
+            found = search(self.elf, places) if places else Search()
+            if self._cache and places:
+                self._cache.write_debug(key, found)
+        return found
 
     @property
     def orc(self) -> bool:
@@ -210,6 +258,8 @@ class Kernel:
                 table = read_symtab(self.elf) or read_kallsyms(self.elf) or SymbolTable.empty()
                 if self._cache:
                     self._cache.write_symbols(table)
+            if not len(table) and self.debug_elf:
+                table = read_symtab(self.debug_elf) or table
             spans = [(s.vaddr, s.vaddr + s.memsz) for s in self.elf_headers.loaded]
             return table.within(spans)
 
@@ -233,10 +283,11 @@ class Kernel:
         Raises:
             KernelDamaged: a section that is packed cannot be unpacked.
         """
-        if TypeSource.DWARF not in self.types:
+        elf = self.debug_elf
+        if elf is None:
             return None
-        with _naming(self.path):
-            return DwarfTypes(Sections.of(self.elf), self.symbols)
+        with _naming(self.debug_file.path if self.debug_file else self.path):
+            return DwarfTypes(Sections.of(elf), self.symbols)
 
     @cached_property
     def type_source(self) -> Types | None:
@@ -256,7 +307,7 @@ class Kernel:
     @cached_property
     def symbol_sizes(self) -> dict[str, int]:
         """Sizes of variables in bytes by name, as the ELF symbol table has them; may be empty."""
-        return read_sizes(self.elf)
+        return read_sizes(self.elf) or (read_sizes(self.debug_elf) if self.debug_elf else {})
 
     @cached_property
     def clock_functions(self) -> dict[str, list[str]]:

@@ -12,11 +12,11 @@ from __future__ import annotations
 import io
 import struct
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from typing import Any, Final
 
-from timehands.kernels.elf import Section
+from timehands.kernels.elf import ElfImage, Section
 from timehands.kernels.kernel import Kernel
 from timehands.kernels.memory import Memory
 from timehands.kernels.unwind.frames import TOP, Caller, Cursor, End, How, returned_to
@@ -53,13 +53,17 @@ class Cfi:
     """The call frame information of one kernel; ``usable`` False: it has none."""
 
     def __init__(self, kernel: Kernel) -> None:
-        self._kernel = kernel
+        files: list[tuple[ElfImage, Callable[[], ElfImage]]] = []
+        if kernel.facts.bits == 64:
+            files.append((kernel.elf_headers, lambda: kernel.elf))
+            other = kernel.debug_elf if kernel.debug_file else None
+            if other is not None:
+                files.append((other, lambda: other))
         self._tables = [
-            _Table(kernel, section)
-            for section in kernel.elf_headers.sections
-            if section.name in (".debug_frame", ".eh_frame")
-            and section.type != "SHT_NOBITS"
-            and kernel.facts.bits == 64
+            _Table(elf, section)
+            for headers, elf in files
+            for section in headers.sections
+            if section.name in (".debug_frame", ".eh_frame") and section.type != "SHT_NOBITS"
         ]
 
     @property
@@ -119,15 +123,15 @@ def _value(
 class _Table:
     """One section, with an index of its entries that was made without reading them."""
 
-    def __init__(self, kernel: Kernel, section: Section) -> None:
-        self._kernel = kernel
+    def __init__(self, elf: Callable[[], ElfImage], section: Section) -> None:
+        self._elf = elf
         self._section = section
         self._exception = section.name == ".eh_frame"
         self._rows: dict[int, list[dict[Any, Any]]] = {}
 
     @cached_property
     def _data(self) -> bytes:
-        return bytes(self._kernel.elf.contents(self._section))
+        return bytes(self._elf().contents(self._section))
 
     @cached_property
     def spans(self) -> list[tuple[int, int, int]]:
