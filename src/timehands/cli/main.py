@@ -22,7 +22,7 @@ from timehands import __version__
 from timehands.errors import TimehandsError
 
 #: One file for each verb; this is their order in the help.
-VERBS = ("boot", "debug", "report", "compare", "explain", "kernel", "cpuid", "doctor")
+VERBS = ("boot", "debug", "run", "report", "compare", "explain", "kernel", "cpuid", "doctor")
 FAILED = 2
 INTERRUPTED = 130
 

@@ -181,7 +181,7 @@ class Guest:
                 stderr=subprocess.PIPE,
                 pass_fds=theirs,
                 start_new_session=True,
-                preexec_fn=lambda: _die_with(owner),
+                preexec_fn=lambda: die_with(owner),
             )
         except OSError as error:
             raise QemuFailed(
@@ -471,7 +471,7 @@ def _pipe() -> tuple[int, int]:
     return ours, theirs
 
 
-def _die_with(owner: int) -> None:
+def die_with(owner: int) -> None:
     """In the child, before exec: die when the owner does, even if it died a moment ago."""
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != owner:

@@ -42,6 +42,29 @@ def command_line(
     Without ``wiring`` it is the command to paste into a terminal: the same machine, its console on
     standard input and output. Raises `MachineError` when the load does not fit the machine.
     """
+    words = _machine_words(qemu, machine, load)
+    words += _wiring_words(wiring) if wiring else ["-serial", "stdio", "-no-reboot"]
+    return tuple(words)
+
+
+def terminal_command(
+    qemu: str, machine: Machine, load: Load, *, gdb: str | None = None, sandbox: bool = True
+) -> tuple[str, ...]:
+    """The command that runs the load with its console on this terminal.
+
+    Ctrl-A X ends it, Ctrl-C goes to the guest. ``gdb`` is where QEMU's stub waits for a client, as
+    a character device (``tcp:127.0.0.1:1234``, ``unix:PATH``): the guest stands still until one
+    lets it go on. Raises `MachineError` when the load does not fit the machine.
+    """
+    words = [*_machine_words(qemu, machine, load), "-serial", "mon:stdio", "-no-reboot"]
+    if sandbox:
+        words += ["-sandbox", _SANDBOX]
+    if gdb is not None:
+        words += ["-S", "-gdb", f"{gdb},server=on,wait=off"]
+    return tuple(words)
+
+
+def _machine_words(qemu: str, machine: Machine, load: Load) -> list[str]:
     words = [qemu, "-nodefaults", "-no-user-config", "-display", "none"]
     words += ["-machine", _machine_argument(machine), "-cpu", machine.cpu_argument]
     words += ["-accel", machine.accelerator, "-m", str(machine.memory_mib)]
@@ -51,9 +74,7 @@ def command_line(
         words += ["-append", load.command_line]
     if load.initrd:
         words += ["-initrd", str(load.initrd)]
-    words += [*_disk_words(machine, load), *_network_words(machine, load)]
-    words += _wiring_words(wiring) if wiring else ["-serial", "stdio", "-no-reboot"]
-    return tuple(words)
+    return [*words, *_disk_words(machine, load), *_network_words(machine, load)]
 
 
 def paste_ready(command: tuple[str, ...]) -> str:
