@@ -104,7 +104,7 @@ def test_a_fix_that_two_findings_share_is_told_once() -> None:
 def test_the_proof_has_the_first_boot_above_the_trials() -> None:
     lines = render(jiffies_report(), color=False).split("\n")
     start = next(i for i, line in enumerate(lines) if line.startswith("Proof"))
-    assert lines[start + 2].startswith("(nothing changed)")
+    assert lines[start + 2].startswith("(nothing)")
     assert "2.089 s" in lines[start + 2]
     assert "mended" in lines[start + 3] and "-171 ms" in lines[start + 3]
 

@@ -17,7 +17,7 @@ from importlib import resources
 from typing import Any
 
 import timehands
-from timehands.reports import clock_words, done_words, flame, html_data, units, words
+from timehands.reports import clock_words, done_words, flame, html_data, proof_words, units, words
 from timehands.reports.html_evidence import Extract, anchor, extract
 from timehands.reports.model import Report
 from timehands.reports.plain import clipped, harmless
@@ -77,6 +77,7 @@ def _context(report: Report, found: Extract) -> Mapping[str, Any]:
         "words": words,
         "done": done_words,
         "own": clock_words,
+        "proof_words": proof_words,
         "log": flame.chart(report.story.tslog) if report.story.tslog else None,
         "log_longest": flame.longest(report.story.tslog),
         "log_label": flame.label,

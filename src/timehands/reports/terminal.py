@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Self, TextIO
 
 from timehands.findings.model import Finding, Fix, Severity, Trial
-from timehands.reports import clock_words, done_words, words
+from timehands.reports import clock_words, done_words, proof_words, words
 from timehands.reports.model import Report
 from timehands.reports.page import LEAST_WIDTH, WIDTH, Page
 from timehands.reports.plain import clipped, harmless
@@ -344,19 +344,31 @@ class _Sections(Page):
         trials = report.proof.trials if report.proof else ()
         if not trials:
             return
-        wide = self.width >= _WIDE
-        heads = ["with", "verdict", "selected", "rate", "boot", "change"]
-        table = self.table([*heads, "outcome"] if wide else heads)
-        for row in (self.as_it_was(report), *map(self.trial, trials)):
-            table.add_row(*(self.styled(cell, cut=160) for cell in row[: len(table.columns)]))
-        self.gap()
-        self.print(self.styled("Proof: the same boot again", "bold"), table)
-        if not report.machine.deterministic:
-            self.print(self.styled(words.ONE_BOOT, "dim"))
-        errors = [(t, t.error) for t in trials if t.error is not None]
-        for trial, error in errors:
-            text = f"{words.fix_values(trial.fixes)}: {clipped(harmless(error), 300)}"
-            self.print(self.indented(self.styled(text), 2))
+        letters = proof_words.letters_of(trials)
+        self.heading("Proof: the same boot again", words.one_boot(report.machine))
+        self.rows(proof_words.legend(letters), 1, indent=2)
+        rows = [self.as_it_was(report)]
+        rows += [self.trial(report, trial, letters) for trial in trials]
+        self.print(self.columns(rows, proof_words.measures(trials)))
+        if sentence := proof_words.best_sentence(report):
+            self.print(self.styled(sentence))
+        for trial in trials:
+            if trial.error is not None:
+                error = clipped(harmless(trial.error), 300)
+                text = f"{proof_words.name(trial.fixes, letters)}: {error}"
+                self.print(self.indented(self.styled(text), 2))
+
+    def columns(self, rows: Sequence[Sequence[str]], measured: bool) -> Table:
+        """The rows of a proof, without the columns that say nothing or do not fit."""
+        heads = ["with", "verdict", "selected", "rate", "TSC off", "LAPIC off", "boot", "change",
+                 "outcome"]  # fmt: skip
+        unwanted = set() if measured else {"TSC off", "LAPIC off"}
+        unwanted |= set() if self.width >= _WIDE else {"outcome"}
+        shown = [n for n, head in enumerate(heads) if head not in unwanted]
+        table = self.table([heads[n] for n in shown])
+        for row in rows:
+            table.add_row(*(self.styled(row[n], cut=160) for n in shown))
+        return table
 
     def as_it_was(self, report: Report) -> tuple[str, ...]:
         """The first boot as a row of the proof."""
@@ -364,15 +376,18 @@ class _Sections(Page):
         clock = story.clock(story.selected) if story.selected else None
         rate = hz(clock.frequency_hz) if clock else "-"
         boot = "-" if story.boot_ns is None else seconds(story.boot_ns)
-        return "(nothing changed)", "-", story.selected or "-", rate, boot, "-", story.outcome.kind
+        selected = story.selected or "-"
+        return "(nothing)", "-", selected, rate, "-", "-", boot, "-", story.outcome.kind
 
-    def trial(self, trial: Trial) -> tuple[str, ...]:
+    def trial(self, report: Report, trial: Trial, letters: proof_words.Letters) -> tuple[str, ...]:
         """A trial as a row of the proof."""
         return (
-            words.fix_values(trial.fixes),
+            proof_words.name(trial.fixes, letters),
             words.verdict_word(trial.verdict),
             trial.selected or "-",
             "-" if trial.frequency_hz is None else hz(trial.frequency_hz),
+            proof_words.error_words(report, "tsc", trial.measured_hz),
+            proof_words.error_words(report, "lapic", trial.lapic_hz),
             "-" if trial.boot_ns is None else seconds(trial.boot_ns),
             "-" if trial.gained_ns is None else words.gained_column(trial.gained_ns),
             trial.outcome or "-",

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from timehands.findings.model import Finding, Fix, Proof, Trial, Verdict
+from timehands.machines.machine import Machine
 from timehands.reports.model import Report
 from timehands.reports.plain import clipped, harmless
 from timehands.reports.units import byte_size, count, duration, hz, ms, percent, ppm
@@ -66,7 +67,11 @@ def machine(report: Report) -> str:
     return f"{version} {harmless(str(report.machine), 400)}"
 
 
-ONE_BOOT = "Each row is one boot: what hangs on the host's load may come out otherwise."
+def one_boot(machine: Machine) -> str:
+    """What a row of a proof is worth on this machine."""
+    if machine.deterministic:
+        return "one boot each, that comes out the same again"
+    return "one boot each: what hangs on the host's load may come out otherwise"
 
 
 def ended(outcome: Outcome) -> str:
