@@ -205,6 +205,7 @@ def _identity(kernel: Kernel, entry: Entry, facts: dict[str, Any]) -> KernelIden
         types=tuple(types.value for types in kernel.types),
         orc=kernel.orc,
         clock_functions=tuple(facts["clock_functions"]),
+        debug_file=str(kernel.debug_file.path) if kernel.debug_file else "",
     )
 
 

@@ -99,3 +99,11 @@ def test_watching_says_what_it_saw_and_cost() -> None:
     told = words.watching_words(jiffies_report().watching)
     assert "1,961 events" in told
     assert "about 3.9 % of QEMU's CPU time" in told
+
+
+def test_a_kernel_s_debug_file_is_named() -> None:
+    identity = replace(
+        jiffies_report().kernel, types=("dwarf", "btf"), debug_file="/usr/lib/debug/boot/vmlinux"
+    )
+    assert "DWARF in vmlinux, BTF" in words.kernel(identity)
+    assert words.kernel_file(identity).endswith("DWARF in /usr/lib/debug/boot/vmlinux")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import PurePath
 
 from timehands.findings.model import Finding, Fix, Proof, Trial, Verdict
 from timehands.machines.machine import Machine
@@ -51,14 +52,19 @@ def kernel(identity: KernelIdentity) -> str:
         parts.append(f"{count(identity.symbols)} symbols ({harmless(identity.symbol_source, 40)})")
     else:
         parts.append("no symbols")
-    parts += [harmless(name, 20).upper() for name in identity.types[:4]]
+    types = [harmless(name, 20).upper() for name in identity.types[:4]]
+    if identity.debug_file:
+        where = harmless(PurePath(identity.debug_file).name, 40)
+        types = [f"DWARF in {where}" if one == "DWARF" else one for one in types]
+    parts += types
     return ", ".join([*parts, "ORC"] if identity.orc else parts)
 
 
 def kernel_file(identity: KernelIdentity) -> str:
-    """Which file it was: path, size, the start of its SHA-256."""
+    """Which file it was: path, size, the start of its SHA-256; where its DWARF is, if elsewhere."""
     digest = harmless(identity.sha256, 64)[:16]
-    return f"{harmless(identity.path)} ({byte_size(identity.size)}, sha256 {digest})"
+    text = f"{harmless(identity.path)} ({byte_size(identity.size)}, sha256 {digest})"
+    return f"{text}, DWARF in {harmless(identity.debug_file)}" if identity.debug_file else text
 
 
 def machine(report: Report) -> str:

@@ -47,7 +47,10 @@ MAX_RESET_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class KernelIdentity:
-    """Which kernel it was, and what its file says. ``symbols`` counts them."""
+    """Which kernel it was, and what its file says. ``symbols`` counts them.
+
+    ``debug_file`` is the path of the other file that holds its DWARF; empty: there is none.
+    """
 
     path: str
     sha256: str
@@ -61,10 +64,12 @@ class KernelIdentity:
     types: tuple[str, ...] = ()
     orc: bool = False
     clock_functions: tuple[str, ...] = ()
+    debug_file: str = ""
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
         """The identity that `dataclasses.asdict` wrote; KeyError, TypeError else."""
+        data = {"debug_file": "", **data}  # recordings of before have none
         known = {f.name: data[f.name] for f in fields(cls)}
         known["types"] = tuple(known["types"])
         known["clock_functions"] = tuple(known["clock_functions"])
