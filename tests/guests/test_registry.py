@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from guest_kernels.build import System, guest_kernel
 from kernels import build
 from timehands.guests.registry import KNOWLEDGE, knowledge_named, knowledge_of
 from timehands.kernels.kernel import Kernel
@@ -23,6 +24,11 @@ def _kernel(folder: Path, content: bytes) -> Kernel:
 def test_a_linux_kernel_is_known_as_linux(tmp_path: Path) -> None:
     linux = build.linux_elf(build.LAYOUTS["6.4-relative"])
     assert knowledge_of(_kernel(tmp_path, linux)).name == "linux"
+
+
+@pytest.mark.parametrize("system", ["freebsd", "netbsd", "openbsd"])
+def test_the_bsds_are_known_by_their_notes_or_banners(system: System) -> None:
+    assert knowledge_of(Kernel.open(guest_kernel(system, "stripped"), cache=False)).name == system
 
 
 def test_a_kernel_of_no_known_system_is_unknown(tmp_path: Path) -> None:
