@@ -176,6 +176,8 @@ def _from_look(recording: Recording, drafts: dict[tuple[str, ClockRole], Draft])
 
 
 def _amend(drafts: dict[tuple[str, ClockRole], Draft], row: Any, role: ClockRole) -> None:
+    if not isinstance(row, dict):
+        return
     name, hz, quality = (row.get(k) for k in ("name", "frequency", "quality"))
     if not isinstance(name, str) or not isinstance(hz, int) or not isinstance(quality, int):
         return
