@@ -58,6 +58,19 @@ def test_console_lines_keep_their_times_and_any_bytes_become_text(tmp_path: Path
     assert (lines[2].text, lines[2].reference) == ("rest", "c2")
 
 
+def test_a_line_that_is_not_complete_is_heard_and_kept_with_its_time(tmp_path: Path) -> None:
+    heard: list[tuple[int, str]] = []
+
+    def say(recorder: Recorder) -> None:
+        recorder.on_prompt = lambda ns, text: heard.append((ns, text))
+        recorder.console(5, b"boot device: <unknown>\nroot ")
+        recorder.console(7, b"device: ")
+
+    (_, prompt) = recorded(tmp_path / "r", say).console
+    assert heard == [(5, "root "), (7, "root device: ")]
+    assert (prompt.host_ns, prompt.text) == (7, "root device: ")
+
+
 def test_listeners_hear_lines_and_records_also_past_the_bounds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,7 +6,8 @@ does with it. Compilers may drop a static function or rename it (``.isra.0``, ``
 
 Sources: Linux arch/x86/kernel/{tsc,tsc_sync,kvmclock,pvclock,hpet,i8253,rtc,time}.c,
 arch/x86/kernel/apic/apic.c, arch/x86/xen/time.c, drivers/clocksource/, drivers/rtc/,
-kernel/time/, init/calibrate.c. FreeBSD sys/x86/x86/{tsc,local_apic,delay,pvclock,kvm_clock}.c,
+kernel/time/, init/calibrate.c. FreeBSD sys/x86/x86/{tsc,local_apic,delay,pvclock}.c,
+sys/dev/kvm_clock/kvm_clock.c, sys/dev/xen/timer/xen_timer.c,
 sys/x86/isa/clock.c, sys/kern/kern_{tc,clocksource}.c, subr_clockcalib.c. NetBSD
 sys/arch/x86/x86/{tsc,lapic,cpu,identcpu_subr}.c, sys/arch/x86/isa/clock.c, sys/kern/kern_tc.c.
 OpenBSD sys/arch/amd64/amd64/{tsc,lapic}.c, sys/arch/amd64/isa/clock.c, sys/dev/pv/pvclock.c,
@@ -104,24 +105,28 @@ rtc start: atrtc_attach
 """)
 
 _NETBSD: Final = _table("""
-any start: startrtclock initclocks cpu_initclocks
+any start: startrtclock inittimecounter initclocks cpu_initclocks
 any register: tc_init
 any select: tc_windup
-tsc probe: cpu_get_tsc_freq cpu_tsc_freq_cpuid tsc_is_invariant
+tsc probe: cpu_tsc_freq_cpuid tsc_is_invariant
+tsc calibrate: cpu_get_tsc_freq hpet_tsc_freq
+tsc start: tsc_setfunc
 tsc check: tsc_sync_bp tsc_sync_ap tsc_sync_drift
 tsc register: tsc_tc_init
-tsc read: tsc_delay
+tsc read: tsc_delay tsc_get_timecount
 lapic calibrate: lapic_calibrate_timer
-lapic start: lapic_boot_init lapic_initclock
-lapic read: lapic_delay
+lapic start: lapic_boot_init lapic_initclock lapic_reset
+lapic read: lapic_delay lapic_get_timecount
 pvclock start: pvclock_attach
 i8254 start: initrtclock i8254_initclocks
 i8254 read: i8254_delay i8254_get_timecount gettick
-xen read: xen_delay
+xen start: xen_startrtclock xen_initclocks
+xen read: xen_delay xen_get_timecount
+rtc read: rtc_get_ymdhms
 """)
 
 _OPENBSD: Final = _table("""
-any start: startrtclock initclocks cpu_initclocks inittodr
+any start: startrtclock startclocks initclocks cpu_initclocks inittodr
 any register: tc_init
 any reject: tc_reset_quality
 any select: tc_windup
@@ -132,10 +137,13 @@ tsc register: tsc_timecounter_init
 tsc read: tsc_delay
 lapic calibrate: lapic_calibrate_timer
 lapic start: lapic_boot_init lapic_initclocks lapic_startclock
+lapic start: lapic_timer_rearm
 lapic read: lapic_delay
+acpi_pm start: acpitimerattach
+hpet start: acpihpet_attach
 pvclock start: pvclock_attach
 pvclock read: pvclock_get_timecount
-i8254 start: initrtclock i8254_initclocks i8254_inittimecounter i8254_inittimecounter_simple
+i8254 start: initrtclock i8254_startclock i8254_initclocks i8254_inittimecounter i8254_inittimecounter_simple
 i8254 read: i8254_delay i8254_get_timecount gettick
 rtc read: rtcget
 """)

@@ -10,6 +10,7 @@ from typing import Any
 from timehands.guests.base import ENTRY64, PVH_ENTRY, ClockNames, Need, Remedy, enters, left
 from timehands.guests.linux.plan import plan_for
 from timehands.guests.linux.story import FREQUENCY_FOUND, addresses, tell
+from timehands.guests.ramdisk import on_linux
 from timehands.kernels.kernel import Kernel
 from timehands.kernels.memory import Memory
 from timehands.machines.initrd import MARK_INIT, init_ramdisk
@@ -122,5 +123,5 @@ class Linux:
         return {}
 
     def on_ramdisk(self, kernel: Kernel, head: bytes) -> str | None:
-        """It tells an archive from a file system by itself."""
-        return None
+        """What it does with one that is no archive."""
+        return on_linux(kernel, head)

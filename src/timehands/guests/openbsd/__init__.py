@@ -1,8 +1,8 @@
 """OpenBSD: what to watch in it, and what what was seen means.
 
-From its public sources (sys/arch/amd64/amd64/tsc.c 1.27, sys/kern/kern_tc.c 1.49, sys/dev/pv/
-pvclock.c 1.1, sys/arch/amd64/isa/clock.c) and a test kernel; no real kernel was tried: an OpenBSD
-kernel has no PVH entry, and nothing here starts its own boot loader.
+From its public sources (sys/arch/amd64/amd64/tsc.c 1.27 and lapic.c 1.75, sys/kern/kern_tc.c 1.49,
+sys/dev/pv/pvclock.c 1.1, sys/arch/amd64/isa/clock.c) and a test kernel; no real kernel was tried:
+an OpenBSD kernel has no PVH entry, and nothing here starts its own boot loader.
 """
 
 from __future__ import annotations

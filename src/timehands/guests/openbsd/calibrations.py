@@ -55,10 +55,17 @@ def _measured(seen: Seen) -> Iterator[Calibration]:
 
 
 def _lapic(seen: Seen) -> Iterator[Calibration]:
-    """lapic_calibrate_timer, against the i8254; nothing is measured when leaf 0x15 told it."""
+    """lapic_calibrate_timer: over ``hz`` turns of the i8254, or a DELAY of a second by a better one.
+
+    Nothing is measured when leaf 0x15 told it.
+    """
     hz = seen.after("lapic_per_second") or None
     if seen.before("lapic_per_second") and not seen.reads_pit:
         yield seen.make("lapic", "CPUID leaf 0x15", hz, "the crystal's rate: nothing was measured")
+        return
+    clock, function = clock_of(seen.recording, seen.before(DELAY_FUNC))
+    if function not in ("i8254_delay", "unknown"):
+        yield seen.make("lapic", clock, hz, f"over a DELAY of 1 s, by {function}")
         return
     detail = "by the i8254's count"
     if seen.pit_is_silent:
