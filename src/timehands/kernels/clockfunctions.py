@@ -143,7 +143,8 @@ acpi_pm start: acpitimerattach
 hpet start: acpihpet_attach
 pvclock start: pvclock_attach
 pvclock read: pvclock_get_timecount
-i8254 start: initrtclock i8254_startclock i8254_initclocks i8254_inittimecounter i8254_inittimecounter_simple
+i8254 start: initrtclock i8254_startclock i8254_initclocks
+i8254 register: i8254_inittimecounter i8254_inittimecounter_simple
 i8254 read: i8254_delay i8254_get_timecount gettick
 rtc read: rtcget
 """)

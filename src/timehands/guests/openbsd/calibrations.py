@@ -55,7 +55,7 @@ def _measured(seen: Seen) -> Iterator[Calibration]:
 
 
 def _lapic(seen: Seen) -> Iterator[Calibration]:
-    """lapic_calibrate_timer: over ``hz`` turns of the i8254, or a DELAY of a second by a better one.
+    """lapic_calibrate_timer: over ``hz`` turns of the i8254, or by a better DELAY of a second.
 
     Nothing is measured when leaf 0x15 told it.
     """
