@@ -23,8 +23,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         "run",
         help="boot a kernel with its console on this terminal, for your own gdb if asked for",
-        description="Boots a kernel with its console on this terminal: Ctrl-A X ends it. Nothing is "
-        "watched or recorded. With --gdb the guest stands still until your gdb, started by the "
+        description="Boots a kernel with its console on this terminal: Ctrl-A X ends it. Nothing "
+        "is watched or recorded. With --gdb the guest stands still until your gdb, started by the "
         "line that is printed, lets it go on. Exit status: QEMU's.",
     )
     parser.add_argument("file", type=Path, metavar="KERNEL", help="bzImage, ELF, compressed ELF")

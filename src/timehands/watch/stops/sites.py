@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -130,19 +131,24 @@ def _function(kernel: Kernel, where: Function) -> Sites:
     if not found:
         found = _entries(kernel.symbols.variants(where.name))
         note = f"{where.name} was compiled as {', '.join(s.name for s in found)}" if found else ""
-    if found:
-        size = kernel.symbols.size_of(found[0].address)
+    inlined = () if where.offset else _inlined(kernel, where.name)
+    if not found and not inlined:
+        raise _no_function(kernel, where.name)
+    if inlined:
+        own = "also" if found else "has no code of its own:"
+        places = f"{len(inlined)} places" if inlined[1:] else "one place"
+        note = f"{where.name} {own} inlined at {places}"
+    return Sites((*_own(kernel, where, found), *inlined), note)
+
+
+def _own(kernel: Kernel, where: Function, found: list[Symbol]) -> Iterator[Site]:
+    """The function itself, under each of its addresses."""
+    offset = f"+{where.offset:#x}" if where.offset else ""
+    for symbol in found:
+        size = kernel.symbols.size_of(symbol.address)
         if where.offset and size and where.offset >= size:
             raise UsageError(f"{where.name} has {size:#x} bytes: there is no {where.offset:#x}")
-        offset = f"+{where.offset:#x}" if where.offset else ""
-        return Sites(
-            tuple(_code_site(s.address + where.offset, s.name + offset) for s in found), note
-        )
-    if kernel.dwarf is not None and not where.offset:
-        inlined = _inlined(kernel, kernel.dwarf, where.name)
-        if inlined is not None:
-            return inlined
-    raise _no_function(kernel, where.name)
+        yield _code_site(symbol.address + where.offset, symbol.name + offset)
 
 
 def _no_function(kernel: Kernel, name: str) -> UsageError:
@@ -161,28 +167,26 @@ def _no_function(kernel: Kernel, name: str) -> UsageError:
     )
 
 
-def _inlined(kernel: Kernel, dwarf: DwarfTypes, name: str) -> Sites | None:
-    """The places where a function was inlined; None when the kernel knows no such function."""
-    declared, places, units = "", [], set[int]()
+def _inlined(kernel: Kernel, name: str) -> tuple[Site, ...]:
+    """The places where a function was inlined. Raises `UsageError` when all of it was left out."""
+    dwarf = kernel.dwarf
+    function = dwarf.function(name) if dwarf else None
+    if dwarf is None or function is None or not (function.inlined or function.low_pc is None):
+        return ()
+    places: set[int] = set()
+    units: dict[int, Unit] = {}
     for entry in dwarf.search.find(Group.FUNCTION, name):
-        if entry.unit.offset in units or len(units) >= _MAX_UNITS:
-            continue
-        units.add(entry.unit.offset)
-        info = dwarf.function_of(entry)
-        declared = declared or f" ({PurePosixPath(info.file).name}:{info.line})"
-        try:
-            places += list(_inlined_in(dwarf, entry.unit, name))
-        except KernelDamaged:
-            continue
-    if not units:
-        return None
-    if not places:
-        raise UsageError(f"{name}{declared} is in the kernel's source, but no code came from it")
-    sites = tuple(
+        if len(units) < _MAX_UNITS:
+            units[entry.unit.offset] = entry.unit
+    for unit in units.values():
+        with contextlib.suppress(KernelDamaged):
+            places.update(_inlined_in(dwarf, unit, name))
+    if not places and function.low_pc is None:
+        declared = f"{PurePosixPath(function.file).name}:{function.line}"
+        raise UsageError(f"no code came of {name} ({declared}): the compiler left it out")
+    return tuple(
         _code_site(at, f"{name}, inlined in {_place_name(kernel, at)}") for at in sorted(places)
     )
-    note = f"{name}{declared} has no code of its own: inlined at {len(sites)} places"
-    return Sites(sites, note)
 
 
 def _inlined_in(dwarf: DwarfTypes, unit: Unit, name: str) -> Iterator[int]:

@@ -119,7 +119,7 @@ def answer_cpuid(answers: Mapping[int, Leaf]) -> Action:
         leaf = registers["rax"] % _U32
         answer = answers.get(leaf)
         if answer is None:
-            return False
+            return True  # the processor answers it
         for name, number in zip(("rax", "rbx", "rcx", "rdx"), answer, strict=True):
             await stops.client.set_register(name, number)
         length = site.instruction.length if site.instruction else 2
