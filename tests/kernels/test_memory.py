@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from timehands.kernels.memory import Memory, Missing, Pages, Unreadable, settle
+from timehands.kernels.memory import MAX_READ, Memory, Missing, Pages, Unreadable, need, settle
 
 BASE = 0xFFFF_FFFF_8000_0000
 IMAGE = bytes(range(256)) * 64
@@ -86,3 +86,69 @@ def test_a_reader_that_never_has_enough_is_given_up() -> None:
 
     with pytest.raises(Unreadable):
         asyncio.run(settle(endless, Pages(64), zeros, most=50))
+
+
+@given(
+    st.lists(st.tuples(st.integers(-2000, len(IMAGE) + 2000), st.integers(1, 900)), max_size=20),
+    st.sampled_from([64, 256, 4096]),
+)
+def test_what_is_needed_together_is_there_in_one_more_run(
+    spans: list[tuple[int, int]], block: int
+) -> None:
+    guest, pages, runs = Guest(), Pages(block), 0
+    pieces = [(BASE + start, length) for start, length in spans]
+
+    def reader(memory: Memory) -> list[bytes | None]:
+        nonlocal runs
+        runs += 1
+        need(memory, pieces)
+        return [_read_or_none(memory, *piece) for piece in pieces]
+
+    found = asyncio.run(settle(reader, pages, guest.fetch))
+    assert runs <= 2
+    for (start, length), got in zip(spans, found, strict=True):
+        known = start >= 0 and start // block * block >= 0 and length >= 0
+        whole = known and (start + length + block - 1) // block * block <= len(IMAGE)
+        assert got == (IMAGE[start : start + length] if whole else got)
+        assert whole or got is None or length == 0
+
+
+def _read_or_none(memory: Memory, address: int, length: int) -> bytes | None:
+    try:
+        return memory.read(address, length)
+    except Unreadable:
+        return None
+
+
+def test_near_pieces_are_fetched_in_one_go_and_far_ones_are_not() -> None:
+    guest, pages = Guest(), Pages(64)
+
+    def reader(memory: Memory) -> None:
+        need(memory, [(BASE + 1000 * n, 8) for n in range(5)] + [(BASE - (1 << 20), 8)])
+
+    asyncio.run(settle(reader, pages, guest.fetch))
+    assert len(guest.asked) == 2
+    assert pages.read(BASE + 4000, 8) == IMAGE[4000:4008]
+
+
+def test_no_more_is_held_than_a_bound_because_it_is_needed() -> None:
+    asked = 0
+
+    async def fetch(_address: int, length: int) -> bytes:
+        nonlocal asked
+        asked += length
+        return bytes(length)
+
+    def reader(memory: Memory) -> None:
+        need(memory, [(n * MAX_READ, MAX_READ) for n in range(200)])
+
+    asyncio.run(settle(reader, Pages(4096), fetch))
+    assert asked == 64 << 20
+
+
+def test_memory_that_is_at_hand_needs_nothing() -> None:
+    class Whole:
+        def read(self, address: int, length: int) -> bytes:
+            raise AssertionError((address, length))
+
+    need(Whole(), [(BASE, 8)])

@@ -7,7 +7,7 @@ A reader (a value of a C type, a backtrace, a list of timecounters) is plain cod
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final, Protocol, TypeVar
 
 T = TypeVar("T")
@@ -18,6 +18,10 @@ PAGE: Final = 4096
 #: How often a reader is run again, at most: memory of a guest may lead it round and round.
 MAX_FETCHES: Final = 4_000
 MAX_READ: Final = 1 << 20
+#: The most that is held because of `need`, in bytes.
+MAX_NEED: Final = 64 << 20
+#: It costs less to read so many bytes for nothing than to ask once more.
+_GAP: Final = 16 << 10
 _TOP: Final = 1 << 64
 
 
@@ -31,12 +35,16 @@ class Unreadable(Exception):
 
 
 class Missing(Exception):
-    """Guest memory that was not fetched yet: whole blocks. For `settle` only: let it pass."""
+    """Guest memory that was not fetched yet: whole blocks. For `settle` only: let it pass.
 
-    def __init__(self, address: int, length: int) -> None:
+    ``more`` are all pieces that will be needed, (address, length) each; empty: just this one.
+    """
+
+    def __init__(self, address: int, length: int, more: Sequence[tuple[int, int]] = ()) -> None:
         super().__init__(f"{address:#x}+{length}")
         self.address = address
         self.length = length
+        self.more = more
 
 
 class Memory(Protocol):
@@ -72,20 +80,78 @@ class Pages:
             parts.append(block)
         return b"".join(parts)[address - first :][:length]
 
+    def need(self, pieces: Iterable[tuple[int, int]]) -> None:
+        """Say that pieces of memory, (address, length) each, will all be read.
+
+        Raises `Missing` for all that were not fetched yet, in as few fetches as that takes; not
+        for more than `MAX_NEED` bytes.
+        """
+        block, wanted = self._block, set[int]()
+        for address, length in pieces:
+            if 0 < length <= MAX_READ and 0 <= address <= _TOP - length:
+                wanted.update(range(address - address % block, address + length, block))
+        room = max(MAX_NEED // block - len(self._blocks), 0)
+        runs = _runs(sorted(wanted - self._blocks.keys())[:room], block)
+        if runs:
+            raise Missing(*runs[0], runs)
+
     async def fetch(self, missing: Missing, fetch: Fetch) -> None:
         """Fetch what is missing; when not all of it can be read, its first block alone."""
+        if not missing.more:
+            await self._first(missing, fetch)
+        for address, length in missing.more:
+            await self._whole(address, length, fetch)
+
+    async def _whole(self, address: int, length: int, fetch: Fetch) -> None:
+        """Fetch all that can be read of a piece: halves of it where the whole cannot."""
+        data = await fetch(address, length)
+        if length > self._block and (data is None or len(data) != length):
+            half = length // 2 - length // 2 % self._block or self._block
+            await self._whole(address, half, fetch)
+            await self._whole(address + half, length - half, fetch)
+        else:
+            self._keep(address, data)
+
+    async def _first(self, missing: Missing, fetch: Fetch) -> None:
         data = await fetch(missing.address, missing.length)
         if data is None and missing.length > self._block:
             data = await fetch(missing.address, self._block)
-        if data is None or not data or len(data) % self._block:
-            self._blocks[missing.address] = None
+        self._keep(missing.address, data)
+
+    def _keep(self, address: int, data: bytes | None) -> None:
+        if not data or len(data) % self._block:
+            self._blocks[address] = None
             return
         for start in range(0, len(data), self._block):
-            self._blocks[missing.address + start] = data[start : start + self._block]
+            self._blocks[address + start] = data[start : start + self._block]
 
     def forget(self) -> None:
         """The guest has run, or its memory was written: nothing is known any more."""
         self._blocks.clear()
+
+
+def need(memory: Memory, pieces: Iterable[tuple[int, int]]) -> None:
+    """Have many pieces of memory, (address, length) each, fetched together before they are read.
+
+    Where each fetch is a round trip, and the reader is run again after it, that spares thousands.
+    Pieces that cannot be read are no error here.
+    """
+    if isinstance(memory, Pages):
+        memory.need(pieces)
+
+
+def _runs(blocks: Sequence[int], size: int) -> list[tuple[int, int]]:
+    """Ascending blocks as few pieces (address, length), with small gaps between them filled."""
+    runs: list[tuple[int, int]] = []
+    for start in blocks:
+        if runs:
+            first, length = runs[-1]
+            end = start + size - first
+            if start - first - length <= _GAP and end <= MAX_READ:
+                runs[-1] = (first, end)
+                continue
+        runs.append((start, size))
+    return runs
 
 
 async def settle(

@@ -79,3 +79,16 @@ def test_a_kernel_without_a_log_keeps_none(monkeypatch: pytest.MonkeyPatch) -> N
     for found in (None, Tslog((), 0)):
         monkeypatch.setattr(kept_module, "read_tslog", lambda _k, _m, found=found: found)
         assert look_at_log(object.__new__(Kernel), object()) is None  # type: ignore[arg-type]
+
+
+def test_a_log_of_long_strings_is_cut_to_what_a_recording_holds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    names = [f'\N{SNOWMAN}"{n}' for n in range(500)]
+    records = tuple(Record(1 << 63, What.ENTER, 10**12, name) for name in names)
+    monkeypatch.setattr(kept_module, "read_tslog", lambda *_: Tslog(records, 500))
+    monkeypatch.setattr(kept_module, "MOST_BYTES", 10_000)
+    kept = look_at_log(object.__new__(Kernel), object())  # type: ignore[arg-type]
+    assert kept is not None
+    assert 8_000 < len(json.dumps(kept)) < 10_100
+    assert kept["written"] == 500

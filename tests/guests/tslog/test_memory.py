@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kernels import build
-from timehands.guests.tslog import MOST_RECORDS, Record, What, read_tslog
+from timehands.guests.tslog import MOST_RECORDS, Record, Tslog, What, read_tslog
 from timehands.guests.tslog.memory import Layout, layout_of
 from timehands.kernels.kernel import Kernel
-from timehands.kernels.memory import Pages, Unreadable, settle
+from timehands.kernels.memory import Memory, Pages, Unreadable, settle
 
 FREEBSD = b"@(#)FreeBSD 14.2-RELEASE GENERIC\n\0FreeBSD 14.2-RELEASE GENERIC\0"
 NETBSD = b"NetBSD 10.99.12 (MICROVM) #0: Sat Jan 11 00:00:00 UTC 2025\n\0"
@@ -35,6 +35,7 @@ class Guest:
     ) -> None:
         table = b"".join(RECORD[system].pack(*row) for row in rows)
         count = len(rows) if written is None else written
+        self.fetches = 0
         self.parts = {
             COUNTER: struct.pack("<q", count).ljust(0x1000, b"\0"),
             TABLE: table.ljust(ROOM * RECORD[system].size, b"\0").ljust(0x2000, b"\0"),
@@ -50,6 +51,7 @@ class Guest:
 
     async def fetch(self, address: int, length: int) -> bytes | None:
         """As a guest answers."""
+        self.fetches += 1
         try:
             return self.read(address, length)
         except Unreadable:
@@ -98,6 +100,40 @@ def test_records_and_their_strings_are_read(system: str, tmp_path: Path) -> None
     assert found.pointers is (system == "freebsd")
     by_fetching = asyncio.run(settle(lambda m: read_tslog(opened, m), Pages(256), guest.fetch))
     assert by_fetching == found
+
+
+def test_many_strings_are_fetched_together_and_the_log_is_read_few_times(tmp_path: Path) -> None:
+    opened, _ = kernel(tmp_path, "freebsd")
+    heap = b"".join(b"%063d\0" % n for n in range(4 * ROOM))
+    rows = [(1, 0, HEAP + 64 * 4 * n, HEAP + 64 * (4 * n + 1), n) for n in range(ROOM)]
+    guest = Guest("freebsd", rows)
+    guest.parts[HEAP] = heap.ljust(0x8000, b"\0")
+    runs = 0
+
+    def reader(memory: Memory) -> Tslog | None:
+        nonlocal runs
+        runs += 1
+        return read_tslog(opened, memory)
+
+    found = asyncio.run(settle(reader, Pages(256), guest.fetch))
+    assert found == read_tslog(opened, guest)
+    assert found is not None and found.records[7].detail == f"{29:063d}"
+    assert (runs, guest.fetches) == (4, 3)
+
+
+def test_strings_all_over_memory_are_bounded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("timehands.guests.tslog.memory._MOST_PAGES", 2)
+    opened, delay = kernel(tmp_path, "freebsd")
+    rows = [(1, 0, delay, HEAP + 0x1000 * n, n) for n in range(5)]
+    guest = Guest("freebsd", rows)
+    guest.parts[HEAP] = b"name".ljust(0x1000, b"\0") * 6
+    found = read_tslog(opened, guest)
+    assert found is not None
+    assert [r.detail for r in found.records[1:]] == [
+        "name", *(f"{HEAP + 0x1000 * n:#x}" for n in (2, 3, 4)),
+    ]  # fmt: skip
 
 
 def test_strings_without_an_end_or_a_place_are_bounded(tmp_path: Path) -> None:

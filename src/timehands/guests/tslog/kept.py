@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any, Final
 
 from timehands.errors import SurveyFailed
-from timehands.guests.tslog.log import Tslog
+from timehands.guests.tslog.log import Record, Tslog
 from timehands.guests.tslog.memory import read_tslog
 from timehands.guests.tslog.spans import spans
 from timehands.kernels.kernel import Kernel
@@ -17,19 +19,38 @@ from timehands.watch.recording import Recording
 
 #: The key in what a system's ``look`` gives.
 KEY: Final = "tslog"
-#: So many records fit into what a recording keeps of a last look.
+#: A row of JSON without its thread and its time: what, name, detail, commas, blanks, brackets.
+_ROW_BYTES: Final = 27
+#: So many records, and so many bytes of them as JSON, fit into what a recording keeps of a last
+#: look (`timehands.watch.recording.MAX_JSON_BYTES`, with room for the rest).
 MOST_KEPT: Final = 100_000
+MOST_BYTES: Final = 6 << 20
 
 
 def look_at_log(kernel: Kernel, memory: Memory) -> dict[str, Any] | None:
     """The log as JSON types, for a system's ``look``; None when the kernel keeps none.
 
-    Of more than 100,000 records the first ones; ``written`` says how many there were.
+    Of more than 100,000 records, or 6 MiB of them, the first ones; ``written`` says how many there
+    were.
     """
     log = read_tslog(kernel, memory)
     if log is None or not log.records:
         return None
-    return replace(log, records=log.records[:MOST_KEPT]).to_json()
+    return replace(log, records=tuple(_fitting(log.records[:MOST_KEPT]))).to_json()
+
+
+def _fitting(records: Iterable[Record]) -> Iterator[Record]:
+    """The first records, as many as make `MOST_BYTES` of JSON."""
+    room, told = MOST_BYTES, set[str | None]([None])
+    for record in records:
+        room -= len(str(record.thread)) + len(str(record.tsc)) + _ROW_BYTES
+        for text in (record.name, record.detail):
+            if text not in told:
+                told.add(text)
+                room -= len(json.dumps(text)) + 2
+        if room < 0:
+            return
+        yield record
 
 
 def log_of(recording: Recording) -> Tslog | None:

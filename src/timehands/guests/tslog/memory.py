@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
 from timehands.errors import KernelDamaged
 from timehands.guests.tslog.log import MOST_RECORDS, Record, Tslog, What
 from timehands.kernels.kernel import Kernel
-from timehands.kernels.memory import MAX_READ, Memory, Unreadable
+from timehands.kernels.memory import MAX_READ, PAGE, Memory, Unreadable, need
 from timehands.kernels.types import Array, Struct
 
 _LONGEST: Final = 256
 _PIECE: Final = 64
 _PF_W: Final = 2
+#: A boot's strings lie in some hundreds of pages, most of them in the kernel file.
+_MOST_PAGES: Final = 8192
+_WHAT: Final = {int(what): what for what in What}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +71,11 @@ def read_tslog(kernel: Kernel, memory: Memory) -> Tslog | None:
     try:
         written = int.from_bytes(memory.read(counter, 8), "little", signed=True)
         count = max(0, min(written, room, MOST_RECORDS))
-        data = b"".join(_blocks(memory, table, count * layout.size))
+        data = _table(memory, table, count * layout.size)
     except Unreadable:
         return None
-    return _decode(data, layout, max(0, written), _Strings(kernel, memory))
+    rows = list(layout.reader().iter_unpack(data))
+    return _decode(rows, layout, max(0, written), _Strings(kernel, memory))
 
 
 def _variables(kernel: Kernel) -> tuple[int, int] | None:
@@ -121,26 +125,40 @@ def _sensible(layout: Layout) -> bool:
     return apart and layout.td_size in (4, 8) and ends[-1] <= layout.size <= 256
 
 
-def _blocks(memory: Memory, start: int, size: int) -> Iterator[bytes]:
-    for at in range(start, start + size, MAX_READ):
-        yield memory.read(at, min(MAX_READ, start + size - at))
+def _table(memory: Memory, start: int, size: int) -> bytes:
+    pieces = [(at, min(MAX_READ, start + size - at)) for at in range(start, start + size, MAX_READ)]
+    need(memory, pieces)
+    return b"".join(memory.read(at, length) for at, length in pieces)
 
 
-def _decode(data: bytes, layout: Layout, written: int, strings: _Strings) -> Tslog:
+def _decode(rows: list[tuple[int, ...]], layout: Layout, written: int, strings: _Strings) -> Tslog:
     td, kind, name, detail, tsc = layout.order()
-    records, damaged = [], 0
-    for row in layout.reader().iter_unpack(data):
-        if not 0 <= row[kind] <= 3 or not row[name]:
-            damaged += 1
-            continue
-        text = strings.at(row[detail]) if row[detail] else None
-        thread = row[td] % (1 << 8 * layout.td_size)
-        records.append(Record(thread, What(row[kind]), row[tsc], strings.at(row[name]), text))
-    return Tslog(tuple(records), written, damaged)
+    good = [row for row in rows if row[kind] in _WHAT and row[name]]
+    told: dict[int, str | None] = dict.fromkeys(p for row in good for p in (row[name], row[detail]))
+    told.pop(0, None)
+    strings.need(told)
+    for pointer in told:
+        told[pointer] = strings.at(pointer)
+    threads = 1 << 8 * layout.td_size
+    records = tuple(
+        Record(
+            row[td] % threads,
+            _WHAT[row[kind]],
+            row[tsc],
+            told[row[name]] or "",
+            told[row[detail]] if row[detail] else None,
+        )
+        for row in good
+    )
+    return Tslog(records, written, len(rows) - len(good))
 
 
 class _Strings:
-    """C strings by pointer: those that cannot change are read from the kernel file."""
+    """C strings by pointer: those that cannot change are read from the kernel file.
+
+    Of those in the guest's memory so many are read as lie in `_MOST_PAGES`; of others the pointer
+    is told.
+    """
 
     def __init__(self, kernel: Kernel, memory: Memory) -> None:
         self._file = kernel.file_memory
@@ -148,18 +166,30 @@ class _Strings:
         self._fixed = [
             (s.vaddr, s.filesz) for s in kernel.elf_headers.loaded if not s.flags & _PF_W
         ]
-        self._known: dict[int, str] = {}
+        self._pages: set[int] = set()
+
+    def need(self, pointers: Iterable[int]) -> None:
+        """Have these strings fetched together."""
+        pieces = []
+        for pointer in pointers:
+            if len(self._pages) < _MOST_PAGES and not self._is_fixed(pointer):
+                self._pages.add(pointer // PAGE)
+            if pointer // PAGE in self._pages:
+                pieces.append((pointer, _LONGEST))
+        need(self._memory, pieces)
+
+    def _is_fixed(self, pointer: int) -> bool:
+        return any(0 <= pointer - start < size for start, size in self._fixed)
 
     def at(self, pointer: int) -> str:
         """The string, on one line and without blanks at its ends; the pointer when it has none."""
-        if pointer not in self._known:
-            fixed = any(0 <= pointer - start < size for start, size in self._fixed)
-            raw = self._bytes(self._file, pointer) if fixed else None
-            raw = raw if raw is not None else self._bytes(self._memory, pointer)
-            text = "" if raw is None else raw.decode("utf-8", errors="replace")
-            text = "".join(c if c.isprintable() else "?" for c in text).strip()
-            self._known[pointer] = text or f"{pointer:#x}"
-        return self._known[pointer]
+        raw = self._bytes(self._file, pointer) if self._is_fixed(pointer) else None
+        if raw is None and pointer // PAGE in self._pages:
+            raw = self._bytes(self._memory, pointer)
+        text = (raw or b"").decode("utf-8", errors="replace")
+        if not text.isprintable():
+            text = "".join(c if c.isprintable() else "?" for c in text)
+        return text.strip() or f"{pointer:#x}"
 
     @staticmethod
     def _bytes(memory: Memory, pointer: int) -> bytes | None:
