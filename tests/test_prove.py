@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from freebsd_recordings import FreeBsdTape, dummy_boot, healthy_freebsd, microvm, watched
 from recordings import Tape, healthy_boot, jiffies_boot
 from timehands import prove as module
 from timehands.boot import Booted, Request, open_recording
@@ -24,8 +26,18 @@ from timehands.findings.model import (
     Trial,
     Verdict,
 )
+from timehands.guests.freebsd import ATTIMER_HINTS, EARLY_DELAY_PATCH
 from timehands.machines.machine import Machine
-from timehands.prove import PROOF_FILE, applicable, apply, judge, load_proof, prove
+from timehands.prove import (
+    MOST_FIXES,
+    MOST_ROUNDS,
+    PROOF_FILE,
+    applicable,
+    apply,
+    judge,
+    load_proof,
+    prove,
+)
 
 KHZ = Fix(FixKind.KERNEL_ARGUMENT, "tsc_early_khz=2500000", "told")
 PIT = Fix(FixKind.DEVICE, "pit=on", "there")
@@ -139,9 +151,13 @@ def _boots(monkeypatch: pytest.MonkeyPatch, boots: Boots) -> list[Request]:
     return requests
 
 
-def _prove(booted: Booted, folder: Path) -> Proof:
+def _proved(booted: Booted, folder: Path) -> Booted:
     prepared = SimpleNamespace(request=Request(Path("kernel"), folder=folder))
-    proof = asyncio.run(prove(booted, prepared)).report.proof  # type: ignore[arg-type]
+    return asyncio.run(prove(booted, prepared))  # type: ignore[arg-type]
+
+
+def _prove(booted: Booted, folder: Path) -> Proof:
+    proof = _proved(booted, folder).report.proof
     assert proof is not None
     return proof
 
@@ -173,6 +189,88 @@ def test_each_fix_is_tried_alone_then_those_that_helped_together(
     assert proof.best == proof.trials[0]
     assert load_proof(before.recording) == proof
     assert all(r.folder and r.folder.parent.name == "proof" for r in requests)
+
+
+def _on_freebsd(request: Request) -> FreeBsdTape:
+    """FIRECRACKER's kernel, whose three faults come to light one after another."""
+    calibrates = "machdep.disable_tsc_calibration=0" in request.arguments
+    if not request.patches:
+        tape = microvm() if not calibrates else watched(FreeBsdTape())
+        tape.delay(10, ms=35, callers=("start_TSC" if calibrates else "ns8250_bus_attach",))
+        caller = "start_TSC" if calibrates else "ns8250_bus_attach"
+        tape.fault("pvclock_get_timecount", "xen_delay", caller, ms=50)
+    elif "hint.attimer.0.at=isa" in request.arguments and calibrates:
+        tape = healthy_freebsd()
+    else:
+        tape = dummy_boot() if calibrates else microvm()
+        tape.prompt(ms=2000)
+    tape.arguments = ("boot_verbose=1", *request.arguments)
+    words = [word for patch in request.patches for word in patch.split(",")]
+    tape.patches = tuple(f"{word.split('=')[0]} = new (was old)" for word in words)
+    return tape
+
+
+def test_causes_that_come_to_light_one_after_another_are_all_mended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    requests = _boots(monkeypatch, _on_freebsd)
+    _on_freebsd(Request(Path("kernel"))).write(tmp_path)
+    proved = _proved(open_recording(tmp_path), tmp_path)
+    proof = proved.report.proof
+    assert proof is not None and proof.best is not None
+    calibrate, hints = "machdep.disable_tsc_calibration=0", ATTIMER_HINTS
+    tried = [{fix.value for fix in trial.fixes} for trial in proof.trials]
+    assert {EARLY_DELAY_PATCH} in tried and {calibrate} in tried
+    assert {fix.value for fix in proof.best.fixes} == {EARLY_DELAY_PATCH, calibrate, hints}
+    assert proof.best.verdict is Verdict.MENDED
+    assert (proof.best.measured_hz, proof.best.lapic_hz) == (2_500_000_000, 1_000_000_000)
+    assert tried[-1] == {hints}, "what was found later is tried alone in the end"
+    assert len({frozenset(one) for one in tried}) == len(tried), "nothing is tried twice"
+    assert {"TH104", "TH105", "TH306"} <= {f.code for f in proved.report.findings}
+    later = next(f for f in proved.report.findings if f.code == "TH105")
+    assert later.cause.startswith("Seen when booted with ")
+    assert not any(e.references for e in later.evidence), "they are of another recording"
+    assert len(requests) == len(proof.trials)
+    assert load_proof(proved.recording) == proof
+
+
+def test_rounds_end_when_each_trial_calls_for_something_new(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def boots(_request: Request) -> Tape:
+        return healthy_boot()
+
+    requests = _boots(monkeypatch, boots)
+    counted = itertools.count()
+
+    def report(*_args: Any) -> Any:
+        fix = Fix(FixKind.KERNEL_ARGUMENT, f"more{next(counted)}=1", "again")
+        return (_finding("TH102", Severity.ERROR, fix),)
+
+    monkeypatch.setattr("timehands.boot.find", report)
+    before = _booted(jiffies_boot(), tmp_path, _finding("TH101", Severity.ERROR, KHZ))
+    proof = _prove(before, tmp_path)
+    assert len(proof.trials) == len(requests) <= 1 + MOST_ROUNDS + MOST_FIXES
+
+
+def test_a_fix_of_several_words_and_a_patch_are_applied() -> None:
+    hints = Fix(FixKind.KERNEL_ARGUMENT, ATTIMER_HINTS, "attached")
+    patch = Fix(FixKind.PATCH, EARLY_DELAY_PATCH, "patched")
+    request = apply(Request(Path("k"), arguments=("quiet",)), (hints, patch))
+    assert request.arguments == ("quiet", *ATTIMER_HINTS.split())
+    assert request.patches == (EARLY_DELAY_PATCH,)
+    assert request.machine == Machine()
+    assert [name for name, _ in hints.settings] == [w.split("=")[0] for w in ATTIMER_HINTS.split()]
+    assert [name for name, _ in patch.settings] == ["xen_pvh_init_ops+8", "xen_pvh_init_ops+16"]
+
+
+def test_another_failure_without_the_finding_is_further(tmp_path: Path) -> None:
+    old = _booted(_on_freebsd(Request(Path("k"))), tmp_path / "old", TH101)
+    tape = microvm()
+    tape.line("panic: somewhere else", ms=90)
+    tape.ends("boundary", ms=91)
+    new = _booted(tape, tmp_path / "new")
+    assert judge(old, new, (KHZ,)).verdict is Verdict.BETTER
 
 
 def test_a_machine_that_does_not_start_is_a_failed_trial(

@@ -143,9 +143,14 @@ class Proof:
 
     @property
     def best(self) -> Trial | None:
-        """The trial that mended most; among equals the one with the fewest fixes."""
+        """One that mended before one that only helped, then the one that mended most findings;
+        among equals the one with the fewest fixes."""
         good = [t for t in self.trials if t.verdict in (Verdict.MENDED, Verdict.BETTER)]
-        return max(good, key=lambda t: (len(t.mended), -len(t.fixes)), default=None)
+
+        def merit(trial: Trial) -> tuple[bool, int, int]:
+            return trial.verdict is Verdict.MENDED, len(trial.mended), -len(trial.fixes)
+
+        return max(good, key=merit, default=None)
 
 
 def codes(findings: Iterable[Finding]) -> tuple[str, ...]:
