@@ -41,20 +41,18 @@ def look(kernel: Kernel, memory: Memory) -> dict[str, Any]:
     """Variables, function pointers, the timecounter in use, the list of all, and the boot log."""
     reader, at = Reader(kernel, memory), timecounter_layout(kernel)
     variables: dict[str, int | str] = {**reader.numbers(NUMBERS)}
-    guest = name_of(kernel, "vm_guest", reader.number(reader.address("vm_guest"), 4))
-    if guest is not None:
-        variables["vm_guest"] = guest
     frequency = reader.number(cc_freq_address(kernel), 8)
     if frequency is not None:
         variables[CC_FREQ] = frequency
     start = reader.pointer(reader.address("hvm_start_info"))
     found = {
+        "vm_guest": name_of(kernel, "vm_guest", reader.number(reader.address("vm_guest"), 4)),
         "command_line": _command_line(reader, start),
         "virtio_mmio": bool(kernel.symbols.match("virtio_mmio_*")),
-        "tslog": look_at_log(kernel, memory),
         "variables": variables | reader.functions(FUNCTIONS),
         "timecounter": reader.counter(reader.pointer(reader.address("timecounter")), at),
         "timecounters": reader.counters("timecounters", at),
+        "tslog": look_at_log(kernel, memory),
     }
     return {name: value for name, value in found.items() if value}
 
