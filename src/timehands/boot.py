@@ -24,10 +24,12 @@ from timehands.findings.model import Finding, Proof
 from timehands.findings.rules import Case, find
 from timehands.guests.base import Knowledge
 from timehands.guests.registry import knowledge_named, knowledge_of
+from timehands.guests.telling import INLINED_IN
 from timehands.kept import plan_and_facts
 from timehands.kernels.enums import Container
 from timehands.kernels.kernel import Kernel
 from timehands.kernels.patch import changes, patched
+from timehands.kernels.unwind.source import inlined_at
 from timehands.machines.host_qemu import Qemu, find_qemu
 from timehands.machines.machine import Load, Machine
 from timehands.machines.survey import Survey, survey
@@ -323,15 +325,18 @@ def _name_addresses(prepared: Prepared, recorder: Recorder) -> None:
     """Keep the names of all addresses that occur, so that the kernel is not needed any more."""
     recording = Recording.open(recorder.folder)
     moved = next((e.values[0] for e in recording.events if e.kind is Kind.SLIDE), 0)
-    wanted = {event.pc for event in recording.events}
-    wanted.update(prepared.knowledge.addresses(recording))
+    callers = set(prepared.knowledge.addresses(recording))
+    wanted = {*callers, *(event.pc for event in recording.events)}
     wanted.update(spot.pc for spot in recording.header.spots)
     wanted.update(reset_addresses(recording.reset_log))
     names: dict[int, str] = {}
     for address in wanted:
         place = prepared.kernel.symbols.find(address - moved) if address >= _KERNEL_HALF else None
-        if place:
-            names[address] = f"{place.name}+{place.offset:#x}" if place.offset else place.name
+        if place and place.offset:
+            inlined = inlined_at(prepared.kernel, address - moved - 1) if address in callers else ()
+            names[address] = INLINED_IN.join((*inlined, f"{place.name}+{place.offset:#x}"))
+        elif place:
+            names[address] = place.name
     recorder.write_symbols(names)
 
 

@@ -101,6 +101,9 @@ def test_each_registration_has_its_callers(told: Booted) -> None:
     assert callers(story, "clockinterrupt")[0] == "initclocks"
     assert callers(story, "TSC")[:2] == ("tsc_tc_init", "cpu_boot_secondary_processors")
     assert all("main" in callers(story, name) for name in printed(told))
+    if told.report.kernel.types:  # else a function that was inlined has no name
+        assert "configure" in callers(story, "i8254")
+        assert all("configure2" in callers(story, n) for n in ("lapic", "clockinterrupt", "TSC"))
 
 
 def test_the_calibrations_come_in_their_order_with_their_results(told: Booted) -> None:

@@ -12,6 +12,8 @@ from timehands.watch.records import Event, Kind
 
 #: The name of the read that follows frame pointers (`timehands.watch.plan.Read`, ``walk``).
 CALLERS = "callers"
+#: Between the name of a function that a compiler put into another and that of the other.
+INLINED_IN = " < "
 #: Words in a calibration's detail that the rules of `timehands.findings` know.
 SWITCHED_OFF = "calibration is switched off"
 STATISTICS_FAILED = "statistical calibration failed"
@@ -102,11 +104,14 @@ def backtrace(recording: Recording, event: Event) -> tuple[str, ...]:
 
 
 def named(recording: Recording, addresses: Iterable[int]) -> tuple[str, ...]:
-    """Names of code addresses, without their offsets; an address that has none ends them."""
+    """Names of code addresses, without their offsets; an address that has none ends them.
+
+    Of a call that was inlined the names of all functions are there (`INLINED_IN`).
+    """
     found: list[str] = []
     for address in addresses:
         name = recording.symbols.get(address)
         if name is None:
             break
-        found.append(name.split("+")[0])
+        found += [part.split("+")[0] for part in name.split(INLINED_IN)]
     return tuple(found)

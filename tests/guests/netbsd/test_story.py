@@ -195,6 +195,14 @@ def test_a_panic_is_told_with_its_trap(tmp_path: Path) -> None:
     assert set(outcome.evidence) == {"c1", "c2"}
 
 
+def test_a_function_that_was_inlined_is_named_before_the_one_it_is_in(tmp_path: Path) -> None:
+    tape = BsdTape()
+    tape.symbols[0x10] = "configure2 < main+0x2f"
+    tape.counter("lapic", ms=30, hz=1000, quality=-100, caller=0x10)
+    clock = _story(tape, tmp_path).clock("lapic")
+    assert clock and clock.steps[0].backtrace == ("configure2", "main")
+
+
 def test_the_kernels_variables_have_the_last_word(tmp_path: Path) -> None:
     tape = netbsd_boot()
     rows = [
@@ -212,6 +220,9 @@ def test_the_kernels_variables_have_the_last_word(tmp_path: Path) -> None:
     facts = {fact.name: fact for fact in story.facts}
     assert facts["timecounters"].meaning == "the list goes in a circle"
     assert facts["vm_guest"].meaning == "VM_GUEST_GENPVH"
+    tape.looked["vm_guest"] = "VM_GUEST_NVMM"
+    named = {fact.name: fact for fact in _story(tape, tmp_path).facts}
+    assert (named["vm_guest"].value, named["vm_guest"].meaning) == (10, "VM_GUEST_NVMM")
     assert facts["command line"].value == "console=com"
 
 

@@ -35,7 +35,6 @@ _MEANINGS: dict[str, Meaning] = {
     "hz": lambda v: f"{v} ticks a second",
 }
 _TEXTS = {
-    "vm_guest": "what it takes the machine for",
     "delay_func": "serves DELAY",
     "x86_initclock_func": "starts the clock interrupt",
     "x86_delay": "the first to serve DELAY",
@@ -46,7 +45,9 @@ _TEXTS = {
 def facts(recording: Recording) -> tuple[Fact, ...]:
     """The timecounter in use, the list of all, the variables, and the command line."""
     line = recording.looked.get("command_line")
-    known = told(recording, _MEANINGS, _TEXTS)
+    guest = recording.looked.get("vm_guest")
+    named = {"vm_guest": lambda _value: guest} if isinstance(guest, str) else {}
+    known = told(recording, {**_MEANINGS, **named}, _TEXTS)
     if not isinstance(line, str):
         return known
     return (*known, Fact("command line", line, "as the kernel was given it"))

@@ -51,6 +51,21 @@ def in_source(kernel: Kernel, frame: Frame, address: int) -> list[Frame]:
     return [*frames, replace(frame, file=file, line=line)]
 
 
+def inlined_at(kernel: Kernel, address: int) -> tuple[str, ...]:
+    """The names of the functions that were inlined around an address, innermost first.
+
+    ``address`` lies within the instruction, as linked. Empty without DWARF.
+    """
+    dwarf = kernel.dwarf
+    if dwarf is None:
+        return ()
+    try:
+        found = tuple(dwarf.search.origin_name(entry) for entry in _inlined(dwarf, address))
+    except KernelDamaged:
+        return ()
+    return tuple(name for name in reversed(found) if name)
+
+
 def _inlined(dwarf: DwarfTypes, address: int) -> Iterator[Entry]:
     """The inlined functions whose code covers an address, the outermost first."""
     function = dwarf.function_at(address)
