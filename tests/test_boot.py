@@ -1,19 +1,40 @@
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from guest_kernels.build import guest_kernel
 from kernels import build
 from recordings import healthy_boot
 from timehands import boot as module
-from timehands.boot import Prepared, Request, open_recording, prepare, tell, with_proof
-from timehands.errors import AcceleratorUnavailable, KernelError, RecordingError, UsageError
+from timehands.boot import (
+    Booted,
+    Prepared,
+    Request,
+    boot,
+    open_recording,
+    prepare,
+    tell,
+    with_proof,
+)
+from timehands.errors import (
+    AcceleratorUnavailable,
+    CompilerMissing,
+    KernelError,
+    PatchImpossible,
+    RecordingError,
+    UsageError,
+)
 from timehands.findings.model import Proof
 from timehands.guests.linux import Linux
 from timehands.machines.host_qemu import Qemu
 from timehands.machines.machine import Machine
+from timehands.story.model import Mark
+from timehands.watch.interventions import Did
+from timehands.watch.recorder import Recorder
 
 QEMU = Qemu(Path("/usr/bin/qemu-system-x86_64"), "10.0.2", 4, ("microvm",), ("tcg",), True)
 
@@ -115,6 +136,80 @@ def test_only_tcg_is_watched_and_only_when_asked(tmp_path: Path) -> None:
     assert not replace(prepared, request=replace(prepared.request, watch=False)).watched
     on_kvm = replace(prepared.request, machine=Machine(accelerator="kvm", cpu="host"))
     assert not replace(prepared, request=on_kvm).watched
+
+
+def _freebsd() -> Path:
+    try:
+        return guest_kernel("freebsd")
+    except CompilerMissing:
+        pytest.skip("no C compiler is installed")
+
+
+def _ran(request: Request, monkeypatch: pytest.MonkeyPatch) -> tuple[Booted, list[bytes]]:
+    """A boot in which no guest runs; also the kernel that QEMU would have been given."""
+    given: list[bytes] = []
+
+    async def run(_qemu: str, recorder: Recorder, *_rest: object, **_options: object) -> None:
+        given.append(recorder.header.load.kernel.read_bytes())
+        recorder.close()
+
+    monkeypatch.setattr(module, "run", run)
+    return asyncio.run(boot(_prepared(request))), given
+
+
+def test_a_patched_kernel_is_what_runs_and_the_one_that_was_given_is_recorded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kernel = _freebsd()
+    folder = tmp_path / "r"
+    request = Request(kernel, survey=False, folder=folder, patches=("i8254_freq=0x1234",))
+    booted, (given,) = _ran(request, monkeypatch)
+    was = kernel.read_bytes()
+    assert len(given) == len(was)
+    assert 0 < sum(a != b for a, b in zip(given, was, strict=True)) <= 4
+    assert booted.recording.header.load.kernel == kernel
+    (done,) = booted.report.interventions
+    assert (done.kind, done.what, done.stop) == (
+        Did.PATCH, "i8254_freq = 0x1234 (was 0x1234de)", None,
+    )  # fmt: skip
+    assert not (folder / "kernel.patched").exists()
+
+
+def test_a_patch_that_does_not_fit_is_refused_before_anything_runs() -> None:
+    with pytest.raises(PatchImpossible, match="i8254_freq"):
+        _prepared(Request(_freebsd(), patches=("i8254_frec=1",)))
+
+
+def test_a_packed_kernel_cannot_be_patched(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"packed kernel.*\n.*--entry pvh"):
+        _prepared(Request(_linux(tmp_path), entry="bzimage", patches=("a=1",)))
+
+
+def test_a_ramdisk_is_looked_at_and_what_will_become_of_it_is_recorded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ramdisk = tmp_path / "ramdisk"
+    ramdisk.write_bytes(b"070701")
+    folder = tmp_path / "r"
+    request = Request(_freebsd(), survey=False, folder=folder, initrd=ramdisk)
+    booted, _given = _ran(request, monkeypatch)
+    assert booted.recording.header.ramdisk_note.startswith("FreeBSD takes")
+
+
+@pytest.mark.parametrize(
+    ("until", "line", "ends"),
+    [
+        (None, "  <empty line>    Abort manual input", True),
+        (None, "Timecounters tick every 10.000 msec", False),
+        (Mark.TIMER_ARMED, "Timecounters tick every 10.000 msec", True),
+        (Mark.TIMER_ARMED, "KDB: enter: panic", True),
+    ],
+)
+def test_a_kernel_that_waits_for_a_person_is_at_its_end(
+    until: Mark | None, line: str, *, ends: bool
+) -> None:
+    prepared = _prepared(Request(_freebsd(), until=until))
+    assert module._limits(prepared, prepared.plan).stop_at_line(line) is ends
 
 
 def test_a_recording_opens_as_the_report_of_its_boot(tmp_path: Path) -> None:

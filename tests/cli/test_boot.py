@@ -26,7 +26,7 @@ def test_every_option_has_its_place_in_the_request(tmp_path: Path) -> None:
     words = ["k", "--append", "quiet x='a b'", "--initrd", "i", "--disk", "d", "--network"]
     words += ["--entry", "bzimage", "--kaslr", "--until", "init", "--timeout", "7.5"]
     words += ["--record", str(tmp_path / "r"), "--no-survey", "--no-watch", "--qemu", "q"]
-    words += ["--pit", "off"]
+    words += ["--pit", "off", "--patch", "a=1", "--patch", "b=&c"]
     assert _request(*words) == Request(
         kernel=Path("k"),
         machine=Machine(devices=(("pit", False),)),
@@ -38,6 +38,7 @@ def test_every_option_has_its_place_in_the_request(tmp_path: Path) -> None:
         kaslr=True,
         until=Mark.INIT,
         timeout_s=7.5,
+        patches=("a=1", "b=&c"),
         folder=tmp_path / "r",
         survey=False,
         watch=False,
