@@ -125,3 +125,12 @@ def test_lookups_agree_with_a_plain_search(triples: list[tuple[int, str, str]]) 
         place = table.find(address)
         assert place is not None
         assert place.name == next(n for a, _, n in triples if a == address)
+
+
+@given(st.lists(st.sampled_from(["a", "ab", "b", "a.b", ""]), max_size=30))
+def test_the_index_that_many_lookups_make_says_what_the_first_ones_said(names: list[str]) -> None:
+    table = _table([(number, "t", name or "x") for number, name in enumerate(names)])
+    asked = ["a", "ab", "b", "a.b", "x", "none"]
+    first = [table.lookup(name) for name in asked]
+    assert [[table.lookup(name) for name in asked] for _ in range(5)] == [first] * 5
+    assert first[0] == tuple(n for n, name in enumerate(names) if name == "a")

@@ -145,6 +145,11 @@ class ElfImage:
         """The segments that are loaded into memory."""
         return tuple(s for s in self.segments if s.type == "PT_LOAD" and s.memsz)
 
+    @property
+    def loaded_data(self) -> memoryview:
+        """The file up to the end of what is loaded: without debug information behind it."""
+        return self.data[: max((s.offset + s.filesz for s in self.loaded), default=0)]
+
     def address_of(self, offset: int) -> int | None:
         """The virtual address of a byte of the file, None when it is not loaded."""
         for segment in self.loaded:

@@ -13,8 +13,9 @@ from timehands.kernels.enums import Compression, Container, TypeSource
 class KernelFacts:
     """Everything that is read from a kernel when it is opened; see ``Kernel`` for the meanings.
 
-    ``unpacked_size`` is in bytes; ``unpacked_crc32`` is what the kept copy must have. ``bits``,
-    ``entry``, ``segments``, ``sections`` and ``notes`` are those of the ELF file inside.
+    ``unpacked_size`` is in bytes; ``unpacked_crc32`` is what the kept copy must have, 0 when the
+    file is plain ELF, of which none is kept. ``bits``, ``entry``, ``segments``, ``sections`` and
+    ``notes`` are those of the ELF file inside.
     """
 
     container: Container

@@ -68,14 +68,15 @@ class Identity:
 def identify(elf: ElfImage) -> Identity:
     """Tell the operating system of an ELF kernel.
 
-    Notes are believed first: they are in fixed places. Without them a banner must be in the file,
-    and Linux' comes before others, as Linux names no other system in such a form.
+    Notes are believed first: they are in fixed places. Without them a banner must be in what is
+    loaded, and Linux' comes before others, as Linux names no other system in such a form.
     """
+    data = elf.loaded_data
     for marks in _KNOWN:
         if any(_speaks_for(note, marks) for note in elf.notes):
-            return _with_banner(elf.data, marks) or Identity(marks.os, "", "")
+            return _with_banner(data, marks) or Identity(marks.os, "", "")
     for marks in _KNOWN:
-        found = _with_banner(elf.data, marks)
+        found = _with_banner(data, marks)
         if found:
             return found
     return Identity(UNKNOWN, "", "")

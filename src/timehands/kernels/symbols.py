@@ -25,6 +25,8 @@ from timehands.kernels.enums import SymbolSource
 _FILE_HEADER: Final = struct.Struct("<8sIQQ8s")
 _FILE_MAGIC: Final = b"THsyms\x00\x01"
 _LIKENESS_CANDIDATES: Final = 3000
+#: So many names are looked for in the text, each in 1 ms of a big kernel; an index takes 30 ms.
+_FEW: Final = 20
 
 
 class Symbol(NamedTuple):
@@ -70,6 +72,7 @@ class SymbolTable:
         self._types = types
         self._text = b"\n" + b"\n".join(names) + b"\n"
         self._spans: tuple[tuple[int, int], ...] = ()
+        self._asked = 0
         self.source = source
 
     @classmethod
@@ -113,11 +116,31 @@ class SymbolTable:
         return tuple(self._addresses[index] for index in self._indices(name))
 
     def _indices(self, name: str) -> Iterator[int]:
+        self._asked += 1
+        if self._asked > _FEW:
+            first, others = self._index
+            key = name.encode("utf-8", "replace")
+            if key in first:
+                yield first[key]
+                yield from others.get(key, ())
+            return
         needle = _needle(name)
         at = self._text.find(needle)
         while at >= 0:
             yield bisect_left(self._starts, at + 1)
             at = self._text.find(needle, at + 1)
+
+    @cached_property
+    def _index(self) -> tuple[dict[bytes, int], dict[bytes, list[int]]]:
+        """Where each name is first, and where else those are that several symbols bear."""
+        names = self._text[1:-1].split(b"\n") if len(self) else []
+        first = dict(zip(reversed(names), range(len(names) - 1, -1, -1), strict=True))
+        others: dict[bytes, list[int]] = {}
+        if len(first) < len(names):
+            for index, name in enumerate(names):
+                if first[name] != index:
+                    others.setdefault(name, []).append(index)
+        return first, others
 
     def symbols(self, name: str) -> tuple[Symbol, ...]:
         """Every symbol that bears a name, with its type, by ascending address."""
