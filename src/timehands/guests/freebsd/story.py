@@ -162,19 +162,16 @@ def _init(recording: Recording) -> Boundary:
 
     start_init itself calls vfs_mountroot (sys/kern/init_main.c), and goes on when that returns.
     """
+    asked = False
     for event in recording.events:
         name = recording.function(event)
         if name == "vfs_mountroot" and event.kind is Kind.LEAVE:
             how = "vfs_mountroot found a root: init is started"
             return boundary_at(recording, Mark.INIT, event, how)
-        if name == "cngets" and _asks_for_root(recording, event):
+        asked |= name == "vfs_mountroot"
+        if name == "cngets" and asked:  # else for the passphrase of an encrypted disk
             return boundary_at(recording, Mark.INIT, event, MOUNTROOT)
     return _said(recording, Mark.INIT, f"{MOUNTROOT} or init, by the console")
-
-
-def _asks_for_root(recording: Recording, event: Event) -> bool:
-    """cngets is called for the prompt and, in kernels with disk encryption, for a passphrase."""
-    return any(e.index < event.index for e in entries(recording, "vfs_mountroot"))
 
 
 def _outcome(recording: Recording, calls: tuple[Call, ...]) -> Outcome:
