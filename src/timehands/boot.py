@@ -21,7 +21,7 @@ from typing import Any, Literal
 from timehands.errors import AcceleratorUnavailable, SurveyFailed, UsageError
 from timehands.findings.frequency import calibration_varies
 from timehands.findings.model import Finding, Proof
-from timehands.findings.rules import Case, find
+from timehands.findings.rules import Case, find, worst_first
 from timehands.guests.base import Knowledge
 from timehands.guests.registry import knowledge_named, knowledge_of
 from timehands.guests.telling import INLINED_IN
@@ -387,7 +387,7 @@ def with_proof(booted: Booted, proof: Proof, later: tuple[Finding, ...] = ()) ->
     """
     report = booted.report
     case = Case(booted.recording, report.story, report.survey)
-    findings = (*report.findings, *later, *calibration_varies(case, proof.trials))
+    findings = worst_first((*report.findings, *later, *calibration_varies(case, proof.trials)))
     return replace(booted, report=replace(report, proof=proof, findings=findings))
 
 

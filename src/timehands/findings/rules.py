@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from timehands.findings.assumed import ramdisk_not_taken, xen_delay_off_xen
 from timehands.findings.boottime import calibration_time, leaf_would_spare_it
 from timehands.findings.case import Case, Rule
@@ -58,5 +60,9 @@ _ORDER = list(Severity)
 
 def find(case: Case) -> tuple[Finding, ...]:
     """What is wrong in a case: errors first, then warnings, then notes."""
-    found = [finding for rule in RULES for finding in rule(case)]
-    return tuple(sorted(found, key=lambda finding: _ORDER.index(finding.severity)))
+    return worst_first(finding for rule in RULES for finding in rule(case))
+
+
+def worst_first(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Errors, then warnings, then notes; otherwise in their order."""
+    return tuple(sorted(findings, key=lambda finding: _ORDER.index(finding.severity)))
