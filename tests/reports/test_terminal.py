@@ -151,7 +151,7 @@ def test_busy_waits_are_told_by_stage() -> None:
     [
         (Machine(), "(s1): may be off; --deterministic avoids it"),
         (Machine(accelerator="kvm", cpu="host"), "(s1): not to be trusted under KVM"),
-        (Machine(deterministic=True), "(s1): costs nothing, this machine's time stops too"),
+        (Machine(deterministic=True), "(s1): costs some µs, this machine's time stops too"),
     ],
 )
 def test_a_calibration_says_what_a_stop_inside_it_does(machine: Machine, said: str) -> None:

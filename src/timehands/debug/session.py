@@ -114,6 +114,7 @@ class Session:
             elif stop.kind is Kind.ENDED:
                 self.reason = await self._ended()
             elif stop.kind is Kind.INTERRUPTED and self._progress.stop.is_set():
+                self.stops.log.forget()
                 self.reason = "boundary"
             else:
                 return stop

@@ -42,7 +42,8 @@ def command_line(
     Without ``wiring`` it is the command to paste into a terminal: the same machine, its console on
     standard input and output. Raises `MachineError` when the load does not fit the machine.
     """
-    words = _machine_words(qemu, machine, load)
+    stops = wiring is not None and wiring.gdb_fd is not None
+    words = _machine_words(qemu, machine, load, stops=stops)
     words += _wiring_words(wiring) if wiring else ["-serial", "stdio", "-no-reboot"]
     return tuple(words)
 
@@ -56,7 +57,8 @@ def terminal_command(
     a character device (``tcp:127.0.0.1:1234``, ``unix:PATH``): the guest stands still until one
     lets it go on. Raises `MachineError` when the load does not fit the machine.
     """
-    words = [*_machine_words(qemu, machine, load), "-serial", "mon:stdio", "-no-reboot"]
+    words = _machine_words(qemu, machine, load, stops=gdb is not None)
+    words += ["-serial", "mon:stdio", "-no-reboot"]
     if sandbox:
         words += ["-sandbox", _SANDBOX]
     if gdb is not None:
@@ -64,11 +66,11 @@ def terminal_command(
     return tuple(words)
 
 
-def _machine_words(qemu: str, machine: Machine, load: Load) -> list[str]:
+def _machine_words(qemu: str, machine: Machine, load: Load, *, stops: bool) -> list[str]:
     words = [qemu, "-nodefaults", "-no-user-config", "-display", "none"]
     words += ["-machine", _machine_argument(machine), "-cpu", machine.cpu_argument]
     words += ["-accel", machine.accelerator, "-m", str(machine.memory_mib)]
-    words += ["-smp", str(machine.vcpus), *_clock_words(machine)]
+    words += ["-smp", str(machine.vcpus), *_clock_words(machine, stops)]
     words += ["-kernel", str(load.kernel)]
     if load.arguments:
         words += ["-append", load.command_line]
@@ -102,9 +104,16 @@ def _machine_argument(machine: Machine) -> str:
     return ",".join(parts)
 
 
-def _clock_words(machine: Machine) -> Iterator[str]:
+def _clock_words(machine: Machine, stops: bool) -> Iterator[str]:
+    """``stops``: a debugger may stop the guest.
+
+    With ``sleep=off`` time jumps to the next timer whenever no vCPU runs, and a stop counts as that
+    for a moment (QEMU util/main-loop.c, main_loop_wait, before vm_stop): it costs the guest up to
+    55 ms, the i8254's period. With ``sleep=on`` it costs the some microseconds that it takes.
+    """
     if machine.deterministic:
-        yield from ("-icount", "shift=0,sleep=off,align=off", "-seed", "1")
+        sleep = "on" if stops else "off"
+        yield from ("-icount", f"shift=0,sleep={sleep},align=off", "-seed", "1")
         yield from ("-rtc", f"base={DETERMINISTIC_START},clock=vm")
     else:
         yield from ("-rtc", "base=utc,clock=host")

@@ -73,7 +73,7 @@ def trust(calibration: Calibration, machine: Machine) -> str:
         return ""
     inside = f"measured while the guest was stopped ({_listed(calibration.stops)})"
     if machine.deterministic:
-        return f"{inside}: costs nothing, this machine's time stops too"
+        return f"{inside}: costs some µs, this machine's time stops too"
     if machine.accelerator == "tcg":
         return f"{inside}: may be off; --deterministic avoids it"
     return f"{inside}: not to be trusted under {machine.accelerator.upper()}"
