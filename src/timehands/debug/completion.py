@@ -68,6 +68,9 @@ def _near(view: View) -> list[str]:
 
 
 def _members(owner: str, start: str, view: View) -> list[str]:
+    owner = owner.lstrip("*&!~-")  # these bind less tightly than what leads to a member
+    if owner.count("(") > owner.count(")"):
+        owner = owner.lstrip("(*&!~-")
     try:
         kind = strip(view.value(owner).type)
         if isinstance(kind, Pointer):
