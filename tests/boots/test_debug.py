@@ -6,6 +6,7 @@ import asyncio
 import io
 import itertools
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -455,3 +456,23 @@ def test_an_interrupted_session_leaves_nothing_behind(tmp_path: Path) -> None:
         assert process.returncode == 130
     assert not processes_with(str(folder))
     assert open_recording(folder).recording.stops
+
+
+def documented_python() -> list[str]:
+    """The Python of docs/debug.md."""
+    text = (Path(__file__).parents[2] / "docs" / "debug.md").read_text()
+    return re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("number", range(len(documented_python())))
+def test_the_python_of_the_documents_runs(number: int, tmp_path: Path) -> None:
+    """On our own kernels, under the names that the document gives to the real ones."""
+    plugin_qemu()
+    for name, system in (("netbsd.gdb", "netbsd"), ("kernel.full", "freebsd")):
+        (tmp_path / name).symlink_to(guest_kernel(system))  # type: ignore[arg-type]
+    command = [sys.executable, "-c", documented_python()[number]]
+    done = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, timeout=100, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
