@@ -26,6 +26,10 @@ class Known:
     meaning: Callable[[Match[str]], str]
 
 
+#: A line of the console that is known, and how it matches.
+Said = tuple[Known, ConsoleLine, Match[str]]
+
+
 def known(name: str, pattern: str, source: str, meaning: _Meaning) -> Known:
     """A message; its meaning may name groups (``\\1``) or be made from its match."""
     said = meaning if callable(meaning) else lambda match, text=meaning: match.expand(text)
@@ -37,9 +41,7 @@ def without_stamp(text: str) -> str:
     return _STAMP.sub("", text, count=1)
 
 
-def matches(
-    recording: Recording, table: tuple[Known, ...]
-) -> Iterator[tuple[Known, ConsoleLine, Match[str]]]:
+def matches(recording: Recording, table: tuple[Known, ...]) -> Iterator[Said]:
     """The known messages of a recording, in order."""
     for line in recording.console:
         text = without_stamp(line.text)
@@ -49,10 +51,17 @@ def matches(
                 break
 
 
-def messages(recording: Recording, table: tuple[Known, ...]) -> tuple[Message, ...]:
-    """The same as the story tells them, at most 200."""
+def messages(
+    recording: Recording, table: tuple[Known, ...], *, whole: bool = True
+) -> tuple[Message, ...]:
+    """The same as the story tells them, at most 200; ``whole``: the line, not only what matched."""
     told = (
-        Message(without_stamp(line.text), one.source, one.meaning(match), (line.reference,))
+        Message(
+            without_stamp(line.text) if whole else match[0],
+            one.source,
+            one.meaning(match),
+            (line.reference,),
+        )
         for one, line, match in matches(recording, table)
     )
     return tuple(message for message, _ in zip(told, range(_MOST), strict=False))

@@ -1,8 +1,8 @@
-"""What to watch in a kernel of NetBSD's family: functions, and what to read at entry and return."""
+"""What to watch in a BSD kernel: functions, and what to read at their entry and return."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from timehands.guests.base import entry_points
@@ -24,16 +24,15 @@ class Wanted:
     """A function to watch: whether its return too, and what to read.
 
     ``before`` and ``after`` name variables to be read at its entry (`before_name`) and return;
-    ``counter``: its first argument is a struct timecounter; ``string``: the number of an argument
-    that is a string; ``device``: its accesses to the LAPIC's memory are events; ``walk``: its
-    callers are wanted.
+    ``reads``: what else, of a kernel; ``string``: the number of an argument that is a string;
+    ``device``: its accesses to the LAPIC's memory are events; ``walk``: its callers are wanted.
     """
 
     name: str
     leave: bool = True
     before: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
-    counter: bool = False
+    reads: Callable[[Kernel], Iterable[Read]] | None = None
     string: int | None = None
     device: bool = False
     walk: bool = False
@@ -52,19 +51,17 @@ class Variable:
     address: int | None = None
 
 
-def plan_of(
-    kernel: Kernel, wanted: Iterable[Wanted], variables: Mapping[str, Variable], at: Layout
-) -> Plan:
+def plan_of(kernel: Kernel, wanted: Iterable[Wanted], variables: Mapping[str, Variable]) -> Plan:
     """The plan: entry points, and every wanted function that the kernel has."""
     functions = list(entry_points(kernel))
     for one in wanted:
         for address in kernel.symbols.lookup(one.name)[:1]:
-            functions.append(_function(kernel, one, address, variables, at))
+            functions.append(_function(kernel, one, address, variables))
     return Plan(tuple(functions))
 
 
 def _function(
-    kernel: Kernel, wanted: Wanted, address: int, variables: Mapping[str, Variable], at: Layout
+    kernel: Kernel, wanted: Wanted, address: int, variables: Mapping[str, Variable]
 ) -> Function:
     parts = kernel.symbols.variants(wanted.name)
     return Function(
@@ -72,7 +69,7 @@ def _function(
         *_range(kernel, address),
         leave=wanted.leave,
         device=wanted.device,
-        reads=tuple(_reads(kernel, wanted, variables, at)),
+        reads=tuple(_reads(kernel, wanted, variables)),
         parts=tuple(_range(kernel, part.address) for part in parts),
     )
 
@@ -83,11 +80,9 @@ def _range(kernel: Kernel, address: int) -> tuple[int, int]:
     return address, address + max(size, 1)
 
 
-def _reads(
-    kernel: Kernel, wanted: Wanted, variables: Mapping[str, Variable], at: Layout
-) -> Iterator[Read]:
-    if wanted.counter:
-        yield from _counter(kernel, at)
+def _reads(kernel: Kernel, wanted: Wanted, variables: Mapping[str, Variable]) -> Iterator[Read]:
+    if wanted.reads:
+        yield from wanted.reads(kernel)
     if wanted.string is not None:
         yield Read("string", MESSAGE_BYTES, argument=wanted.string, string=True)
     if wanted.walk:
@@ -104,12 +99,18 @@ def _variable(kernel: Kernel, name: str, variable: Variable, at_return: bool) ->
         yield Read(told, variable.bytes, address=address, at_return=at_return)
 
 
-def _counter(kernel: Kernel, at: Layout) -> Iterator[Read]:
+def counter_reads(kernel: Kernel, at: Layout) -> Iterator[Read]:
     """tc_init's timecounter, and which one is in use when it returns (``timecounter``)."""
     yield Read("tc_name", NAME_BYTES, (at["tc_name"], 0), argument=0, string=True)
-    yield Read("tc_frequency", 8, (at["tc_frequency"],), argument=0)
-    yield Read("tc_counter_mask", 4, (at["tc_counter_mask"],), argument=0)
-    yield Read("tc_quality", 4, (at["tc_quality"],), argument=0)
+    for member, size in (("tc_frequency", 8), ("tc_counter_mask", 4), ("tc_quality", 4)):
+        yield Read(member, size, (at[member],), argument=0)
+    if "tc_flags" in at:
+        yield Read("tc_flags", 4, (at["tc_flags"],), argument=0)
+    yield from current_reads(kernel, at, at_return=True)
+
+
+def current_reads(kernel: Kernel, at: Layout, *, at_return: bool = False) -> Iterator[Read]:
+    """The name of the timecounter in use (``timecounter``, kern_tc.c)."""
     for address in kernel.symbols.lookup("timecounter")[:1]:
         name = (0, at["tc_name"], 0)
-        yield Read("current", NAME_BYTES, name, None, address, string=True, at_return=True)
+        yield Read("current", NAME_BYTES, name, None, address, string=True, at_return=at_return)

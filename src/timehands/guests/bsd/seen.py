@@ -28,15 +28,17 @@ class Seen:
     call: Call
     events: tuple[Event, ...]
 
-    def make(self, of: str, against: str, result_hz: int | None, detail: str) -> Calibration:
-        """The calibration that this call was."""
+    def make(
+        self, of: str, against: str, result_hz: int | None, detail: str, method: str | None = None
+    ) -> Calibration:
+        """The calibration that this call was; ``method``: one inlined into it."""
         recording, call = self.recording, self.call
         inside = [e for e in self.events if e.kind in (Kind.CPUID, Kind.IN, Kind.OUT)]
         left = (call.left.reference,) if call.left else ()
         return Calibration(
             of,
             against,
-            call.name,
+            method or call.name,
             recording.since_start(call.start_ns),
             recording.since_start(call.end_ns),
             result_hz,

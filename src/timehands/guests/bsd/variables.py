@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from timehands.guests.bsd.layouts import Layout
@@ -15,9 +15,11 @@ _KERNEL_HALF = 1 << 63
 #: Members of a timecounter with their sizes in bytes, as the result names them.
 _COUNTER = (
     ("frequency", "tc_frequency", 8),
-    ("mask", "tc_counter_mask", 4),
     ("quality", "tc_quality", 4),
+    ("mask", "tc_counter_mask", 4),
+    ("flags", "tc_flags", 4),
 )
+Row = dict[str, Any]
 
 
 class Reader:
@@ -28,8 +30,9 @@ class Reader:
         self.memory = memory
 
     def address(self, name: str) -> int | None:
-        """Where a variable is."""
-        return next(iter(self.kernel.symbols.lookup(name)), None)
+        """Where a variable is; a compiler that splits a structure adds a number to its name."""
+        known = self.kernel.symbols
+        return next((a for n in (name, f"{name}.0") for a in known.lookup(n)), None)
 
     def number(self, address: int | None, size: int, *, signed: bool = False) -> int | None:
         """An integer of that many bytes; None: it cannot be read."""
@@ -66,34 +69,56 @@ class Reader:
         """To which functions these pointers point, by name; a null pointer is left out."""
         found: dict[str, str] = {}
         for name in names:
-            target = self.pointer(self.address(name))
-            place = self.kernel.symbols.find(target) if target is not None else None
-            if place and not place.offset:
-                found[name] = place.name
+            if function := self.function(self.address(name)):
+                found[name] = function
         return found
 
-    def counter(self, address: int | None, at: Layout) -> dict[str, Any] | None:
-        """A struct timecounter: ``name``, ``frequency`` in Hz, ``quality``, ``mask``."""
-        name = self.text(self.pointer(address + at["tc_name"])) if address is not None else None
-        if address is None or name is None:
+    def function(self, address: int | None) -> str | None:
+        """The function that the pointer at an address points to; None: to none."""
+        target = self.pointer(address)
+        place = self.kernel.symbols.find(target) if target is not None else None
+        return place.name if place and not place.offset else None
+
+    def row(
+        self, address: int | None, name: int, members: Mapping[str, tuple[int, int]]
+    ) -> Row | None:
+        """A structure: its ``name`` by a pointer at that offset, members by offset and size.
+
+        ``quality`` is signed. None: it is none, or cannot be read.
+        """
+        if address is None or (text := self.text(self.pointer(address + name))) is None:
             return None
-        row: dict[str, Any] = {"name": name}
-        for key, member, size in _COUNTER:
-            row[key] = self.number(address + at[member], size, signed=key == "quality")
+        row: Row = {"name": text}
+        for key, (offset, size) in members.items():
+            row[key] = self.number(address + offset, size, signed=key == "quality")
         return row if None not in row.values() else None
 
+    def counter(self, address: int | None, at: Layout) -> Row | None:
+        """A struct timecounter: ``name``, ``frequency`` in Hz, ``quality``, ``mask``, ``flags``."""
+        members = {key: (at[name], size) for key, name, size in _COUNTER if name in at}
+        return self.row(address, at["tc_name"], members)
+
     def counters(self, head: str, at: Layout) -> dict[str, Any] | None:
-        """The list from its head: ``rows``, and how it ``ends``: end, cycle, long, broken."""
+        """The list of timecounters (`listed`)."""
+        return self.listed(head, lambda address: self.counter(address, at), at["tc_next"])
+
+    def listed(
+        self, head: str, read: Callable[[int], Row | None], following_at: int
+    ) -> dict[str, Any] | None:
+        """A list from its head: ``rows``, and how it ``ends``.
+
+        ``end``, ``cycle``, ``long`` (more than 32), or ``broken`` (memory that holds no entry).
+        """
         where = self.number(self.address(head), 8)
         if where is None:
             return None
-        rows: list[dict[str, Any]] = []
+        rows: list[Row] = []
         seen: set[int] = set()
         while where:
             if where in seen or len(rows) == _MOST_LISTED:
                 return {"rows": rows, "ends": "cycle" if where in seen else "long"}
-            row = self.counter(where, at) if where >= _KERNEL_HALF else None
-            following = self.number(where + at["tc_next"], 8) if row else None
+            row = read(where) if where >= _KERNEL_HALF else None
+            following = self.number(where + following_at, 8) if row else None
             if row is None or following is None:
                 return {"rows": rows, "ends": "broken"}
             seen.add(where)

@@ -7,82 +7,27 @@ sys/x86/x86/local_apic.c (lapic_calibrate_initcount), sys/kern/subr_clockcalib.c
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
+from timehands.guests.bsd.messages import Said
+from timehands.guests.bsd.seen import Seen, seen_calls
 from timehands.guests.freebsd.console import CLOCKCALIB, calibrations_from_console
 from timehands.guests.freebsd.delay import served
-from timehands.guests.freebsd.messages import Said, matches
+from timehands.guests.freebsd.messages import matches
 from timehands.guests.telling import STATISTICS_FAILED, SWITCHED_OFF, TAKEN_AS_EXACT, watched
 from timehands.story.model import Calibration
 from timehands.story.spans import Call
 from timehands.watch.recording import Recording
-from timehands.watch.records import Event, Kind
+from timehands.watch.records import Kind
 
 TIMING_LEAF = 0x40000010
 VM_GUESTS = ("NO", "VM", "XEN", "HV", "VMWARE", "KVM", "BHYVE", "VBOX", "PARALLELS", "NVMM")
 _TOLD_LEAVES = (TIMING_LEAF, 0x15, 0x16)
-_MOST_LOOKED_AT = 200_000
-_MOST_EVIDENCE = 6
+_CALLS = frozenset({"tsc_init", "start_TSC", CLOCKCALIB, "lapic_calibrate_timer"})
 _MOST = 100
 #: clockcalib's names for what it measures, and ours.
 _OF = {"TSC": "tsc", "lapic": "lapic"}
 #: lapic_calibrate_initcount sets this divisor before it measures.
 _DIVISOR = 2
-
-
-@dataclass(frozen=True, slots=True)
-class _Seen:
-    """A call and the events within it."""
-
-    recording: Recording
-    call: Call
-    events: tuple[Event, ...]
-    said: tuple[Said, ...] = ()
-
-    def make(
-        self, of: str, against: str, method: str, result_hz: int | None, detail: str
-    ) -> Calibration:
-        recording, call = self.recording, self.call
-        start, end = recording.since_start(call.start_ns), recording.since_start(call.end_ns)
-        inside = [e for e in self.events if e.kind in (Kind.CPUID, Kind.IN, Kind.OUT)]
-        left = (call.left.reference,) if call.left else ()
-        return Calibration(
-            of,
-            against,
-            method,
-            start,
-            end,
-            result_hz,
-            detail if call.left else f"{detail}; it did not return",
-            (
-                call.entered.reference,
-                *(e.reference for e in inside[:_MOST_EVIDENCE]),
-                *left,
-            ),
-            recording.stops_within(call.start_ns, call.end_ns),
-        )
-
-    def after(self, name: str) -> int | None:
-        """A variable's value at the return."""
-        return self.recording.number(self.call.left, name) if self.call.left else None
-
-    def leaf(self, number: int) -> tuple[int, int, int, int] | None:
-        """What a CPUID leaf gave while the call lasted."""
-        for event in self.events:
-            if event.kind is Kind.CPUID and event.leaf[0] == number and not event.no_result:
-                return event.registers
-        return None
-
-    def delayed_by(self) -> str | None:
-        """The clock of the longest DELAY within the call."""
-        inside = [
-            e for e in self.events if e.kind is Kind.ENTER and self.recording.function(e) == "DELAY"
-        ]
-        if not inside:
-            return None
-        longest = max(inside, key=lambda e: e.values[1] & 0x7FFFFFFF)
-        known = served(self.recording, longest)
-        return known.clock if known else "unknown"
 
 
 def calibrations_of(recording: Recording, calls: tuple[Call, ...]) -> tuple[Calibration, ...]:
@@ -93,18 +38,10 @@ def calibrations_of(recording: Recording, calls: tuple[Call, ...]) -> tuple[Cali
     if not watched(recording, CLOCKCALIB):
         return calibrations_from_console(recording)
     found: list[Calibration] = []
-    left = _MOST_LOOKED_AT
     known_hz: int | None = None
     said = tuple(matches(recording))
-    for call in calls:
-        if len(found) >= _MOST:
-            break
-        if call.name not in ("tsc_init", "start_TSC", CLOCKCALIB, "lapic_calibrate_timer"):
-            continue
-        events = _within(recording, call, left)
-        left -= len(events)
-        seen = _Seen(recording, call, events, said)
-        match call.name:
+    for seen in seen_calls(recording, calls, _CALLS):
+        match seen.call.name:
             case "tsc_init":
                 found += _early(seen)
                 known_hz = seen.after("tsc_freq")
@@ -113,35 +50,41 @@ def calibrations_of(recording: Recording, calls: tuple[Call, ...]) -> tuple[Cali
             case "lapic_calibrate_timer":
                 found += _lapic_told(seen)
             case "clockcalib":
-                found += _statistical(seen)
-    return tuple(found)
+                found += _statistical(seen, said)
+    return tuple(found[:_MOST])
 
 
-def _within(recording: Recording, call: Call, most: int) -> tuple[Event, ...]:
-    first = call.entered.index + 1
-    last = call.left.index if call.left else len(recording.events)
-    return recording.events[first : min(last, first + max(most, 0))]
+def _delayed_by(seen: Seen) -> str | None:
+    """The clock of the longest DELAY within the call."""
+    inside = [
+        e for e in seen.events if e.kind is Kind.ENTER and seen.recording.function(e) == "DELAY"
+    ]
+    if not inside:
+        return None
+    longest = max(inside, key=lambda e: e.values[1] & 0x7FFFFFFF)
+    known = served(seen.recording, longest)
+    return known.clock if known else "unknown"
 
 
-def _early(seen: _Seen) -> Iterator[Calibration]:
+def _early(seen: Seen) -> Iterator[Calibration]:
     """probe_tsc_freq_early: it only asks, and takes the first answer."""
     method = "probe_tsc_freq_early"
     hz = seen.after("tsc_freq")
     asked = [leaf for leaf in _TOLD_LEAVES if seen.leaf(leaf)]
     if hz:
         source = f"CPUID leaf {asked[-1]:#x}" if asked else _told_by(seen)
-        yield seen.make("tsc", source, method, hz, "the leaf gives it")
+        yield seen.make("tsc", source, hz, "the leaf gives it", method)
         return
     answer = seen.leaf(TIMING_LEAF)
     if answer is not None:
         detail = f"the leaf gave eax {answer[0]:#x}, which is {TAKEN_AS_EXACT}"
-        yield seen.make("tsc", f"CPUID leaf {TIMING_LEAF:#x}", method, None, detail)
+        yield seen.make("tsc", f"CPUID leaf {TIMING_LEAF:#x}", None, detail, method)
     else:
         detail = "; ".join((_why_no_timing_leaf(seen), _why_no_crystal(seen)))
-        yield seen.make("tsc", "CPUID", method, None, detail)
+        yield seen.make("tsc", "CPUID", None, detail, method)
 
 
-def _told_by(seen: _Seen) -> str:
+def _told_by(seen: Seen) -> str:
     return f"the hypervisor ({_vm_guest(seen.after('vm_guest'))})"
 
 
@@ -150,7 +93,7 @@ def _vm_guest(number: int | None) -> str:
     return f"VM_GUEST_{VM_GUESTS[number]}" if known and number is not None else "unknown"
 
 
-def _why_no_timing_leaf(seen: _Seen) -> str:
+def _why_no_timing_leaf(seen: Seen) -> str:
     """tsc_freq_cpuid_vm: in a guest, when the hypervisor's leaves reach 0x40000010."""
     guest, high = seen.after("vm_guest"), seen.after("hv_high")
     if guest == 0:
@@ -163,7 +106,7 @@ def _why_no_timing_leaf(seen: _Seen) -> str:
     return "leaf 0x40000010 was not read"
 
 
-def _why_no_crystal(seen: _Seen) -> str:
+def _why_no_crystal(seen: Seen) -> str:
     """tsc_freq_cpuid: leaf 0x15 with nothing zero, else 0x16."""
     high = seen.after("cpu_high")
     if high is not None and high < 0x15:
@@ -178,7 +121,7 @@ def _why_no_crystal(seen: _Seen) -> str:
     return "; ".join(parts) or "leaf 0x15 was not read"
 
 
-def _late(seen: _Seen) -> Iterator[Calibration]:
+def _late(seen: Seen) -> Iterator[Calibration]:
     """probe_tsc_freq_late: 100 ms of DELAY, or (calibration switched off) Intel's brand string."""
     method, hz = "probe_tsc_freq_late", seen.after("tsc_freq")
     if seen.after("tsc_skip_calibration"):
@@ -186,30 +129,27 @@ def _late(seen: _Seen) -> Iterator[Calibration]:
         if not hz:
             detail = f"{SWITCHED_OFF} (tsc_skip_calibration), and no Intel brand string gave it"
             detail += "; tsc_disabled was set" if seen.after("tsc_disabled") else ""
-        yield seen.make("tsc", "the brand string", method, hz or None, detail)
+        yield seen.make("tsc", "the brand string", hz or None, detail, method)
         return
-    against = seen.delayed_by()
+    against = _delayed_by(seen)
     if against is None:
         return
     detail = "timed over DELAY(100000)" if hz else "DELAY(100000) gave nothing"
-    yield seen.make("tsc", against, method, hz or None, detail)
+    yield seen.make("tsc", against, hz or None, detail, method)
 
 
-def _lapic_told(seen: _Seen) -> Iterator[Calibration]:
+def _lapic_told(seen: Seen) -> Iterator[Calibration]:
     """lapic_calibrate_initcount_cpuid_vm: EBX of leaf 0x40000010, the APIC bus in kHz."""
-    measured = any(
-        e.kind is Kind.ENTER and seen.recording.function(e) == CLOCKCALIB for e in seen.events
-    )
     answer = seen.leaf(TIMING_LEAF)
-    if measured or answer is None:
+    if seen.within(CLOCKCALIB) or answer is None:
         return
     count, divisor = seen.after("count_freq"), seen.after("lapic_timer_divisor")
     hz = (count or 0) * (divisor or 0) or None
     detail = f"ebx {answer[1]:#x} is its kHz; divisor {divisor}"
-    yield seen.make("lapic", "CPUID leaf 0x40000010", seen.call.name, hz, detail)
+    yield seen.make("lapic", "CPUID leaf 0x40000010", hz, detail)
 
 
-def _statistical(seen: _Seen) -> Iterator[Calibration]:
+def _statistical(seen: Seen, said: tuple[Said, ...]) -> Iterator[Calibration]:
     """clockcalib(clk, clkname) against the timecounter in use when it is called.
 
     For the LAPIC it is given the timer's count, which the divisor has halved.
@@ -220,14 +160,14 @@ def _statistical(seen: _Seen) -> Iterator[Calibration]:
     of = _OF.get(name, name)
     hz = seen.call.result
     factor = _DIVISOR if of == "lapic" else 1
-    detail = _console_detail(seen, name) or f"{name} against timecounter {against}"
-    yield seen.make(of, against, CLOCKCALIB, hz * factor if hz else None, detail)
+    detail = _console_detail(seen, name, said) or f"{name} against timecounter {against}"
+    yield seen.make(of, against, hz * factor if hz else None, detail)
 
 
-def _console_detail(seen: _Seen, name: str) -> str:
+def _console_detail(seen: Seen, name: str, said: tuple[Said, ...]) -> str:
     """What clockcalib printed while it lasted or soon after: a line comes when it is complete."""
     start = seen.call.start_ns
-    for known, line, match in seen.said:
+    for known, line, match in said:
         if line.host_ns >= start and known.name in ("took", "failed") and match[1] == name:
             if known.name == "failed":
                 return f"{STATISTICS_FAILED}: the plain quotient over 1 s was taken"

@@ -1,7 +1,6 @@
 """What FreeBSD's own variables say when the boot is over, read from guest memory.
 
-Everything is bounded: a list may go in a circle, a string may have no end, a pointer may lead
-nowhere. What cannot be read is left out.
+What cannot be read is left out (`timehands.guests.bsd.variables`).
 """
 
 from __future__ import annotations
@@ -9,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from timehands.guests.freebsd.layouts import Layout, layout
+from timehands.guests.bsd.variables import Reader, Row
+from timehands.guests.freebsd.layouts import layout
 from timehands.guests.tslog import look_at_log
 from timehands.kernels.kernel import Kernel
 from timehands.kernels.memory import Memory, Unreadable
@@ -47,24 +47,22 @@ _ENVIRONMENT = (
     "hint.atrtc.", "hint.hpet.", "hint.apic.", "hint.acpi.", "debug.acpi.disabled", "kern.hz",
     "vfs.root.", "virtio_mmio.", "boot_verbose",
 )  # fmt: skip
-_MOST_LISTED = 32
 _MOST_WORDS = 400
-_NAME_BYTES = 32
 _ENVIRONMENT_BYTES = 16 << 10
 _WORD_BYTES = 512
 _PIECE = 64
-_KERNEL_HALF = 1 << 63
+_TIMER = {"frequency": ("et_frequency", 8), "quality": ("et_quality", 4), "flags": ("et_flags", 4)}
 
 
 def look(kernel: Kernel, memory: Memory) -> dict[str, Any]:
     """The variables, the lists of timecounters and event timers, and the environment."""
-    reader = _Reader(kernel, memory)
+    reader, at = _Reader(kernel, memory), layout(kernel, "timecounter")
     found = {
         "variables": reader.variables(),
-        "timecounter": reader.selected("timecounter", _counter),
-        "timecounters": reader.listed("timecounters", _counter),
-        "eventtimer": reader.selected("timer", _timer),
-        "eventtimers": reader.listed("eventtimers", _timer),
+        "timecounter": reader.counter(reader.pointer(reader.address("timecounter")), at),
+        "timecounters": reader.counters("timecounters", at),
+        "eventtimer": reader.timer(reader.pointer(reader.address("timer"))),
+        "eventtimers": reader.timers(),
         "early_delay": reader.early_delay(),
         "environment": reader.environment(),
         "tslog": look_at_log(kernel, memory),
@@ -72,88 +70,28 @@ def look(kernel: Kernel, memory: Memory) -> dict[str, Any]:
     return {name: value for name, value in found.items() if value}
 
 
-class _Reader:
-    """A kernel's symbols and a guest's memory, read together."""
-
-    def __init__(self, kernel: Kernel, memory: Memory) -> None:
-        self.kernel = kernel
-        self.memory = memory
-
-    def layout(self, struct: str) -> Layout:
-        return layout(self.kernel, struct)
-
-    def address(self, name: str) -> int | None:
-        """Where a variable is; a compiler that splits a structure adds a number to its name."""
-        known = self.kernel.symbols
-        return next((a for n in (name, f"{name}.0") for a in known.lookup(n)), None)
-
-    def number(self, address: int, size: int, *, signed: bool = False) -> int | None:
-        try:
-            return int.from_bytes(self.memory.read(address, size), "little", signed=signed)
-        except Unreadable:
-            return None
-
-    def pointer(self, address: int) -> int | None:
-        """A pointer into the kernel's half; None: it is none, or cannot be read."""
-        value = self.number(address, 8)
-        return value if value is not None and value >= _KERNEL_HALF else None
-
-    def text(self, address: int | None) -> str | None:
-        """A string of printable ASCII of at most 31 characters; None: there is none."""
-        if address is None:
-            return None
-        try:
-            raw = self.memory.read(address, _NAME_BYTES)
-        except Unreadable:
-            return None
-        head, end, _ = raw.partition(b"\0")
-        text = head.decode("ascii", errors="replace")
-        return text if end and head and text.isprintable() and "\ufffd" not in text else None
+class _Reader(Reader):
+    """What only FreeBSD has: event timers, ``init_ops``, its environment."""
 
     def variables(self) -> dict[str, int | str]:
-        found: dict[str, int | str] = {}
-        for name, size in NUMBERS.items():
-            address = self.address(name)
-            value = self.number(address, size) if address is not None else None
-            if value is not None:
-                found[name] = value
+        found: dict[str, int | str] = {**self.numbers(NUMBERS)}
         vendor = self.text(self.address("hv_vendor"))
         return {**found, "hv_vendor": vendor} if vendor else found
 
-    def selected(self, variable: str, read: Any) -> dict[str, Any] | None:
-        """What a pointer variable points to."""
-        target = self._pointed(variable)
-        return read(self, target) if target is not None else None
+    def timer(self, address: int | None) -> Row | None:
+        """A struct eventtimer."""
+        at = layout(self.kernel, "eventtimer")
+        members = {key: (at[member], size) for key, (member, size) in _TIMER.items()}
+        return self.row(address, at["et_name"], members)
 
-    def listed(self, head: str, read: Any) -> dict[str, Any] | None:
-        """A list from its head: ``rows``, and how it ``ends``.
-
-        ``end``, ``cycle``, ``long`` (more than 32), or ``broken`` (memory that holds no entry).
-        """
-        variable = self.address(head)
-        if variable is None or self.number(variable, 8) is None:
-            return None
-        rows: list[dict[str, Any]] = []
-        seen, at = set[int](), self.number(variable, 8) or 0
-        while at:
-            if at in seen or len(rows) == _MOST_LISTED:
-                return {"rows": rows, "ends": "cycle" if at in seen else "long"}
-            row = read(self, at) if at >= _KERNEL_HALF else None
-            following = self.number(at + self.layout(_STRUCTS[read])[_NEXT[read]], 8)
-            if row is None or following is None:
-                return {"rows": rows, "ends": "broken"}
-            seen.add(at)
-            rows.append(row)
-            at = following
-        return {"rows": rows, "ends": "end"}
+    def timers(self) -> dict[str, Any] | None:
+        return self.listed("eventtimers", self.timer, layout(self.kernel, "eventtimer")["et_all"])
 
     def early_delay(self) -> str | None:
         """Who serves DELAY while there is no better clock: a function's name."""
         variable = self.address("init_ops")
-        offset = self.layout("init_ops")["early_delay"]
-        target = self.pointer(variable + offset) if variable is not None else None
-        place = self.kernel.symbols.find(target) if target is not None else None
-        return place.name if place and not place.offset else None
+        offset = layout(self.kernel, "init_ops")["early_delay"]
+        return self.function(variable + offset) if variable is not None else None
 
     def environment(self) -> dict[str, str]:
         """Words about clocks; the first of a name holds.
@@ -170,10 +108,10 @@ class _Reader:
         return found
 
     def _words(self) -> Iterator[str]:
-        array = self._pointed("kenvp")
+        array = self.pointer(self.address("kenvp"))
         if array is None:
             for variable in ("md_envp", "kern_envp"):
-                start = self._pointed(variable)
+                start = self.pointer(self.address(variable))
                 raw = self._piece(start, b"\0\0", _ENVIRONMENT_BYTES) if start else b""
                 yield from raw.decode("ascii", errors="replace").split("\0")[:_MOST_WORDS]
             return
@@ -182,10 +120,6 @@ class _Reader:
             if word is None:
                 return
             yield self._piece(word, b"\0", _WORD_BYTES).decode("ascii", errors="replace")
-
-    def _pointed(self, variable: str) -> int | None:
-        address = self.address(variable)
-        return self.pointer(address) if address is not None else None
 
     def _piece(self, start: int, end: bytes, most: int) -> bytes:
         """Bytes up to an end mark, which is left out."""
@@ -196,30 +130,3 @@ class _Reader:
             except Unreadable:
                 break
         return raw.split(end)[0]
-
-
-def _counter(reader: _Reader, address: int) -> dict[str, Any] | None:
-    at = reader.layout("timecounter")
-    name = reader.text(reader.pointer(address + at["tc_name"]))
-    frequency = reader.number(address + at["tc_frequency"], 8)
-    quality = reader.number(address + at["tc_quality"], 4, signed=True)
-    mask = reader.number(address + at["tc_counter_mask"], 4)
-    flags = reader.number(address + at["tc_flags"], 4)
-    if name is None or None in (frequency, quality, mask, flags):
-        return None
-    return {"name": name, "frequency": frequency, "quality": quality, "mask": mask, "flags": flags}
-
-
-def _timer(reader: _Reader, address: int) -> dict[str, Any] | None:
-    at = reader.layout("eventtimer")
-    name = reader.text(reader.pointer(address + at["et_name"]))
-    frequency = reader.number(address + at["et_frequency"], 8)
-    quality = reader.number(address + at["et_quality"], 4, signed=True)
-    flags = reader.number(address + at["et_flags"], 4)
-    if name is None or None in (frequency, quality, flags):
-        return None
-    return {"name": name, "frequency": frequency, "quality": quality, "flags": flags}
-
-
-_STRUCTS = {_counter: "timecounter", _timer: "eventtimer"}
-_NEXT = {_counter: "tc_next", _timer: "et_all"}

@@ -7,13 +7,14 @@ Functions that are static and called once may be compiled into their callers (``
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 from timehands.guests.base import code_at
 from timehands.guests.bsd.clocks import DELAY_FUNC
 from timehands.guests.bsd.layouts import offset_of, timecounter_layout
-from timehands.guests.bsd.planning import Variable, Wanted, plan_of
+from timehands.guests.bsd.planning import Variable, Wanted, counter_reads, plan_of
 from timehands.kernels.kernel import Kernel
-from timehands.watch.plan import Plan
+from timehands.watch.plan import Plan, Read
 
 #: The boot CPU's TSC frequency: a member of ``cpu_info_primary``.
 CC_FREQ = "cpu_cc_freq"
@@ -21,6 +22,11 @@ CC_FREQ = "cpu_cc_freq"
 INITCLOCK_FUNC = "x86_initclock_func"
 _LAPIC = ("lapic_per_second", DELAY_FUNC)
 _TSC = (CC_FREQ, "lapic_per_second", "lapic_from_cpuid")
+
+
+def _timecounter(kernel: Kernel) -> Iterator[Read]:
+    return counter_reads(kernel, timecounter_layout(kernel))
+
 
 #: sys/arch/amd64/amd64/{machdep,autoconf}.c, sys/arch/x86/x86/{cpu,identcpu_subr,lapic,tsc}.c,
 #: sys/arch/x86/isa/clock.c, sys/arch/xen/xen/xen_clock.c, sys/kern/{init_main,kern_clock,kern_tc,
@@ -50,7 +56,7 @@ WANTED = (
     Wanted("tsc_sync_bp"),
     Wanted("tsc_is_invariant"),
     Wanted("tsc_tc_init", before=("tsc_drift_observed",), after=("tsc_freq", DELAY_FUNC)),
-    Wanted("tc_init", counter=True, walk=True),
+    Wanted("tc_init", reads=_timecounter, walk=True),
     Wanted("inittodr"),
     Wanted("rtc_get_ymdhms"),
     Wanted("setroot", leave=False),
@@ -80,7 +86,7 @@ def plan_for(kernel: Kernel) -> Plan:
     """The plan for a NetBSD kernel: entry points, and every wanted function that it has."""
     variables = {name: Variable(size) for name, size in _SIZES.items()}
     variables[CC_FREQ] = Variable(8, cc_freq_address(kernel))
-    return plan_of(kernel, WANTED, variables, timecounter_layout(kernel))
+    return plan_of(kernel, WANTED, variables)
 
 
 def cc_freq_address(kernel: Kernel) -> int | None:

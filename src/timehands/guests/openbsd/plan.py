@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from timehands.guests.bsd.clocks import DELAY_FUNC
 from timehands.guests.bsd.layouts import timecounter_layout
-from timehands.guests.bsd.planning import Variable, Wanted, plan_of
+from timehands.guests.bsd.planning import Variable, Wanted, counter_reads, plan_of
 from timehands.kernels.kernel import Kernel
-from timehands.watch.plan import Plan
+from timehands.watch.plan import Plan, Read
 
 #: ``tc_user`` lies between ``tc_priv`` and ``tc_next`` (sys/timetc.h), where there are no types.
 FURTHER = 8
 _TSC = ("tsc_frequency", "tsc_is_invariant")
 _LAPIC = ("lapic_per_second", DELAY_FUNC)
+
+
+def _timecounter(kernel: Kernel) -> Iterator[Read]:
+    return counter_reads(kernel, timecounter_layout(kernel, further=FURTHER))
+
 
 #: sys/arch/amd64/amd64/{machdep,tsc,lapic}.c, sys/arch/amd64/isa/clock.c, sys/dev/pv/{pvbus,
 #: pvclock}.c, sys/dev/acpi/{acpitimer,acpihpet}.c, sys/kern/{kern_tc,init_main,subr_prf}.c.
@@ -33,13 +40,13 @@ WANTED = (
     Wanted("lapic_startclock", device=True),
     Wanted("i8254_inittimecounter"),
     Wanted("i8254_inittimecounter_simple"),
-    Wanted("cpu_recalibrate_tsc", counter=True),
+    Wanted("cpu_recalibrate_tsc", reads=_timecounter),
     Wanted("calibrate_tsc_freq", after=("tsc_frequency",)),
-    Wanted("measure_tsc_freq", counter=True),
+    Wanted("measure_tsc_freq", reads=_timecounter),
     Wanted("tsc_timecounter_init", before=_TSC, after=("tsc_frequency", DELAY_FUNC)),
     Wanted("tsc_test_sync_bp"),
-    Wanted("tc_init", counter=True, walk=True),
-    Wanted("tc_reset_quality", counter=True, leave=False),
+    Wanted("tc_init", reads=_timecounter, walk=True),
+    Wanted("tc_reset_quality", reads=_timecounter, leave=False),
     Wanted("inittodr"),
     Wanted("rtcget"),
     Wanted("setroot", leave=False),
@@ -54,4 +61,4 @@ _SIZES = {DELAY_FUNC: 8, "tsc_frequency": 8, "tsc_is_invariant": 4, "lapic_per_s
 def plan_for(kernel: Kernel) -> Plan:
     """The plan for an OpenBSD kernel: entry points, and every wanted function that it has."""
     variables = {name: Variable(size) for name, size in _SIZES.items()}
-    return plan_of(kernel, WANTED, variables, timecounter_layout(kernel, further=FURTHER))
+    return plan_of(kernel, WANTED, variables)
