@@ -6,6 +6,7 @@ import asyncio
 import io
 import itertools
 import json
+import os
 import re
 import shutil
 import signal
@@ -232,6 +233,16 @@ def test_a_time_that_is_over_ends_the_session() -> None:
     rows, session, booted = debug(asked)
     assert (rows, session.reason) == ([], "timeout")
     assert booted.report.story.outcome.kind is OutcomeKind.TIMED_OUT
+
+
+def test_a_machine_that_dies_is_an_outcome_not_an_error() -> None:
+    async def kill(session: Session, _stop: Stop) -> None:
+        os.kill(session.guest.process_id, signal.SIGKILL)
+
+    rows, session, booted = debug(request("freebsd"), Break(parse("tsc_init")), at_stop=kill)
+    assert len(rows) == 1
+    assert session.reason == "lost"
+    assert booted.report.story.outcome.kind is OutcomeKind.VM_LOST
 
 
 def test_what_cannot_be_placed_is_said_before_anything_is_started(tmp_path: Path) -> None:

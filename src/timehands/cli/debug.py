@@ -163,6 +163,8 @@ async def _run(prepared: Prepared, asked: Debugging, show: _Show) -> Session:
         progress = shown.enter_context(ProgressLine(quiet=show.quiet))
         async with debugging(prepared, asked, progress) as session:
             shown.close()
+            for note in session.notes:
+                show.note(note)
             for placed in (*session.breaks, *session.files):
                 if placed.note:
                     show.note(placed.note)

@@ -27,6 +27,7 @@ from timehands.guests.constants import constants_of
 from timehands.kernels.expressions import parse as parse_expression
 from timehands.kernels.unwind import Backtrace
 from timehands.machines.guest import Guest
+from timehands.machines.host_kvm import survey_kvm
 from timehands.watch import run as running
 from timehands.watch.gdb import GdbClient
 from timehands.watch.interventions import Intervention
@@ -45,6 +46,9 @@ from timehands.watch.vigil import QUIET_SECONDS, Vigil, look, spots_of
 #: How long QEMU's own word on its end may take after its stub told of it.
 END_SECONDS: Final = 5.0
 _KERNEL_HALF: Final = 1 << 63
+_NO_HARDWARE: Final = (
+    "this host's KVM tells of no hardware breakpoints: stops may come late, or never; tcg has them"
+)
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,7 @@ class Session:
 
     ``stops`` is what to ask for more with; ``reason`` is empty while the guest goes on, then why it
     ended (as in `timehands.watch.run.run`). ``breaks`` are what was asked for at each place,
-    ``files`` the source files whose functions are noted.
+    ``files`` the source files whose functions are noted, ``notes`` what to know beforehand.
     """
 
     def __init__(self, start: Start, guest: Guest, stops: Stops) -> None:
@@ -75,6 +79,7 @@ class Session:
         self.reason = ""
         self.breaks: dict[Placed, Break] = {}
         self.files: list[Placed] = []
+        self.notes: list[str] = []
         self._recorder = start.recorder
         self._progress = running.Progress(start.recorder, start.limits)
         self._left_s = start.limits.timeout_s
@@ -266,7 +271,10 @@ async def _session(prepared: Prepared, start: Start, guest: Guest) -> Session:
         log=log,
         anchor=_anchor(prepared) if client.features.kvm else None,
     )
-    return Session(start, guest, stops)
+    session = Session(start, guest, stops)
+    if client.features.kvm and not survey_kvm().has("KVM_CAP_GUEST_DEBUG_HW_BPS"):
+        session.notes.append(_NO_HARDWARE)
+    return session
 
 
 def _patches(prepared: Prepared) -> int:

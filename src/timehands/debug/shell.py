@@ -80,6 +80,8 @@ class Shell:
     async def serve(self, lines: Lines) -> None:
         """Take lines until there are no more, or ``quit``."""
         self.say(f"{self._session.guest.command[0]}: before the first instruction. help tells more")
+        for note in self._session.notes:
+            self.say(note)
         while not self._quit:
             try:
                 text = await lines.line(PROMPT)

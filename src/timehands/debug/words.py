@@ -156,6 +156,7 @@ def summary_row(session: Session, booted: Booted) -> dict[str, Any]:
             "changes": [{"kind": one.kind.value, "what": one.what} for one in done],
             "outcome": {"kind": outcome.kind.value, "text": outcome.text, "at_ns": outcome.at_ns},
             "reason": session.reason,
+            "notes": session.notes,
             "recording": str(session.folder),
         }
     }

@@ -217,14 +217,15 @@ class Stops:
             self.log.forget()  # the machine's stop, not ours
             return self._made(Kind.ENDED, entry, _end(reply))
         await self._points.catch_up(entry.pc)
-        hits = self._points.at(entry.pc)
-        if reply.cause in _DATA:
-            hits = self._points.of_data(_DATA[reply.cause], reply.address) + hits
+        data = (
+            self._points.of_data(_DATA[reply.cause], reply.address) if reply.cause in _DATA else []
+        )
+        hits = data + self._points.at(entry.pc)
         shown, notes = await self._met(hits, entry)
         if not shown:
             entry.why = f"passed: {', '.join(dict.fromkeys(p.want.text for p, _ in hits))}"
             return None
-        stop = self._made(Kind.WANTED, entry, entry.why, reply.cause in _DATA)
+        stop = self._made(Kind.WANTED, entry, entry.why, after=bool(data))
         stop.placed = tuple(placed for placed, _ in shown)
         stop.notes = (*((reply.note,) if reply.note else ()), *notes)
         return stop
