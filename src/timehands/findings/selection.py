@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from timehands.findings.case import Case
 from timehands.findings.model import Evidence, Finding, Fix, FixKind, Severity
 from timehands.guests.base import Need
+from timehands.guests.telling import NOT_INVARIANT
 from timehands.story.model import Clock, ClockRole, ClockState, Mark, OutcomeKind
 
 
@@ -17,17 +18,54 @@ def slow_fallback(case: Case) -> Iterable[Finding]:
     if name is None or name not in fallbacks or not better or not _chosen(case, name):
         return
     selected = case.story.clock(name)
-    sources = (c for c in case.story.clocks if c.role is ClockRole.SOURCE)
-    rejected = [c for c in sources if c.state is ClockState.REJECTED]
+    rejected = _better_but_rejected(case)
     yield Finding(
         "TH201",
         f"slow fallback clock selected: {name}",
         Severity.ERROR,
-        f"{name} {fallbacks[name]}. The machine offers {' and '.join(better)}. "
+        f"{name} {fallbacks[name]}. The machine offers {_offered(case, better)}. "
         + " ".join(_why_rejected(c) for c in rejected),
-        tuple(_selection_evidence(selected, rejected)),
-        case.arguments_for(_need(case), case.tsc_hz) if rejected else (),
+        tuple(_selection_evidence(case, selected, rejected)),
+        _selection_fixes(case, rejected),
     )
+
+
+def _offered(case: Case, names: list[str]) -> str:
+    """Clocks, and what the survey says against them: ``tsc (not invariant) and hpet``."""
+    offers = [case.survey.offer(name) if case.survey else None for name in names]
+    doubts = [NOT_INVARIANT if o and o.detail == NOT_INVARIANT else "" for o in offers]
+    told = (f"{n} ({d})" if d else n for n, d in zip(names, doubts, strict=True))
+    return " and ".join(told)
+
+
+def _better_but_rejected(case: Case) -> list[Clock]:
+    """The sources of time that the kernel has and does not take, without its fallbacks."""
+    fallbacks = case.knowledge.names.fallbacks
+    return [
+        clock
+        for clock in case.story.clocks
+        if clock.role is ClockRole.SOURCE
+        and clock.state is ClockState.REJECTED
+        and clock.name not in fallbacks
+    ]
+
+
+def _selection_fixes(case: Case, rejected: list[Clock]) -> tuple[Fix, ...]:
+    """Words that make the kernel trust the clock; a CPU that says itself that it may."""
+    if not rejected:
+        return ()
+    words = case.arguments_for(_need(case), case.tsc_hz)
+    doubted = any(NOT_INVARIANT in step.what for clock in rejected for step in clock.steps)
+    if not doubted:
+        return words
+    why = "the TSC is invariant then, and its quality good: the CPU says so (needs KVM)"
+    kvm = case.machine.accelerator == "kvm"
+    invariant = (
+        Fix(FixKind.CPU_FLAG, "+invtsc", "the CPU then says that its TSC is invariant")
+        if kvm
+        else Fix(FixKind.ADVICE, "--accel kvm with the CPU flag +invtsc", why)
+    )
+    return (*words, invariant)
 
 
 def _need(case: Case) -> Need:
@@ -44,13 +82,19 @@ def _chosen(case: Case, name: str) -> bool:
 
 
 def _why_rejected(clock: Clock) -> str:
-    last = clock.steps[-1].what if clock.steps else "rejected"
-    return f"{clock.name} was rejected ({last})."
+    """The cause that the kernel saw, and what it decided; else the last that was seen of it."""
+    causes = [step.what for step in clock.steps if NOT_INVARIANT in step.what]
+    decided = [step.what for step in clock.steps if step.what.startswith("not selected")]
+    said = [*causes[:1], *decided[-1:]] or [step.what for step in clock.steps[-1:]]
+    return f"{clock.name} was rejected ({'; '.join(said) or 'why was not seen'})."
 
 
-def _selection_evidence(selected: Clock | None, rejected: list[Clock]) -> Iterable[Evidence]:
+def _selection_evidence(
+    case: Case, selected: Clock | None, rejected: list[Clock]
+) -> Iterable[Evidence]:
     if selected:
-        rating = f", rating {selected.rating}" if selected.rating is not None else ""
+        word = case.knowledge.names.ranking
+        rating = f", {word} {selected.rating}" if selected.rating is not None else ""
         yield Evidence(f"{selected.name} is in use{rating}", selected.evidence)
     for clock in rejected:
         yield Evidence(f"{clock.name} was rejected", clock.evidence)

@@ -14,10 +14,14 @@ from timehands.watch.records import Event, Kind
 CALLERS = "callers"
 #: Between the name of a function that a compiler put into another and that of the other.
 INLINED_IN = " < "
+#: Between a function and its caller.
+BELOW = " < "
 #: Words in a calibration's detail that the rules of `timehands.findings` know.
 SWITCHED_OFF = "calibration is switched off"
 STATISTICS_FAILED = "statistical calibration failed"
 TAKEN_AS_EXACT = "taken as exact"
+#: How a step says that the kernel does not take its TSC for invariant.
+NOT_INVARIANT = "not invariant"
 #: How the steps of `Story.delay` begin when a busy wait reads the clock of a Xen that may not be.
 XEN_CLOCK = "Xen's clock"
 

@@ -11,6 +11,7 @@ from timehands.findings.model import Finding, Severity
 from timehands.reports.plain import clipped, harmless
 from timehands.reports.units import duration, hz
 from timehands.story.model import ClockRole, Mark, OutcomeKind, Story
+from timehands.story.outcome import PANICKED
 
 SYSTEMS = {"linux": "Linux", "freebsd": "FreeBSD", "netbsd": "NetBSD", "openbsd": "OpenBSD"}
 #: Outcomes that are no success, as the second half of a sentence.
@@ -74,12 +75,20 @@ def _mood(story: Story, findings: Sequence[Finding]) -> Mood:
 
 
 def _sentence(story: Story, findings: Sequence[Finding]) -> str:
+    if story.outcome.kind is OutcomeKind.PANICKED:
+        return _panicked(story)
     head, reason = _head(story), _reason(story, findings)
     if reason:
         return f"{head}: {reason}"
     if story.outcome.kind is OutcomeKind.STOPPED:
         return f"{head}; it was stopped before init, with nothing wrong so far"
     return f"{head}; nothing wrong was found"
+
+
+def _panicked(story: Story) -> str:
+    """The kernel's own message says most, with the place that it tells; findings say why."""
+    said = story.outcome.text.removeprefix(PANICKED)
+    return f"{system(story.os)} panicked: {clipped(harmless(said), 120) or 'why is not known'}"
 
 
 def _head(story: Story) -> str:

@@ -12,6 +12,8 @@ from timehands.watch.recording import Recording, Spot
 
 #: QEMU's note of one (target/i386/tcg/system/excp_helper.c, target/i386/kvm/kvm.c).
 _TRIPLE_FAULT = "Triple fault"
+#: How the text of a panic's outcome begins, before the kernel's own message.
+PANICKED = "the kernel panicked: "
 _RESET_RIP = re.compile(r"\b[RE]IP=([0-9a-f]+)")
 
 
@@ -51,7 +53,7 @@ def _tell(recording: Recording, signs: Signs) -> tuple[OutcomeKind, str, str | N
     if reason == "lost":
         return OutcomeKind.VM_LOST, _lost(recording), None
     if signs.panic is not None:
-        return OutcomeKind.PANICKED, f"the kernel panicked: {signs.panic}", None
+        return OutcomeKind.PANICKED, f"{PANICKED}{signs.panic}", None
     if signs.init:
         return OutcomeKind.INIT_REACHED, _after_init(reason, signs.finished), None
     return _before_init(recording, signs, reason)

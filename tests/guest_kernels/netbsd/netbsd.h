@@ -27,8 +27,8 @@ struct cpu_data {
     uint64_t cpu_cc_freq;
 };
 struct cpu_info {
-    struct cpu_data ci_data;
     const char *ci_name;
+    struct cpu_data ci_data;
     uint32_t ci_max_cpuid, ci_max_ext_cpuid, ci_signature;
     uint32_t ci_feat_val[2];
     char ci_vendor[13];
@@ -50,6 +50,7 @@ void cpu_configure(void);
 void cpu_boot_secondary_processors(void);
 void cpu_get_tsc_freq(struct cpu_info *ci);
 uint64_t cpu_tsc_freq_cpuid(struct cpu_info *ci);
+uint64_t cpu_frequency(struct cpu_info *ci);
 
 /* kern/kern_tc.c */
 struct timecounter {

@@ -35,6 +35,11 @@ void tsc_setfunc(struct cpu_info *ci)
     aprint_verbose("%s: Use %s to serialize rdtsc\n", ci->ci_name, amd ? "mfence" : "lfence");
 }
 
+uint64_t cpu_frequency(struct cpu_info *ci)
+{
+    return ci->ci_data.cpu_cc_freq;
+}
+
 /* Families 0x15 and 0x16 of AMD have erratum 778. */
 bool tsc_is_invariant(void)
 {
@@ -54,7 +59,7 @@ void tsc_tc_init(void)
 {
     if (!cpu_hascounter())
         return;
-    tsc_freq = cpu_info_primary.ci_data.cpu_cc_freq;
+    tsc_freq = cpu_frequency(&cpu_info_primary);
     if (!tsc_is_invariant()) {
         aprint_debug("TSC not known invariant on this CPU\n");
         tsc_timecounter.tc_quality = -100;

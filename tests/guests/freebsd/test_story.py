@@ -112,8 +112,8 @@ def test_a_fault_is_told_with_its_address_and_the_functions_around(tmp_path: Pat
     tape.fault("pvclock_get_timecount", "xen_delay", "start_TSC", ms=50)
     outcome = _story(tape, tmp_path).outcome
     assert outcome.kind is OutcomeKind.PANICKED
-    assert outcome.where == "pvclock_get_timecount <- xen_delay <- start_TSC"
-    assert outcome.text == f"the kernel panicked: page fault (address 0x20 in {outcome.where})"
+    assert outcome.where == "pvclock_get_timecount < xen_delay < start_TSC"
+    assert outcome.text == f"the kernel panicked: page fault at 0x20 in {outcome.where}"
 
 
 def test_a_panic_that_is_no_fault_has_no_place_of_one(tmp_path: Path) -> None:

@@ -45,9 +45,9 @@ def test_the_clocks_are_those_of_tc_init(tmp_path: Path) -> None:
     sources = [c for c in story.clocks if c.role is ClockRole.SOURCE]
     assert [(c.name, c.frequency_hz, c.rating, c.state) for c in sources] == [
         ("i8254", 1_193_182, 100, ClockState.SELECTED),
-        ("lapic", 1_000_100_000, -100, ClockState.REGISTERED),
+        ("lapic", 1_000_100_000, -100, ClockState.REJECTED),
         ("clockinterrupt", 100, 0, ClockState.REGISTERED),
-        ("TSC", 2_600_000_000, -100, ClockState.REGISTERED),
+        ("TSC", 2_600_000_000, -100, ClockState.REJECTED),
     ]
     assert (story.selected, story.selected_timer) == ("i8254", "lapic")
     timer = story.clock("lapic", ClockRole.EVENTS)
@@ -191,7 +191,7 @@ def test_a_panic_is_told_with_its_trap(tmp_path: Path) -> None:
     tape.ends("guest-reset", ms=13)
     outcome = _story(tape, tmp_path).outcome
     assert outcome.kind is OutcomeKind.PANICKED
-    assert outcome.text.endswith("trap (trap 6 in gettick+0x20, address 0x20)")
+    assert outcome.text.endswith("trap (trap 6 at 0x20 in gettick+0x20)")
     assert set(outcome.evidence) == {"c1", "c2"}
 
 

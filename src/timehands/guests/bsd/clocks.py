@@ -1,4 +1,4 @@
-"""Putting the clocks of a kernel of NetBSD's family together: how found, who waits by which."""
+"""Putting the clocks of a BSD kernel together: how found, who waits by which."""
 
 from __future__ import annotations
 
@@ -41,9 +41,10 @@ def tell_how(
 ) -> None:
     """How each frequency was found, with a step for each attempt; ``fixed``: without any."""
     for draft in drafts:
-        tries = [c for c in calibrations if c.of == draft.name.lower()]
+        of = draft.name.lower().removesuffix("-low")  # FreeBSD's name of a TSC that it shifts
+        tries = [c for c in calibrations if c.of == of]
         draft.steps += [_step_of(c) for c in tries]
-        draft.how = _how(tries) or fixed.get(draft.name, draft.how)
+        draft.how = _how(tries) or draft.how or fixed.get(draft.name, "")
 
 
 def _step_of(calibration: Calibration) -> Step:

@@ -1,4 +1,4 @@
-"""Boundaries and outcome of a kernel of NetBSD's family, by its functions or else its console."""
+"""Boundaries and outcome of a BSD kernel, by its functions or else its console."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from timehands.watch.recording import Recording
 from timehands.watch.records import Event, Kind
 
 PROMPT = "root device:"
-_PANIC = re.compile(r"^panic: (.{1,200})$")
-_AT_PROMPT = {
-    "boundary": "the kernel asks for its root device: as far as it gets without a root file system",
-    "interrupted": "the kernel asked for its root device; then the boot was interrupted",
+#: FreeBSD's debugger may print its prompt before it.
+_PANIC = re.compile(r"^(?:\S+> )?panic: (.{1,200})$")
+_ENDED = {
+    "boundary": ": as far as it gets without a root file system",
+    "interrupted": "; then the boot was interrupted",
 }
 Lines = Mapping[Mark, re.Pattern[str]]
 
@@ -29,7 +30,8 @@ class Words:
 
     ``asks``: the function that reads a line for the kernel's own questions, once ``roots`` looks
     for the root file system; ``panics``: the functions that end the kernel, by their message;
-    ``restarts``: those that reset the machine.
+    ``restarts``: those that reset the machine. ``prompt``: the question at which a kernel ends
+    that has no root file system, and ``waits``: that it came there, in words.
     """
 
     entries: tuple[str, ...]
@@ -38,6 +40,17 @@ class Words:
     roots: str
     panics: tuple[str, ...]
     restarts: tuple[str, ...]
+    prompt: str = PROMPT
+    waits: str = "the kernel asks for its root device"
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A trap that led to a panic: told after its message; ``where`` it was, if that is known."""
+
+    told: str
+    where: str | None
+    evidence: References
 
 
 def said(recording: Recording, lines: Lines, mark: Mark, how: str) -> Boundary:
@@ -96,21 +109,23 @@ def outcome(
     recording: Recording,
     words: Words,
     calls: tuple[Call, ...],
-    fault: Callable[[Recording], tuple[str, References]] = lambda _recording: ("", ()),
+    init: Boundary,
+    fault: Callable[[Recording], Fault | None] = lambda _recording: None,
 ) -> Outcome:
-    """How the boot ended; ``fault`` tells in words where a trap was that led to a panic."""
-    init = init_boundary(recording, words)
+    """How the boot ended; ``fault`` tells where a trap was that led to a panic."""
     panic, evidence = _panic(recording, words)
-    if panic is not None:
-        told, seen = fault(recording)
-        panic, evidence = panic + told, (*evidence, *seen)
+    trap = fault(recording) if panic is not None else None
+    if panic is not None and trap:
+        panic, evidence = f"{panic} {trap.told}".strip(), (*evidence, *trap.evidence)
     busy = open_calls(calls, recording)
     restarted = next(entries(recording, *words.restarts), None) is not None
     within = busy[-1].name if busy else None
     ended = outcome_of(recording, Signs(init.evidence, False, panic, evidence, restarted, within))
     reason = recording.header.ended_reason or "interrupted"
-    if ended.kind is OutcomeKind.INIT_REACHED and init.how == PROMPT:
-        return replace(ended, text=_AT_PROMPT.get(reason, f"{_AT_PROMPT['boundary']} ({reason})"))
+    if ended.kind is OutcomeKind.INIT_REACHED and words.prompt in init.how:
+        return replace(ended, text=f"{words.waits}{_ENDED.get(reason, f' ({reason})')}")
+    if ended.kind is OutcomeKind.PANICKED and trap:
+        return replace(ended, where=trap.where)
     return ended
 
 

@@ -31,7 +31,13 @@ def facts(
     recording: Recording, meanings: Mapping[str, Meaning], texts: Mapping[str, str]
 ) -> tuple[Fact, ...]:
     """The timecounter in use, the list of all, and the variables; ``texts``: what names mean."""
-    return (*_chosen(recording), *_list(recording), *_variables(recording, meanings, texts))
+    return (
+        *chosen(
+            recording, "timecounter", "timecounter->tc_name", "the clock that time is read from"
+        ),
+        *listed(recording, "timecounters"),
+        *variables(recording, meanings, texts),
+    )
 
 
 def variable(recording: Recording, name: str) -> int | None:
@@ -41,29 +47,34 @@ def variable(recording: Recording, name: str) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
-def _chosen(recording: Recording) -> Iterator[Fact]:
-    row = recording.looked.get("timecounter")
+def chosen(recording: Recording, key: str, name: str, what: str) -> Iterator[Fact]:
+    """What a pointer to a clock pointed to at the end."""
+    row = recording.looked.get(key)
     if isinstance(row, dict) and isinstance(row.get("name"), str):
-        quality = row.get("quality")
-        meaning = f"the clock that time is read from, quality {quality}"
-        yield Fact("timecounter->tc_name", row["name"], meaning)
+        yield Fact(name, row["name"], f"{what}, quality {row.get('quality')}")
 
 
-def _list(recording: Recording) -> Iterator[Fact]:
-    listed = recording.looked.get("timecounters")
-    if isinstance(listed, dict):
-        names = ", ".join(row["name"] for row in rows_of(recording))
-        yield Fact("timecounters", names or "none", _ENDS.get(str(listed.get("ends")), ""))
+def listed(recording: Recording, key: str) -> Iterator[Fact]:
+    """A list of clocks; one that does not end as it should is said."""
+    found = recording.looked.get(key)
+    if isinstance(found, dict):
+        names = ", ".join(row["name"] for row in rows_of(recording, key))
+        yield Fact(key, names or "none", _ENDS.get(str(found.get("ends")), ""))
 
 
-def _variables(
-    recording: Recording, meanings: Mapping[str, Meaning], texts: Mapping[str, str]
+def variables(
+    recording: Recording,
+    meanings: Mapping[str, Meaning],
+    texts: Mapping[str, str],
+    hexadecimal: frozenset[str] = frozenset(),
 ) -> Iterator[Fact]:
-    variables = recording.looked.get("variables")
-    pairs = list(variables.items())[:_MOST] if isinstance(variables, dict) else []
+    """The variables; ``hexadecimal``: those that are addresses or masks."""
+    found = recording.looked.get("variables")
+    pairs = list(found.items())[:_MOST] if isinstance(found, dict) else []
     for name, value in pairs:
         if isinstance(value, int) and not isinstance(value, bool):
             meaning = meanings.get(name)
-            yield Fact(str(name), value, meaning(value) if meaning else "")
+            shown = f"{value:#x}" if name in hexadecimal else value
+            yield Fact(str(name), shown, meaning(value) if meaning else "")
         elif isinstance(value, str):
             yield Fact(str(name), value, texts.get(name, ""))

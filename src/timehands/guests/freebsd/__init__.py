@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
-from timehands.guests.base import ClockNames, Need, Remedy, enters, left
+from timehands.guests.base import ClockNames, Need, Remedy
+from timehands.guests.bsd.knowledge import BSD, Passed
 from timehands.guests.freebsd.console import DUMMY, TSC_NAMES
 from timehands.guests.freebsd.look import look
 from timehands.guests.freebsd.plan import plan_for
-from timehands.guests.freebsd.story import ENTRIES, LINES, addresses, tell
+from timehands.guests.freebsd.story import WORDS, addresses, tell
 from timehands.kernels.kernel import Kernel
 from timehands.kernels.memory import Memory
 from timehands.machines.machine import Machine
 from timehands.story.model import Mark, Story
 from timehands.watch.plan import Plan
-from timehands.watch.recorder import RawRecord
 from timehands.watch.recording import Recording
-from timehands.watch.records import Kind
 
 _NAMES = ClockNames(
     fallbacks={
@@ -49,60 +47,35 @@ _RAMDISK = (
     "down, and off Xen that resets the machine without a word (sys/x86/xen/pv.c, "
     "xen_pvh_parse_preload_data)"
 )
+_PASSED = {
+    Mark.CLOCK_KNOWN: Passed(("set_cputicker",)),
+    Mark.TIMER_ARMED: Passed(("cpu_initclocks_bsp",)),
+    Mark.INIT: Passed(("cngets",), ("vfs_mountroot",)),
+    Mark.ENDED: Passed(("cngets", "kdb_enter")),
+}
 
 
-class FreeBSD:
+class FreeBSD(BSD):
     """The `Knowledge` of FreeBSD."""
 
     name = "freebsd"
     title = "FreeBSD"
     names = _NAMES
+    words = WORDS
+    passed = _PASSED
     loader = "options XENHVM gives a FreeBSD kernel one; else its own loader(8) has to start it."
-
-    def recognises(self, kernel: Kernel) -> bool:
-        """Whether the file says that it is FreeBSD."""
-        return kernel.os == self.name
 
     def arguments(self, machine: Machine) -> tuple[str, ...]:
         """``boot_verbose=1``: most messages about clocks appear only with it."""
         return ("boot_verbose=1",)
 
-    def ramdisk(self) -> Path | None:
-        """None: FreeBSD takes no ramdisk over PVH."""
-        return None
-
     def plan(self, kernel: Kernel) -> Plan:
         """The functions of this kernel that deal with clocks."""
         return plan_for(kernel)
 
-    def reaches(self, mark: Mark, plan: Plan, record: RawRecord) -> bool:
-        """Whether a live record shows that the boundary is passed.
-
-        `Mark.ENDED`: the kernel waits for a person at ``mountroot>``, or in its debugger.
-        """
-        match mark:
-            case Mark.FIRST_INSTRUCTION:
-                return record[0] == Kind.FIRST
-            case Mark.KERNEL_ENTRY:
-                return enters(plan, record, *ENTRIES)
-            case Mark.CLOCK_KNOWN:
-                return enters(plan, record, "set_cputicker")
-            case Mark.TIMER_ARMED:
-                return enters(plan, record, "cpu_initclocks_bsp")
-            case Mark.INIT:
-                return enters(plan, record, "cngets") or left(plan, record) == "vfs_mountroot"
-            case Mark.ENDED:
-                return enters(plan, record, "cngets", "kdb_enter")
-            case _:
-                return False
-
     def tell(self, recording: Recording) -> Story:
         """The story of a FreeBSD recording."""
         return tell(recording)
-
-    def told(self, mark: Mark, text: str) -> bool:
-        """Whether a console line shows that the boundary is passed."""
-        return mark in LINES and bool(LINES[mark].search(text))
 
     def remedies(self, need: Need, hz: int | None) -> tuple[Remedy, ...]:
         """Words of the kernel's environment, and a patch of its data.

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
 
-from timehands.guests.telling import entries, named
+from timehands.guests.bsd.ending import Fault
+from timehands.guests.telling import BELOW, entries, named
 from timehands.story.model import References
 from timehands.watch.recording import Recording
 
@@ -17,28 +17,8 @@ _RIP = re.compile(r"^instruction pointer\s*= 0x[0-9a-f]{1,4}:(0x[0-9a-f]{1,16})$
 _FATAL = re.compile(r"^Fatal trap \d{1,3}: ")
 _TRAP = re.compile(r"^--- trap 0x")
 _FRAME = re.compile(r"^(\w{1,80})\(\) at \w+\+0x[0-9a-f]+/frame ")
-_DEPTH = 4
-BELOW = " <- "
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """``address``: what was read or written; ``frames``: functions, innermost first."""
-
-    address: int | None
-    frames: tuple[str, ...]
-    evidence: References
-
-    @property
-    def where(self) -> str | None:
-        """``pvclock_get_timecount <- xen_delay <- start_TSC``; None: not known."""
-        return BELOW.join(self.frames[:_DEPTH]) or None
-
-    @property
-    def text(self) -> str:
-        """In words."""
-        at = f"address {self.address:#x}" if self.address is not None else "unknown address"
-        return f"{at} in {self.where}" if self.where else at
+#: Functions of a backtrace that are told.
+_DEPTH = 3
 
 
 def fault_of(recording: Recording) -> Fault | None:
@@ -58,7 +38,7 @@ def _by_frame(recording: Recording) -> Fault | None:
         return None
     above = (recording.number(event, f"caller{n}") or 0 for n in (1, 2, 3))
     frames = named(recording, (pc, *above))
-    return Fault(recording.number(event, "tf_addr"), frames, (event.reference,))
+    return _fault(recording.number(event, "tf_addr"), frames, (event.reference,))
 
 
 def _traps(recording: Recording) -> bool:
@@ -89,4 +69,12 @@ def _by_console(recording: Recording) -> Fault | None:
             trapped, frames = True, []
         elif trapped and len(frames) < _DEPTH and (match := _FRAME.search(line.text)):
             frames.append(match[1])
-    return Fault(address, tuple(frames), evidence) if evidence else None
+    return _fault(address, tuple(frames), evidence) if evidence else None
+
+
+def _fault(address: int | None, frames: tuple[str, ...], evidence: References) -> Fault:
+    """``at 0x20 in pvclock_get_timecount < xen_delay < start_TSC``."""
+    where = BELOW.join(frames[:_DEPTH]) or None
+    parts = [f"at {address:#x}"] if address is not None else []
+    parts += [f"in {where}"] if where else []
+    return Fault(" ".join(parts), where, evidence)

@@ -4,9 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 
 from timehands.guests.base import ENTRY64, PVH_ENTRY, first_boundaries, last_boundary
+from timehands.guests.bsd.ending import (
+    Words,
+    clock_known,
+    kernel_entry,
+    outcome,
+    said,
+    timer_armed,
+    unknown,
+)
+from timehands.guests.bsd.facts import variable
 from timehands.guests.freebsd.calibrations import calibrations_of
 from timehands.guests.freebsd.clocks import clocks_of
 from timehands.guests.freebsd.console import DUMMY
@@ -14,15 +23,13 @@ from timehands.guests.freebsd.delay import delays
 from timehands.guests.freebsd.facts import facts
 from timehands.guests.freebsd.faults import fault_of, instruction_pointers
 from timehands.guests.freebsd.messages import matches, messages
-from timehands.guests.telling import boundary_at, callers, entries, watched
+from timehands.guests.telling import boundary_at, callers
 from timehands.guests.tslog import log_spans
-from timehands.story.model import Boundary, Mark, Outcome, OutcomeKind, References, SpanKind, Story
-from timehands.story.outcome import Signs, outcome_of
-from timehands.story.spans import Call, call_spans, calls_of, open_calls, stretches
-from timehands.watch.recording import ConsoleLine, Recording
+from timehands.story.model import Boundary, Mark, SpanKind, Story
+from timehands.story.spans import Call, call_spans, calls_of, stretches
+from timehands.watch.recording import Recording
 from timehands.watch.records import Event, Kind
 
-ENTRIES = (PVH_ENTRY, ENTRY64, "hammer_time_xen", "hammer_time")
 CALIBRATING = frozenset(
     {
         "tsc_init", "probe_tsc_freq_early", "tsc_freq_cpuid_vm", "start_TSC",
@@ -41,24 +48,28 @@ ON_DEVICES = frozenset(
 )
 DELAYS = frozenset({"DELAY", "i8254_delay", "xen_delay"})
 MOUNTROOT = "mountroot>"
-#: Lines after which the kernel waits for a person: the prompt itself has no line of its own.
-LINES = {
-    Mark.KERNEL_ENTRY: re.compile(r"^---<<BOOT>>---|^Copyright \(c\) 1992-\d{4} The FreeBSD"),
-    Mark.CLOCK_KNOWN: re.compile(r'^Early TSC frequency [1-9]|^Timecounter "'),
-    Mark.TIMER_ARMED: re.compile(r"^Timecounters tick every "),
-    Mark.INIT: re.compile(
-        r"^  <empty line>    Abort manual input|^mountroot> |^start_init: trying "
-    ),
-    Mark.ENDED: re.compile(
-        r"^  <empty line>    Abort manual input|^KDB: enter: |^Automatic reboot in \d+ seconds"
-        r"|^The operating system has halted"
-    ),
-}
-_PANIC = re.compile(r"^(?:\S+> )?panic: (.{1,200})$")
-_AT_PROMPT = {
-    "boundary": "the kernel came to mountroot>: as far as it gets without a root file system",
-    "interrupted": "the kernel came to mountroot>; then the boot was interrupted",
-}
+#: The prompt itself has no line of its own: the last before it is known.
+WORDS = Words(
+    entries=(PVH_ENTRY, ENTRY64, "hammer_time_xen", "hammer_time"),
+    lines={
+        Mark.KERNEL_ENTRY: re.compile(r"^---<<BOOT>>---|^Copyright \(c\) 1992-\d{4} The FreeBSD"),
+        Mark.CLOCK_KNOWN: re.compile(r'^Early TSC frequency [1-9]|^Timecounter "'),
+        Mark.TIMER_ARMED: re.compile(r"^Timecounters tick every "),
+        Mark.INIT: re.compile(
+            r"^  <empty line>    Abort manual input|^mountroot> |^start_init: trying "
+        ),
+        Mark.ENDED: re.compile(
+            r"^  <empty line>    Abort manual input|^KDB: enter: |^Automatic reboot in \d+ seconds"
+            r"|^The operating system has halted"
+        ),
+    },
+    asks="cngets",
+    roots="vfs_mountroot",
+    panics=("kassert_panic", "vpanic"),
+    restarts=("cpu_reset",),
+    prompt=MOUNTROOT,
+    waits=f"the kernel came to {MOUNTROOT}",
+)
 
 
 def tell(recording: Recording) -> Story:
@@ -66,12 +77,13 @@ def tell(recording: Recording) -> Story:
     calls = calls_of(recording)
     calibrations = calibrations_of(recording, calls)
     clocks = clocks_of(recording, calibrations)
+    init = _init(recording)
     boundaries = (
         *first_boundaries(recording),
-        _kernel_entry(recording),
-        _clock_known(recording),
-        _timer_armed(recording),
-        _init(recording),
+        kernel_entry(recording, WORDS),
+        clock_known(recording, WORDS, found_frequency),
+        timer_armed(recording, WORDS, clocks.timer_armed),
+        init,
         last_boundary(recording),
     )
     spans = call_spans(
@@ -79,7 +91,7 @@ def tell(recording: Recording) -> Story:
     )
     return Story(
         "freebsd",
-        _outcome(recording, calls),
+        outcome(recording, WORDS, calls, init, fault_of),
         boundaries,
         clocks.clocks,
         clocks.selected,
@@ -90,15 +102,8 @@ def tell(recording: Recording) -> Story:
         delay=delays(recording),
         facts=facts(recording),
         messages=messages(recording),
-        tslog=log_spans(recording, _tsc_hz(recording)),
+        tslog=log_spans(recording, variable(recording, "tsc_freq")),
     )
-
-
-def _tsc_hz(recording: Recording) -> int | None:
-    """What the kernel believes of its TSC in the end."""
-    variables = recording.looked.get("variables")
-    value = variables.get("tsc_freq") if isinstance(variables, dict) else None
-    return value if isinstance(value, int) else None
 
 
 def _kind_of(call: Call) -> SpanKind:
@@ -113,24 +118,6 @@ def _name_of(call: Call) -> str:
     return call.name
 
 
-def _line(recording: Recording, mark: Mark) -> ConsoleLine | None:
-    return next((one for one in recording.console if LINES[mark].search(one.text)), None)
-
-
-def _said(recording: Recording, mark: Mark, how: str) -> Boundary:
-    line = _line(recording, mark)
-    if line is None:
-        return Boundary(mark, None)
-    return Boundary(mark, recording.since_start(line.host_ns), how, (line.reference,))
-
-
-def _kernel_entry(recording: Recording) -> Boundary:
-    event = next(entries(recording, *ENTRIES), None)
-    if event is None:
-        return _said(recording, Mark.KERNEL_ENTRY, "no later than its first line")
-    return boundary_at(recording, Mark.KERNEL_ENTRY, event, recording.function(event) or "")
-
-
 def found_frequency(recording: Recording, event: Event) -> str | None:
     """Whether a return shows a clock whose rate the kernel knows: how, in words."""
     name = recording.function(event)
@@ -138,23 +125,6 @@ def found_frequency(recording: Recording, event: Event) -> str | None:
         return f"{name} left a TSC frequency"
     current = recording.text(event, "current") if name == "tc_init" else None
     return f"tc_init selected {current}" if current not in (None, "", DUMMY) else None
-
-
-def _clock_known(recording: Recording) -> Boundary:
-    """The TSC's frequency, or the first timecounter that is one."""
-    for event in recording.events:
-        if how := found_frequency(recording, event):
-            return boundary_at(recording, Mark.CLOCK_KNOWN, event, how)
-    if watched(recording):
-        return Boundary(Mark.CLOCK_KNOWN, None)
-    return _said(recording, Mark.CLOCK_KNOWN, "seen on the console")
-
-
-def _timer_armed(recording: Recording) -> Boundary:
-    event = next(entries(recording, "cpu_initclocks_bsp"), None)
-    if event is None:
-        return _said(recording, Mark.TIMER_ARMED, "no later than it says so")
-    return boundary_at(recording, Mark.TIMER_ARMED, event, "cpu_initclocks_bsp")
 
 
 def _init(recording: Recording) -> Boundary:
@@ -171,55 +141,14 @@ def _init(recording: Recording) -> Boundary:
         asked |= name == "vfs_mountroot"
         if name == "cngets" and asked:  # else for the passphrase of an encrypted disk
             return boundary_at(recording, Mark.INIT, event, MOUNTROOT)
-    return _said(recording, Mark.INIT, f"{MOUNTROOT} or init, by the console")
-
-
-def _outcome(recording: Recording, calls: tuple[Call, ...]) -> Outcome:
-    init = _init(recording)
-    panic, evidence = _panic(recording)
-    busy = open_calls(calls, recording)
-    signs = Signs(
-        init.evidence,
-        False,
-        panic,
-        evidence,
-        next(entries(recording, "cpu_reset"), None) is not None,
-        busy[-1].name if busy else None,
-    )
-    outcome = outcome_of(recording, signs)
-    if outcome.kind is OutcomeKind.PANICKED:
-        fault = fault_of(recording)
-        if fault is None:
-            return outcome
-        text = f"{outcome.text} ({fault.text})"
-        return replace(outcome, text=text, where=fault.where, evidence=(*evidence, *fault.evidence))
-    reason = recording.header.ended_reason or "interrupted"
-    if outcome.kind is OutcomeKind.INIT_REACHED and MOUNTROOT in init.how:
-        return replace(outcome, text=_AT_PROMPT.get(reason, f"{_AT_PROMPT['boundary']} ({reason})"))
-    return outcome
-
-
-def _panic(recording: Recording) -> tuple[str | None, References]:
-    for line in recording.console:
-        if match := _PANIC.search(line.text):
-            return match[1].strip(), (line.reference,)
-    for event in entries(recording, "kassert_panic", "vpanic"):
-        text = recording.text(event, "string") or "no message read"
-        return text.strip(), (event.reference,)
-    return None, ()
+    return said(recording, WORDS.lines, Mark.INIT, f"{MOUNTROOT} or init, by the console")
 
 
 def _unknown(recording: Recording) -> Iterator[str]:
     """What this recording cannot show, said plainly."""
-    functions = recording.header.functions
-    if not functions:
-        yield "no function was watched: clocks and calibrations are known from the console only"
-    elif "tc_init" not in functions:
-        yield "the kernel has no symbols: clocks and calibrations are known from the console only"
-    if not any(known for known in matches(recording)):
+    yield from unknown(recording)
+    if not any(True for _ in matches(recording)):
         yield "no message about clocks was printed (boot_verbose=1 makes the kernel print them)"
-    if recording.header.console_dropped:
-        yield f"{recording.header.console_dropped:,} bytes of console output were not kept"
 
 
 def addresses(recording: Recording) -> Iterable[int]:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
-from timehands.guests.base import ClockNames, Need, Remedy, enters, left
-from timehands.guests.bsd.messages import without_stamp
+from timehands.guests.base import ClockNames, Need, Remedy
+from timehands.guests.bsd.knowledge import BSD, Passed
 from timehands.guests.bsd.timecounters import DUMMY
 from timehands.guests.netbsd.clocks import INTERRUPT, TIMERS, TSC, XEN
 from timehands.guests.netbsd.look import look
@@ -19,9 +18,7 @@ from timehands.kernels.memory import Memory
 from timehands.machines.machine import Machine
 from timehands.story.model import Mark, Story
 from timehands.watch.plan import Plan
-from timehands.watch.recorder import RawRecord
 from timehands.watch.recording import Recording
-from timehands.watch.records import Kind
 
 _NAMES = ClockNames(
     fallbacks={
@@ -36,19 +33,23 @@ _NAMES = ClockNames(
     ticks=frozenset({INTERRUPT}),
     ranking="quality",
 )
+_PASSED = {
+    Mark.CLOCK_KNOWN: Passed(returned=("tc_init", "cpu_get_tsc_freq")),
+    Mark.TIMER_ARMED: Passed(tuple(TIMERS)),
+    Mark.INIT: Passed(("cngetsn", "sys_execve")),
+    Mark.ENDED: Passed(("cngetsn", "db_trap")),
+}
 
 
-class NetBSD:
+class NetBSD(BSD):
     """The `Knowledge` of NetBSD."""
 
     name = "netbsd"
     title = "NetBSD"
     names = _NAMES
+    words = WORDS
+    passed = _PASSED
     loader = "options XENPVHVM gives a NetBSD kernel one; else its own boot(8) has to start it."
-
-    def recognises(self, kernel: Kernel) -> bool:
-        """Whether the file says that it is NetBSD."""
-        return kernel.os == self.name
 
     def arguments(self, machine: Machine) -> tuple[str, ...]:
         """The serial console, and messages about clocks.
@@ -58,43 +59,13 @@ class NetBSD:
         """
         return ("console=com", "-v")
 
-    def ramdisk(self) -> Path | None:
-        """None: it takes a file system of its own, and the boot ends at its question without."""
-        return None
-
     def plan(self, kernel: Kernel) -> Plan:
         """The functions of this kernel that deal with clocks."""
         return plan_for(kernel)
 
-    def reaches(self, mark: Mark, plan: Plan, record: RawRecord) -> bool:
-        """Whether a live record shows that the boundary is passed.
-
-        `Mark.ENDED`: the kernel waits for a person, at a question or in its debugger.
-        """
-        match mark:
-            case Mark.FIRST_INSTRUCTION:
-                return record[0] == Kind.FIRST
-            case Mark.KERNEL_ENTRY:
-                return enters(plan, record, *WORDS.entries)
-            case Mark.CLOCK_KNOWN:
-                return left(plan, record) in ("tc_init", "cpu_get_tsc_freq")
-            case Mark.TIMER_ARMED:
-                return enters(plan, record, *TIMERS)
-            case Mark.INIT:
-                return enters(plan, record, "cngetsn", "sys_execve")
-            case Mark.ENDED:
-                return enters(plan, record, "cngetsn", "db_trap")
-            case _:
-                return False
-
     def tell(self, recording: Recording) -> Story:
         """The story of a NetBSD recording."""
         return tell(recording)
-
-    def told(self, mark: Mark, text: str) -> bool:
-        """Whether a console line shows that the boundary is passed."""
-        known = WORDS.lines.get(mark)
-        return known is not None and bool(known.search(without_stamp(text)))
 
     def remedies(self, need: Need, hz: int | None) -> tuple[Remedy, ...]:
         """None: no word of NetBSD's command line tells a frequency or chooses a clock.

@@ -18,7 +18,7 @@ from timehands.guests.bsd.timecounters import (
 )
 from timehands.guests.netbsd.messages import KNOWN
 from timehands.guests.netbsd.plan import CC_FREQ
-from timehands.guests.telling import Draft, entries, watched
+from timehands.guests.telling import NOT_INVARIANT, Draft, entries, watched
 from timehands.story.model import Calibration, ClockRole, ClockState, Step
 from timehands.watch.recording import Recording
 from timehands.watch.records import Event, Kind
@@ -83,7 +83,11 @@ def _invariant(recording: Recording, drafts: Drafts) -> None:
         draft = draft_of(drafts, TSC)
         yes = bool(event.values[1] & 0xFF) and not event.no_result
         bit = invariant_bit(recording)
-        what = f"invariant ({bit})" if yes else f"not invariant: quality -100 ({bit})"
+        what = (
+            f"invariant ({bit})"
+            if yes
+            else f"{NOT_INVARIANT}: the kernel gives such a TSC quality -100 ({bit})"
+        )
         at = recording.since_start(event.host_ns)
         draft.steps.append(Step(at, what, (event.reference,)))
         return

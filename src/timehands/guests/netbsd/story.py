@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from timehands.guests.base import ENTRY64, PVH_ENTRY, first_boundaries, last_boundary
 from timehands.guests.bsd.clocks import delay_func, delays
 from timehands.guests.bsd.ending import (
+    Fault,
     Words,
     clock_known,
     init_boundary,
@@ -25,7 +26,7 @@ from timehands.guests.netbsd.messages import KNOWN
 from timehands.guests.netbsd.plan import CC_FREQ
 from timehands.guests.telling import callers
 from timehands.guests.tslog import log_spans
-from timehands.story.model import Mark, References, SpanKind, Story
+from timehands.story.model import Mark, SpanKind, Story
 from timehands.story.spans import Call, call_spans, calls_of, stretches
 from timehands.watch.recording import Recording
 from timehands.watch.records import Event, Kind
@@ -64,18 +65,19 @@ def tell(recording: Recording) -> Story:
     calls = calls_of(recording)
     calibrations = calibrations_of(recording, calls)
     clocks = clocks_of(recording, calibrations)
+    init = init_boundary(recording, WORDS)
     boundaries = (
         *first_boundaries(recording),
         kernel_entry(recording, WORDS),
         clock_known(recording, WORDS, found_frequency),
         timer_armed(recording, WORDS, clocks.timer_armed),
-        init_boundary(recording, WORDS),
+        init,
         last_boundary(recording),
     )
     spans = call_spans(calls, recording, _kind_of, lambda call: call.name)
     return Story(
         "netbsd",
-        outcome(recording, WORDS, calls, _fault),
+        outcome(recording, WORDS, calls, init, _fault),
         boundaries,
         clocks.clocks,
         clocks.selected,
@@ -104,13 +106,14 @@ def found_frequency(recording: Recording, event: Event) -> str | None:
     return "tc_init" if name == "tc_init" and event.kind is Kind.LEAVE else None
 
 
-def _fault(recording: Recording) -> tuple[str, References]:
+def _fault(recording: Recording) -> Fault | None:
     for one, line, match in matches(recording, KNOWN):
         if one.name == "trap":
             rip = int(match[2], 16)
             where = recording.symbols.get(rip, match[2])
-            return f" (trap {match[1]} in {where}, address {match[3]})", (line.reference,)
-    return "", ()
+            told = f"(trap {match[1]} at {match[3]} in {where})"
+            return Fault(told, where, (line.reference,))
+    return None
 
 
 def _unknown(recording: Recording) -> Iterator[str]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from timehands.guests.bsd.clocks import Clocks, invariant_bit, tell_how, wall_clock
 from timehands.guests.bsd.facts import variable
-from timehands.guests.bsd.timecounters import Drafts, chosen, draft_of, openbsd_prefers, registered
-from timehands.guests.telling import Draft, entries, watched
+from timehands.guests.bsd.timecounters import Drafts, chosen, draft_of, later_preferred, registered
+from timehands.guests.telling import NOT_INVARIANT, Draft, entries, watched
 from timehands.story.instructions import clocks_from_instructions
 from timehands.story.model import Calibration, ClockRole, ClockState, Step
 from timehands.watch.recording import Recording
@@ -34,7 +34,7 @@ def clocks_of(recording: Recording, calibrations: tuple[Calibration, ...]) -> Cl
     """
     if not watched(recording):
         return Clocks(clocks_from_instructions(recording), None, None, None)
-    drafts = registered(recording, openbsd_prefers)
+    drafts = registered(recording, later_preferred)
     selected = chosen(recording, drafts)
     _unregistered_tsc(recording, drafts, calibrations)
     _invariant(recording, drafts)
@@ -65,7 +65,11 @@ def _invariant(recording: Recording, drafts: Drafts) -> None:
         yes = recording.number(event, "tsc_is_invariant")
         if yes is not None:
             told = invariant_bit(recording)
-            what = f"invariant ({told})" if yes else f"not invariant: quality -1000 ({told})"
+            what = (
+                f"invariant ({told})"
+                if yes
+                else f"{NOT_INVARIANT}: the kernel gives such a TSC quality -1000 ({told})"
+            )
             at = recording.since_start(event.host_ns)
             draft_of(drafts, TSC).steps.append(Step(at, what, (event.reference,)))
         return

@@ -79,17 +79,18 @@ def tell(recording: Recording) -> Story:
     calls = calls_of(recording)
     calibrations = calibrations_of(recording, calls)
     clocks = clocks_of(recording, calibrations)
+    init = init_boundary(recording, WORDS)
     boundaries = (
         *first_boundaries(recording),
         kernel_entry(recording, WORDS),
         clock_known(recording, WORDS, _found_frequency),
         timer_armed(recording, WORDS, clocks.timer_armed),
-        init_boundary(recording, WORDS),
+        init,
         last_boundary(recording),
     )
     return Story(
         "openbsd",
-        outcome(recording, WORDS, calls),
+        outcome(recording, WORDS, calls, init),
         boundaries,
         clocks.clocks,
         clocks.selected,
