@@ -16,7 +16,7 @@ from timehands.errors import ProtocolBroken
 MAX_PACKET: Final = 1 << 20
 _ESCAPED: Final = frozenset(b"$#}*")
 _PLAIN: Final = re.compile(rb"[^$#}*%]*")
-_WHOLE: Final = re.compile(rb"\$[^$#]*#[0-9a-fA-F]{2}")
+_WHOLE: Final = re.compile(rb"(\+?)(\$[^$#]*)#[0-9a-fA-F]{2}")
 _STARTS: Final = re.compile(rb"[$%+-]")
 _HEX: Final = re.compile(rb"[0-9a-fA-F]{2}")
 
@@ -107,8 +107,9 @@ class Unpacker:
 
     def feed(self, data: bytes) -> list[Received]:
         """What these bytes complete. Raises `ProtocolBroken` when a packet is too long or bad."""
-        if not self._buffer and _WHOLE.fullmatch(data):  # the usual case: one packet, all of it
-            return [self._close(data[0], data[1:-3], data[-2:])]
+        if not self._buffer and (whole := _WHOLE.fullmatch(data)):  # the usual case: one packet
+            packet = self._close(0x24, whole[2][1:], data[-2:])
+            return [_ACK, packet] if whole[1] else [packet]
         self._buffer += data
         found = []
         while (one := self._next()) is not None:

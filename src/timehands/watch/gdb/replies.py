@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from timehands.errors import ProtocolBroken
@@ -75,6 +76,7 @@ class StopReply:
         return self.cause in (Cause.EXITED, Cause.KILLED, Cause.NOTHING_RUNS)
 
 
+@lru_cache(maxsize=16)  # a guest that is stopped often is stopped for the same reason
 def parse_stop(packet: bytes) -> StopReply:
     """A stop reply: T, S, W, X or N. Raises `ProtocolBroken` when it is none."""
     letter, rest = packet[:1], packet[1:]
