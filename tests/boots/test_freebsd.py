@@ -77,7 +77,7 @@ def at_the_prompt(story: Story) -> bool:
 def test_all_causes_are_found_in_one_run_and_mended(tmp_path: Path, form: Form) -> None:
     told = booted(ours(tmp_path, form=form), proving=True)
     assert told.report.story.outcome.kind is OutcomeKind.PANICKED
-    assert "address 0x20 in " in told.report.story.outcome.text
+    assert "page fault at 0x20 in " in told.report.story.outcome.text
     assert "pvclock_get_timecount" in told.report.story.outcome.text
     assert {"TH104", "TH105", "TH306"} <= codes(told)
     best = proof_of(told).best

@@ -3,7 +3,9 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from bsd_recordings import netbsd_boot
 from findings.cases import case, on, only, survey, values
+from freebsd_recordings import healthy_freebsd
 from recordings import LINUX, Tape, healthy_boot, jiffies_boot
 from timehands.findings.model import FixKind, Severity
 from timehands.findings.selection import (
@@ -26,6 +28,30 @@ def test_jiffies_where_a_tsc_is_offered_is_an_error(tmp_path: Path) -> None:
 def test_all_that_is_better_is_named(tmp_path: Path) -> None:
     finding = only(list(slow_fallback(case(jiffies_boot(), tmp_path, survey(hpet=True)))))
     assert "tsc (not invariant) and hpet" in finding.cause
+
+
+def test_a_tsc_that_netbsd_does_not_take_for_invariant_says_so(tmp_path: Path) -> None:
+    finding = only(list(slow_fallback(case(netbsd_boot(), tmp_path, survey()))))
+    assert finding.evidence[0].text == "i8254 is in use, quality 100"
+    assert "TSC was rejected (not invariant: the kernel gives such a TSC quality -100" in (
+        finding.cause
+    )
+    assert "lapic" not in finding.cause
+    assert [(fix.kind, "+invtsc" in fix.value) for fix in finding.fixes] == [
+        (FixKind.ADVICE, True),
+    ]
+
+
+def test_a_tsc_that_freebsd_doubts_with_several_cpus_can_be_trusted_by_a_word(
+    tmp_path: Path,
+) -> None:
+    tape = healthy_freebsd()
+    tape.leave("tsc_init", ms=21.5, reads={"tsc_freq": 0, "tsc_is_invariant": bytes(4)})
+    tape.tc_init("TSC-low", ms=272, hz=1_250_000_000, quality=-100, current="i8254")
+    tape.looked["timecounter"] = {"name": "i8254", "frequency": 1_193_182, "quality": 0}
+    finding = only(list(slow_fallback(case(tape, tmp_path, survey()))))
+    assert "TSC-low was rejected (not invariant: with several CPUs" in finding.cause
+    assert values(finding.fixes)[0] == "kern.timecounter.invariant_tsc=1"
 
 
 def test_a_good_clock_is_no_fallback(tmp_path: Path) -> None:

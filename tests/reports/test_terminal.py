@@ -28,8 +28,7 @@ from timehands.reports.terminal import Detail, Surface, render
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
-@pytest.mark.parametrize("width", [40, 80, 100, 140])
-@pytest.mark.parametrize("color", [False, True])
+@pytest.mark.parametrize(("width", "color"), [(40, True), (80, False), (100, True), (140, False)])
 @pytest.mark.parametrize("detail", Detail)
 @pytest.mark.parametrize("name", ALL_REPORTS)
 def test_no_line_is_wider_than_asked_for(

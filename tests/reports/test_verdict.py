@@ -55,6 +55,14 @@ def test_an_outcome_that_is_no_success_is_bad_without_any_finding(kind: OutcomeK
     assert told.sentence.endswith(": the reason")
 
 
+def test_a_panic_is_told_once_and_short_whatever_was_found() -> None:
+    where = "pvclock_get_timecount < xen_delay < ns8250_bus_attach"
+    text = f"the kernel panicked: page fault at 0x20 in {where}"
+    outcome = Outcome(OutcomeKind.PANICKED, text, 5, where)
+    told = verdict(replace(jiffies_story(), os="freebsd", outcome=outcome), (finding_101(),))
+    assert told.sentence == f"FreeBSD panicked: page fault at 0x20 in {where}"
+
+
 def test_a_clock_that_nobody_selected_is_said() -> None:
     told = verdict(replace(jiffies_story(), selected=None), ())
     assert told.sentence == (

@@ -39,14 +39,17 @@ def _offered(case: Case, names: list[str]) -> str:
 
 
 def _better_but_rejected(case: Case) -> list[Clock]:
-    """The sources of time that the kernel has and does not take, without its fallbacks."""
-    fallbacks = case.knowledge.names.fallbacks
+    """The sources of time that the kernel does not take; without fallbacks, and without timers
+    whose count it can read too.
+    """
+    worse = {*case.knowledge.names.fallbacks}
+    worse |= {clock.name for clock in case.story.clocks if clock.role is ClockRole.EVENTS}
     return [
         clock
         for clock in case.story.clocks
         if clock.role is ClockRole.SOURCE
         and clock.state is ClockState.REJECTED
-        and clock.name not in fallbacks
+        and clock.name not in worse
     ]
 
 
@@ -58,14 +61,10 @@ def _selection_fixes(case: Case, rejected: list[Clock]) -> tuple[Fix, ...]:
     doubted = any(NOT_INVARIANT in step.what for clock in rejected for step in clock.steps)
     if not doubted:
         return words
-    why = "the TSC is invariant then, and its quality good: the CPU says so (needs KVM)"
-    kvm = case.machine.accelerator == "kvm"
-    invariant = (
-        Fix(FixKind.CPU_FLAG, "+invtsc", "the CPU then says that its TSC is invariant")
-        if kvm
-        else Fix(FixKind.ADVICE, "--accel kvm with the CPU flag +invtsc", why)
-    )
-    return (*words, invariant)
+    why = "the CPU then says that its TSC is invariant, as the kernel asks"
+    if case.machine.accelerator == "kvm":
+        return (*words, Fix(FixKind.CPU_FLAG, "+invtsc", why))
+    return (*words, Fix(FixKind.ADVICE, "--accel kvm with the CPU flag +invtsc", why))
 
 
 def _need(case: Case) -> Need:

@@ -96,6 +96,30 @@ def test_the_variables_at_the_end_have_the_last_word(tmp_path: Path) -> None:
     assert facts["vm_guest"].meaning == "VM_GUEST_VM"
 
 
+def test_the_dummy_is_there_without_having_been_registered(tmp_path: Path) -> None:
+    tape = healthy_freebsd()
+    rows = [{"name": "dummy", "frequency": 10**6, "quality": -1_000_000, "mask": 1, "flags": 0}]
+    tape.looked["timecounters"] = {"rows": rows, "ends": "end"}
+    dummy = _story(tape, tmp_path).clock("dummy")
+    assert dummy is not None and dummy.state is ClockState.OFFERED
+    assert dummy.how.startswith("there from the start")
+
+
+def test_a_lapic_timer_that_was_not_calibrated_yet_is_said(tmp_path: Path) -> None:
+    tape = microvm()
+    tape.looked["variables"] = {"lapic_timer_divisor": 0}
+    tape.ends("timeout", ms=100)
+    facts = {fact.name: fact.meaning for fact in _story(tape, tmp_path).facts}
+    assert facts["lapic_timer_divisor"] == "the LAPIC timer is not calibrated yet"
+
+
+def test_a_fault_names_functions_and_not_what_was_inlined_there(tmp_path: Path) -> None:
+    tape = microvm()
+    inner = "atomic_load_acq_int < pvclock_read_time_info < pvclock_get_timecount+0x8"
+    tape.fault(inner, "xen_delay+0x2c", ms=50)
+    assert _story(tape, tmp_path).outcome.where == "pvclock_get_timecount < xen_delay"
+
+
 def test_an_event_timer_is_selected_by_the_kernels_own_variable(tmp_path: Path) -> None:
     timer = _story(healthy_freebsd(), tmp_path).clock("LAPIC", ClockRole.EVENTS)
     assert timer is not None and timer.state is ClockState.SELECTED and timer.rating == 600

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from timehands.guests.bsd.ending import Fault
-from timehands.guests.telling import BELOW, entries, named
+from timehands.guests.telling import BELOW, INLINED_IN, entries
 from timehands.story.model import References
 from timehands.watch.recording import Recording
 
@@ -37,8 +38,14 @@ def _by_frame(recording: Recording) -> Fault | None:
     if event is None or not pc or not _is_fatal(recording):
         return None
     above = (recording.number(event, f"caller{n}") or 0 for n in (1, 2, 3))
-    frames = named(recording, (pc, *above))
+    frames = _functions(recording, (pc, *above))
     return _fault(recording.number(event, "tf_addr"), frames, (event.reference,))
+
+
+def _functions(recording: Recording, addresses: Iterable[int]) -> tuple[str, ...]:
+    """The functions that addresses are in, without those that were inlined there."""
+    names = itertools.takewhile(bool, (recording.symbols.get(a) for a in addresses))
+    return tuple(name.split(INLINED_IN)[-1].split("+")[0] for name in names if name)
 
 
 def _traps(recording: Recording) -> bool:
@@ -59,7 +66,7 @@ def instruction_pointers(recording: Recording) -> Iterator[int]:
 
 def _by_console(recording: Recording) -> Fault | None:
     address: int | None = None
-    frames: list[str] = list(named(recording, instruction_pointers(recording)))[:1]
+    frames: list[str] = list(_functions(recording, instruction_pointers(recording)))[:1]
     evidence: References = ()
     trapped = False
     for line in recording.console:
