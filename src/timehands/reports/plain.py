@@ -7,6 +7,7 @@ that cover the lines above. Whatever does not print by itself is shown by its nu
 
 from __future__ import annotations
 
+import functools
 import unicodedata
 
 ELLIPSIS = "…"
@@ -62,6 +63,7 @@ def clipped(text: str, limit: int) -> str:
     return text if len(text) <= limit else text[: limit - 1].rstrip() + ELLIPSIS
 
 
+@functools.lru_cache(maxsize=4096)
 def _harmless(character: str) -> str:
     if character in "\t\n\r\v\f":
         return " "
