@@ -8,6 +8,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from freebsd_recordings import microvm
 from recordings import Tape, healthy_boot, jiffies_boot
 from reports.build_bsd import freebsd_log
 from timehands.boot import open_recording
@@ -36,6 +37,16 @@ def test_a_boot_without_init_has_exit_status_1(
     tape.ends("hung", ms=3000)
     assert main(["report", _written(tape, tmp_path)]) == 1
     assert "hung" in capsys.readouterr().out
+
+
+def test_a_panic_is_no_success_though_the_debugger_waits(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tape = microvm()
+    tape.line("panic: TSC not initialized", ms=40)
+    tape.ends("boundary", ms=41)
+    assert main(["report", _written(tape, tmp_path)]) == 1
+    assert "panicked" in capsys.readouterr().out.splitlines()[0]
 
 
 def test_json_and_html_are_written_at_once(

@@ -61,12 +61,15 @@ def show(booted: Booted, args: argparse.Namespace) -> None:
 
 
 def status_of(booted: Booted) -> int:
-    """The exit status: 0 when the boot came to init, or to the boundary that was asked for."""
+    """The exit status: 0 when the boot came to init, or to the boundary that was asked for.
+
+    A kernel that panicked may wait in its debugger: a boundary too, and no success.
+    """
     from timehands.story.model import OutcomeKind
 
-    reached = booted.report.story.outcome.kind is OutcomeKind.INIT_REACHED
-    asked = booted.recording.header.ended_reason == "boundary"
-    return 0 if reached or asked else 1
+    kind = booted.report.story.outcome.kind
+    asked = booted.recording.header.ended_reason == "boundary" and kind is OutcomeKind.STOPPED
+    return 0 if asked or kind is OutcomeKind.INIT_REACHED else 1
 
 
 def write_page(path: Path, text: str) -> None:
