@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
+from timehands.guests.telling import Draft
 from timehands.machines.initrd import PREFIX
 from timehands.story.instructions import Touched, touched_clocks
-from timehands.story.model import Calibration, Clock, ClockRole, ClockState, Step
+from timehands.story.model import Calibration, Clock, ClockRole, ClockState
 from timehands.story.spans import Call
 from timehands.watch.recording import ConsoleLine, Recording
 from timehands.watch.records import Event, Kind
@@ -37,44 +38,6 @@ _HOW_FIXED = {
     "acpi_pm": "fixed by definition",
     "hpet": "its own period register",
 }
-
-
-@dataclass(slots=True)
-class Draft:
-    """A clock while it is put together."""
-
-    name: str
-    role: ClockRole
-    state: ClockState = ClockState.PROBED
-    frequency_hz: int | None = None
-    how: str = ""
-    rating: int | None = None
-    steps: list[Step] = field(default_factory=list)
-    latest_ns: int | None = None
-
-    def step(
-        self, recording: Recording, seen: Event | ConsoleLine, what: str, state: ClockState
-    ) -> None:
-        """Add a step; its state holds unless a later step is known already."""
-        at = recording.since_start(seen.host_ns)
-        if self.latest_ns is None or at >= self.latest_ns:
-            self.state, self.latest_ns = state, at
-        self.steps.append(Step(at, what, (seen.reference,)))
-
-    def clock(self) -> Clock:
-        """The finished value."""
-        steps = sorted(self.steps, key=lambda step: step.at_ns or 0)
-        evidence = dict.fromkeys(ref for step in steps for ref in step.evidence)
-        return Clock(
-            self.name,
-            self.role,
-            self.state,
-            self.frequency_hz,
-            self.how,
-            self.rating,
-            tuple(steps),
-            tuple(evidence),
-        )
 
 
 @dataclass(frozen=True, slots=True)

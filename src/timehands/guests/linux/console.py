@@ -10,7 +10,8 @@ import re
 from collections.abc import Callable
 from re import Match
 
-from timehands.guests.linux.clocks import Clocks, Draft, reported
+from timehands.guests.linux.clocks import Clocks, reported
+from timehands.guests.telling import Draft
 from timehands.story.model import ClockRole, ClockState, Step
 from timehands.watch.recording import ConsoleLine, Recording
 
