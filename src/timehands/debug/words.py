@@ -51,7 +51,8 @@ def frame_words(frame: Frame) -> str:
     """``tc_init at kern_tc.c:707  [CFI]``, without a source ``tc_init+0x12  [ORC]``."""
     how = "inlined" if frame.inlined else f"{frame.how}, a guess" if frame.guess else frame.how
     if frame.file and frame.name:
-        return f"{frame.name} at {PurePosixPath(frame.file).name}:{frame.line}  [{how}]"
+        line = f":{frame.line}" if frame.line else ""
+        return f"{frame.name} at {PurePosixPath(frame.file).name}{line}  [{how}]"
     return f"{frame.place}  [{how}]"
 
 

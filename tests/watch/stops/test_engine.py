@@ -194,6 +194,58 @@ def test_an_action_takes_care_and_the_guest_goes_on() -> None:
     assert met == ["tc_init", "tc_init"]
 
 
+def test_a_stop_is_looked_at_before_an_action_changes_it() -> None:
+    machine = Machine(way=[at("tc_init"), ENDS])
+    acted_at: list[bool] = []
+
+    async def act(stops: Stops, _site: Site) -> bool:
+        acted_at.append(stops.stop is not None)
+        return True
+
+    async def run(stops: Stops) -> None:
+        await stops.place(parse("tc_init"), action=act)
+        await stops.place(parse("tc_init"))
+        stop = await stops.run()
+        assert stop is not None and stop.why == "tc_init"
+        assert acted_at == []
+        await all_stops(stops)
+
+    play(machine, run)
+    assert acted_at == [True]
+
+
+def test_an_action_that_waited_is_not_done_elsewhere() -> None:
+    machine = Machine(way=[at("tc_init"), ENDS])
+    acted: list[Site] = []
+
+    async def act(_stops: Stops, site: Site) -> bool:
+        acted.append(site)
+        return True
+
+    async def run(stops: Stops) -> None:
+        await stops.place(parse("tc_init"), action=act)
+        await stops.place(parse("tc_init"))
+        await stops.run()
+        await stops.client.set_register("rip", address("start_TSC"))
+        await all_stops(stops)
+
+    play(machine, run)
+    assert acted == []
+
+
+def test_a_stop_is_named_as_its_backtrace_begins() -> None:
+    machine = Machine(way=[at("tc_init"), ENDS])
+
+    async def run(stops: Stops) -> None:
+        await stops.place(parse("tc_init"))
+        stop = await stops.run()
+        assert stop is not None
+        frame = (await stop.backtrace(1))[0]
+        assert stop.where == f"tc_init at kern_tc.c:{frame.line}"
+
+    play(machine, run)
+
+
 def test_a_place_that_is_wanted_once_is_removed_when_it_was_reached() -> None:
     machine = Machine(way=[at("tc_init"), ENDS])
 

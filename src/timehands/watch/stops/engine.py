@@ -10,7 +10,8 @@
 
 A want whose condition does not hold, or that an `Action` takes care of (a CPUID leaf is answered, a
 function is skipped), stops the guest for a moment and lets it go on. The recording has that moment
-too: it costs the guest time as any other.
+too: it costs the guest time as any other. Where another want shows the stop, an action waits until
+the guest is let go on: what is looked at is what was there before it.
 """
 
 from __future__ import annotations
@@ -79,6 +80,7 @@ class Stops:
         self._numbers = 0
         self._ran = False
         self._halting = False
+        self._due: list[Hit] = []
         self._places: dict[int, str] = {}
 
     # ---- what is wanted
@@ -166,6 +168,7 @@ class Stops:
 
     async def step(self) -> Stop | None:
         """Let the vCPU that stopped execute one instruction. None: it waits for something."""
+        await self._act()
         self._leave()
         await self.client.step()
         reply = await self.client.wait_stop(1.0)
@@ -196,8 +199,16 @@ class Stops:
 
     async def go_on(self) -> None:
         """Let the guest run, and do not wait. `run` waits for its next stop."""
+        await self._act()
         self._leave()
         await self.client.resume()
+
+    async def _act(self) -> None:
+        """What waited for the stop to be looked at first."""
+        due, self._due = self._due, []
+        for placed, site in due:
+            if placed in self.placed and placed.action and await self._pc() == site.point.address:
+                await placed.action(self, site)
 
     def _leave(self) -> None:
         if self.stop is not None:
@@ -223,6 +234,7 @@ class Stops:
         hits = data + self._points.at(entry.pc)
         shown, notes = await self._met(hits, entry)
         if not shown:
+            entry.where = self._place(entry.pc)
             entry.why = f"passed: {', '.join(dict.fromkeys(p.want.text for p, _ in hits))}"
             return None
         stop = self._made(Kind.WANTED, entry, entry.why, after=bool(data))
@@ -234,18 +246,22 @@ class Stops:
         vcpu = reply.thread.thread - 1 if reply.thread else 0
         if reply.ended:
             return self.log.begin(vcpu, 0, "")
+        return self.log.begin(vcpu, await self._pc(), "")
+
+    async def _pc(self) -> int:
         pc = self.client.layout.pc
-        here = await self.client.register(pc.name) if pc else 0
-        return self.log.begin(vcpu, here, "")
+        return await self.client.register(pc.name) if pc else 0
 
     def _made(self, kind: Kind, entry: Entry, why: str, after: bool = False) -> Stop:
         """``after``: the instruction that matters is the one before."""
         entry.why = why
-        pc = entry.pc - 1 if after else entry.pc
+        entry.where = self._place(entry.pc - 1 if after else entry.pc)
+        return Stop(kind, entry, self)
+
+    def _place(self, pc: int) -> str:
         if pc not in self._places:
             self._places[pc] = place_name(self.kernel, pc) if pc > 0 else ""
-        entry.where = self._places[pc]
-        return Stop(kind, entry, self)
+        return self._places[pc]
 
     async def _met(self, hits: list[Hit], entry: Entry) -> tuple[list[Hit], list[str]]:
         """The hits that are to be shown, and what is to be said of them."""
@@ -262,6 +278,9 @@ class Stops:
                 continue
             placed.met += 1
             if placed.over or placed.met <= placed.want.passes:
+                continue
+            if placed.action is not None and shown:
+                self._due.append((placed, site))
                 continue
             if placed.action is not None and await placed.action(self, site):
                 continue

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from timehands.errors import TimehandsError, UsageError
 from timehands.kernels.kernel import Kernel
-from timehands.kernels.lines import Source
 from timehands.kernels.memory import Unreadable
-from timehands.kernels.unwind import Backtrace
+from timehands.kernels.unwind import Backtrace, Frame
+from timehands.kernels.unwind.frames import How
+from timehands.kernels.unwind.source import in_source
 from timehands.watch.stops.log import Entry
 from timehands.watch.stops.placed import Placed
 from timehands.watch.stops.view import View
@@ -135,20 +136,16 @@ def why_not(error: Exception) -> str:
 
 
 def place_name(kernel: Kernel, pc: int) -> str:
-    """``tc_init at kern_tc.c:1184``, ``tc_init+0x12`` without source lines."""
+    """``tc_init at kern_tc.c:1184``, ``tc_init+0x12`` without source lines.
+
+    It is what a backtrace says of its first frame; at a function's first instruction that function,
+    also when the instruction is one of another that was inlined there.
+    """
     place = kernel.symbols.find(pc)
-    source = _source(kernel, pc, place is not None and not place.offset)
     if place is None:
         return f"{pc:#x}"
-    if source is not None:
-        return f"{place.name} at {PurePosixPath(source.path).name}:{source.line}"
+    frames = in_source(kernel, Frame(pc, place.name, place.offset, How.REGISTER), pc)
+    frame = frames[0] if place.offset else frames[-1]
+    if frame.file is not None and frame.line:
+        return f"{frame.name} at {PurePosixPath(frame.file).name}:{frame.line}"
     return f"{place.name}+{place.offset:#x}" if place.offset else place.name
-
-
-def _source(kernel: Kernel, pc: int, first: bool) -> Source | None:
-    """The line of an address; of a function's first instruction, where the function is written:
-    the line that the instruction belongs to may be one of a function inlined there."""
-    function = kernel.dwarf.function_at(pc) if kernel.dwarf and first else None
-    if function is not None and function.file and function.line:
-        return Source(function.file, function.line)
-    return kernel.lines.place(pc) if kernel.lines else None
