@@ -25,7 +25,7 @@ from timehands.findings.model import (
 from timehands.machines.cache import write_atomically
 from timehands.machines.survey import Survey
 from timehands.reports.model import Report
-from timehands.story.model import ClockRole, OutcomeKind, Story
+from timehands.story.model import ClockRole, Mark, OutcomeKind, Story
 from timehands.watch.recording import Recording
 
 PROOF_FILE = "proof.json"
@@ -209,6 +209,7 @@ def judge(before: Booted, after: Booted, fixes: tuple[Fix, ...]) -> Trial:
         str(after.recording.folder),
         measured_hz=measured_hz(new.story),
         lapic_hz=measured_hz(new.story, "lapic"),
+        reached=next((b.how for b in new.story.boundaries if b.name is Mark.INIT and b.at_ns), ""),
     )
 
 
@@ -287,6 +288,7 @@ def _trial(row: Mapping[str, Any]) -> Trial:
         error=_text(row["error"]),
         measured_hz=_whole(row.get("measured_hz")),
         lapic_hz=_whole(row.get("lapic_hz")),
+        reached=str(row.get("reached") or ""),
     )
 
 

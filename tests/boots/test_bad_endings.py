@@ -82,7 +82,8 @@ def test_a_signal_at_any_moment_leaves_nothing_behind(
     text = errors.decode()
     assert "Traceback" not in text
     assert "never retrieved" not in text
-    assert process.returncode in (130, 0), text
+    # Python itself ends by SIGINT when one came while it ran exec() for an import.
+    assert process.returncode in (130, 0, -signal.SIGINT), text
     assert wait_until(lambda: not processes_with(str(tmp_path)))
     opens(folder)
 

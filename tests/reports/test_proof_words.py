@@ -22,7 +22,7 @@ def trial(*fixes: Fix, tsc_hz: int | None = None, lapic_hz: int | None = None) -
     mended = ("TH101",)
     return Trial(
         fixes, Verdict.MENDED, "init reached", "TSC-low", TSC_HZ // 2, 611_000_000, None, mended,
-        measured_hz=tsc_hz, lapic_hz=lapic_hz,
+        measured_hz=tsc_hz, lapic_hz=lapic_hz, reached="mountroot>",
     )  # fmt: skip
 
 
@@ -67,8 +67,8 @@ def test_without_a_truth_the_frequency_itself_is_shown() -> None:
 def test_the_best_trial_is_told_in_a_sentence_with_its_errors() -> None:
     one = report(trial(PATCH, ARGUMENT, tsc_hz=true_hz("tsc"), lapic_hz=1_000_000_000))
     assert proof_words.best_sentence(one) == (
-        "With A + B: init reached after 0.611 s; TSC measured as 2.500 GHz (0 ppm against the "
-        "survey); LAPIC measured as 1.000 GHz"
+        "With A + B: init reached (mountroot>) after 0.611 s; TSC measured as 2.500 GHz (0 ppm "
+        "against the survey); LAPIC measured as 1.000 GHz"
     )
 
 

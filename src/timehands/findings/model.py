@@ -117,7 +117,8 @@ class Trial:
     ``gained_ns`` is how much shorter the boot was (first instruction to init), negative when it
     was longer, None when the two boots did not reach the same boundary. ``measured_hz`` is the TSC
     frequency that the kernel measured in this boot, None when it did not; ``lapic_hz`` that of the
-    bus its LAPIC counts.
+    bus its LAPIC counts. ``reached`` is by what it was seen that init was reached (``mountroot>``),
+    empty when it was not.
     """
 
     fixes: tuple[Fix, ...]
@@ -133,6 +134,7 @@ class Trial:
     error: str | None = None
     measured_hz: int | None = None
     lapic_hz: int | None = None
+    reached: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -200,7 +200,6 @@ class Guest:
                     raise QMPError("QEMU ended")
                 await connected
         except (QMPError, TimeoutError, OSError, EOFError) as error:
-            connected.cancel()
             await self.kill()
             message = f"QEMU did not start this machine (exit status {self._process.returncode})"
             raise QemuFailed(message, command=self.command, stderr=self._stderr_text()) from error
@@ -209,6 +208,8 @@ class Guest:
             raise
         finally:
             exited.cancel()
+            connected.cancel()
+            connected.add_done_callback(_taken)
         self.ready_ns = time.monotonic_ns()
         self._tasks.append(asyncio.create_task(self._notice_death()))
         self._follower = asyncio.create_task(self._follow_events())
@@ -476,3 +477,9 @@ def die_with(owner: int) -> None:
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != owner:
         os._exit(1)
+
+
+def _taken(task: asyncio.Task[None]) -> None:
+    """Take what a task that nobody waits for any more ended with: asyncio would complain of it."""
+    if not task.cancelled():
+        task.exception()

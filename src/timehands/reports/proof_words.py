@@ -71,7 +71,8 @@ def best_sentence(report: Report) -> str:
         return ""
     with_what = name(best.fixes, letters_of(report.proof.trials))
     after = f" after {seconds(best.boot_ns)}" if best.boot_ns is not None else ""
-    parts = [f"With {with_what}: {best.outcome}{after}"]
+    how = f" ({harmless(best.reached, 60)})" if best.reached else ""
+    parts = [f"With {with_what}: {best.outcome}{how}{after}"]
     for clock, told, measured in (
         ("tsc", "TSC", best.measured_hz),
         ("lapic", "LAPIC", best.lapic_hz),
