@@ -290,8 +290,15 @@ def shell_answers() -> str:
 COMMANDS = """\
 break tc_init
 watch nothing
+breakpoints
 list
 continue
+list
+x/2i $rip
+disassemble tc_init
+x/2xg $rsp
+info registers rsp
+info nonsense
 print *tc
 print no_such
 backtrace 2
@@ -303,6 +310,7 @@ memory tc, 16
 ask cpuid 0
 set tsc_freq = 5
 print tsc_freq
+finish
 delete 1
 nonsense
 c
@@ -316,6 +324,10 @@ symbols tc_ini*
     [
         "1  tc_init: 0xffffffff8",
         "nothing is called nothing",
+        "the guest has not run yet",
+        "=> 0xffffffff8",
+        "<timecounters>",
+        "info breakpoints | ",
         "tc_init at kern_tc.c:",
         "tc_get_timecount = ",
         "nothing is called no_such",
@@ -324,7 +336,8 @@ symbols tc_ini*
         "we set tsc_freq = 5 (was ",
         "tsc_freq = 5",
         "there is no command 'nonsense'",
-        "the boot is over: ",
+        "$rax = ",
+        "the boot is over: the guest is as far as it was to go",
         " T tc_init",
     ],
 )

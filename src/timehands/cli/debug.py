@@ -7,8 +7,9 @@ import asyncio
 import contextlib
 import json
 import re
+import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,7 +41,8 @@ places: tc_init  pvclock_*  tc_init+0x1f  0xffffffff80c5b7c0  local_apic.c:547  
   "write of tsc_freq"  "read of X"  "access of X"; each may end in: if EXPRESSION
 --print, --backtrace, --set, --ask-cpuid, --count and --ignore are of the --break or --watch before
 them; before the first one they are of all.
-Exit status 0: each place was hit, or none was asked for; 1: one was not; 2: no session.
+Exit status 0: each place was hit, or none was asked for; 1: one was not; 2: no session;
+130: ended by Ctrl-C, after what was seen until then is told.
 """
 
 
@@ -138,6 +140,7 @@ def _skip(text: str) -> tuple[str, int | None]:
 def run(args: argparse.Namespace) -> int:
     """Run the session and show it. Raises every `TimehandsError`."""
     from timehands.boot import open_recording, prepare, ready_payloads
+    from timehands.cli.main import INTERRUPTED
 
     if args.shell and args.timeout == _DEFAULT_SECONDS:
         args.timeout = _SHELL_SECONDS
@@ -153,6 +156,8 @@ def run(args: argparse.Namespace) -> int:
     session = asyncio.run(_run(prepared, asked, show))
     booted = open_recording(session.folder)
     show.end(session, booted)
+    if session.reason == "interrupted":
+        return INTERRUPTED
     return 0 if all(placed.stops for placed in session.breaks) else 1
 
 
@@ -168,9 +173,26 @@ async def _run(prepared: Prepared, asked: Debugging, show: _Show) -> Session:
             for placed in (*session.breaks, *session.files):
                 if placed.note:
                     show.note(placed.note)
-            while (stop := await session.next()) is not None:
-                show.stop(stop, await session.attend(stop), session.guest.started_ns)
+            with _left_by_key(session):
+                while (stop := await session.next()) is not None:
+                    show.stop(stop, await session.attend(stop), session.guest.started_ns)
     return session
+
+
+@contextlib.contextmanager
+def _left_by_key(session: Session) -> Iterator[None]:
+    """Ctrl-C ends the session, which then tells what it saw; a second one ends everything."""
+    loop, tasks = asyncio.get_running_loop(), set[asyncio.Task[None]]()
+
+    def leave() -> None:
+        loop.remove_signal_handler(signal.SIGINT)
+        tasks.add(loop.create_task(session.leave()))
+
+    loop.add_signal_handler(signal.SIGINT, leave)
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGINT)
 
 
 def asked_from(args: argparse.Namespace) -> Debugging:

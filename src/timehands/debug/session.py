@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -25,6 +25,8 @@ from timehands.debug.request import Break, Debugging
 from timehands.errors import StubGone, TimehandsError, UsageError
 from timehands.guests.constants import constants_of
 from timehands.kernels.expressions import parse as parse_expression
+from timehands.kernels.kernel import Kernel
+from timehands.kernels.noreturn import never_returns
 from timehands.kernels.unwind import Backtrace
 from timehands.machines.guest import Guest
 from timehands.machines.host_kvm import survey_kvm
@@ -87,7 +89,7 @@ class Session:
         self._vigil = Vigil(
             self._held, start.recorder.header, start.limits.quiet_s or QUIET_SECONDS
         )
-        self._ran = False
+        self._ran = self._leaving = False
 
     @property
     def folder(self) -> Path:
@@ -111,6 +113,9 @@ class Session:
         `RecordingError` when nothing can be written any more.
         """
         while not self.reason:
+            if self._leaving:
+                self.reason = "interrupted"
+                break
             stop = self._held.take() or await self._run()
             if self._recorder.trouble.done():
                 self._recorder.trouble.result()
@@ -121,9 +126,16 @@ class Session:
             elif stop.kind is Kind.INTERRUPTED and self._progress.stop.is_set():
                 self.stops.log.forget()
                 self.reason = "boundary"
+            elif stop.kind is Kind.INTERRUPTED and self._leaving:
+                self.stops.log.forget()
             else:
                 return stop
         return None
+
+    async def leave(self) -> None:
+        """End it early: `next`, also one that waits now, returns None, the reason "interrupted"."""
+        self._leaving = True
+        await self.stops.halt()
 
     async def _run(self) -> Stop | None:
         """The next stop; None when it is time to look after the guest, or it is gone."""
@@ -296,11 +308,22 @@ async def _place_all(session: Session, asked: Debugging) -> None:
     if asked.answers:
         await stops.place(parse("cpuid"), action=answer_cpuid(asked.answers))
     for skip in asked.skips:
-        await stops.place(parse(skip.function), action=skip_function(skip.returning))
+        placed = await stops.place(parse(skip.function), action=skip_function(skip.returning))
+        session.notes += _behind_calls(stops.kernel, placed)
     for text in _files(asked):
         session.files.append(await stops.place(parse(text), action=_noted, once=True))
     for wanted in asked.breaks:
         await session.add(wanted)
+
+
+def _behind_calls(kernel: Kernel, placed: Placed) -> Iterator[str]:
+    """Which of the functions that are left out never return."""
+    for site in placed.sites:
+        if never_returns(kernel, site.point.address):
+            yield (
+                f"{site.name} never returns: when it is left out the guest runs into whatever code "
+                "lies behind the call"
+            )
 
 
 async def _noted(_stops: Stops, _site: Site) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
+import re
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Iterator
@@ -18,6 +19,12 @@ from timehands.boot import Prepared, open_recording
 from timehands.clocks.cpuid.layouts import Registers as Leaf
 from timehands.debug import words
 from timehands.debug.completion import complete, last_word
+from timehands.debug.listing import (
+    MOST_INSTRUCTIONS,
+    function_around,
+    instructions,
+    source_lines,
+)
 from timehands.debug.prompt import Lines, lines_of
 from timehands.debug.request import Break, Debugging
 from timehands.debug.session import Session, debugging
@@ -42,13 +49,17 @@ T = TypeVar("T")
 PROMPT: Final = "timehands> "
 _ALIASES: Final = {
     "b": "break", "w": "watch", "p": "print", "bt": "backtrace", "c": "continue", "r": "registers",
-    "s": "step", "si": "step", "x": "memory", "l": "list", "d": "delete", "h": "help", "q": "quit",
-    "exit": "quit", "run": "continue", "info": "list",
+    "s": "step", "si": "step", "stepi": "step", "x": "memory", "l": "list", "d": "delete",
+    "h": "help", "q": "quit", "exit": "quit", "run": "continue", "where": "backtrace",
+    "disas": "disassemble", "fin": "finish",
 }  # fmt: skip
 _GENERAL: Final = ("rip", "rsp", "rbp", "rax", "rbx", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10",
                    "r11", "r12", "r13", "r14", "r15", "eflags", "cr0", "cr3", "cr4")  # fmt: skip
 _MOST_MEMORY: Final = 4096
 _MOST_SYMBOLS: Final = 100
+#: gdb's ``x/4i PLACE``, ``x/16xb PLACE``: how many, of what, how large.
+_EXAMINE: Final = re.compile(r"/(\d{0,4})([a-z]{0,2})\s+(.+)")
+_UNITS: Final = {"b": 1, "h": 2, "w": 4, "g": 8}
 Command = Callable[[str], Awaitable[None]]
 
 
@@ -79,7 +90,7 @@ class Shell:
 
     async def serve(self, lines: Lines) -> None:
         """Take lines until there are no more, or ``quit``."""
-        self.say(f"{self._session.guest.command[0]}: before the first instruction. help tells more")
+        self.say("the guest stands before its first instruction; help lists the commands")
         for note in self._session.notes:
             self.say(note)
         while not self._quit:
@@ -93,7 +104,7 @@ class Shell:
 
     async def execute(self, text: str) -> None:
         """One command. What is wrong with it is said; the shell goes on."""
-        name, _, rest = text.strip().partition(" ")
+        name, rest = _split(text.strip())
         if not name or name.startswith("#"):
             return
         command = self._command(name)
@@ -141,19 +152,32 @@ class Shell:
         placed = await self._session.add(Break(parse(text)))
         self.say(self._described(placed))
 
-    async def do_list(self, _rest: str) -> None:
-        """list: what is stopped at, how often it was hit, and what is done there"""
+    async def do_breakpoints(self, _rest: str) -> None:
+        """breakpoints: what is stopped at, how often it was hit, and what is done there"""
         for placed in self._stops.placed:
             self.say(self._described(placed))
         if not self._stops.placed:
             self.say("nothing is stopped at: break, watch")
+
+    async def do_info(self, rest: str) -> None:
+        """info breakpoints | registers | symbol ADDRESS | source: as gdb has it"""
+        what, _, more = rest.partition(" ")
+        ways = {
+            "breakpoints": self.do_breakpoints, "watchpoints": self.do_breakpoints,
+            "registers": self.do_registers, "symbol": self.do_symbols, "source": self.do_list,
+            "stack": self.do_backtrace,
+        }  # fmt: skip
+        found = [way for name, way in ways.items() if what and name.startswith(what)]
+        if not found:
+            raise UsageError(f"info {' | '.join(ways)}")
+        await found[0](more.strip())
 
     async def do_delete(self, rest: str) -> None:
         """delete NUMBER...: stop there no more"""
         for word in rest.split():
             found = [p for p in self._stops.placed if str(p.number) == word]
             if not found:
-                raise UsageError(f"there is no {word}: list shows what there is")
+                raise UsageError(f"there is no {word}: breakpoints shows what there is")
             await self._stops.drop(found[0])
             self._session.breaks.pop(found[0], None)
 
@@ -164,7 +188,8 @@ class Shell:
         places = f"{len(placed.sites)} places" if placed.sites[1:] else f"{site.point.address:#x}"
         note = f" ({placed.note})" if placed.note else ""
         refused = f" (not everywhere: {placed.refused})" if placed.refused else ""
-        hits = f", hit {placed.hits:,} times" if placed.hits else ""
+        times = "once" if placed.hits == 1 else f"{placed.hits:,} times"
+        hits = f", hit {times}" if placed.hits else ""
         return f"{placed.number}  {want.text}{condition}: {places}{hits}{note}{refused}"
 
     # ---- going on
@@ -177,7 +202,7 @@ class Shell:
 
     async def _go_on(self) -> bool:
         if self._session.reason:
-            raise UsageError(f"the boot is over: {self._session.reason}")
+            raise UsageError(f"the boot is over: {words.over(self._session.reason)}")
         self._frame = 0
         with self._stopped_by_key():
             stop = await self._session.next()
@@ -190,7 +215,7 @@ class Shell:
     async def do_step(self, rest: str) -> None:
         """step [N]: execute one instruction, or N"""
         if self._session.reason:
-            raise UsageError(f"the boot is over: {self._session.reason}")
+            raise UsageError(f"the boot is over: {words.over(self._session.reason)}")
         self._frame = 0
         stop = None
         for _ in range(self._number(rest, 1)):
@@ -200,6 +225,21 @@ class Shell:
         else:
             await self._show(stop)
 
+    async def do_finish(self, _rest: str) -> None:
+        """finish: go on until the function returns, and show what"""
+        frames = [one for one in await self._stops.see(_trace(self._frame + 32)) if not one.inlined]
+        inner, outer = frames[:2] if len(frames) > 1 else (None, None)
+        if inner is None or outer is None or inner.cfa is None or outer.guess:
+            raise UsageError("it is not known where this function returns to")
+        want = parse(f"{outer.pc:#x} if $rsp == {inner.cfa:#x}", most=1)
+        placed = await self._session.add(Break(want, prints=("$rax",)))
+        try:
+            await self._go_on()
+        finally:
+            if not self._session.reason:
+                await self._stops.drop(placed)
+            self._session.breaks.pop(placed, None)
+
     async def _show(self, stop: Stop) -> None:
         self.say(words.heading(stop, self._session.guest.started_ns))
         seen = await self._session.attend(stop)
@@ -207,7 +247,7 @@ class Shell:
             self.say(f"{words.INDENT}{line}")
 
     async def _show_end(self) -> None:
-        self.say(f"the boot is over: {self._session.reason}")
+        self.say(f"the boot is over: {words.over(self._session.reason)}")
         with contextlib.suppress(TimehandsError):
             if self._stops.running:
                 await self._stops.interrupt()
@@ -266,6 +306,30 @@ class Shell:
         self._frame = wanted
         self.say(f"#{wanted:<2} {words.frame_words(frames[wanted])}")
 
+    async def do_list(self, _rest: str) -> None:
+        """list: the source around the place looked at, where it is on this host, else the code"""
+        if self._stops.stop is None:
+            raise UsageError("the guest has not run yet: break, continue")
+        source = await self._see(lambda view: view.source)
+        lines = source_lines(source) if source is not None else []
+        if not lines:
+            if source is not None:
+                self.say(f"{source} is not on this host: this is the code")
+            await self._show_code(await self._see(lambda view: view.pc), 10)
+        for line in lines:
+            self.say(line)
+
+    async def do_disassemble(self, rest: str) -> None:
+        """disassemble [EXPRESSION]: the function there, or where the guest is; also x/8i PLACE"""
+        place = rest or "$rip"
+        address = await self._see(lambda view: _address(view, place))
+        start, end = function_around(self._stops.kernel, address)
+        await self._show_code(start, MOST_INSTRUCTIONS, end)
+
+    async def _show_code(self, start: int, most: int, until: int | None = None) -> None:
+        for line in await self._stops.see(lambda view: instructions(view, start, most, until)):
+            self.say(line)
+
     async def do_registers(self, rest: str) -> None:
         """registers [NAME...]: the general ones, or those named"""
         registers = await self._stops.client.registers()
@@ -278,7 +342,15 @@ class Shell:
             self.say("  ".join(rows[at : at + 3]))
 
     async def do_memory(self, rest: str) -> None:
-        """memory EXPRESSION [, LENGTH]: bytes at an address (64)"""
+        """memory EXPRESSION [, LENGTH]: bytes at an address (64); gdb's x/16xb, x/8i do too"""
+        if found := _EXAMINE.fullmatch(rest):
+            count, kind, expression = int(found[1] or 1), found[2], found[3]
+            if "i" in kind:
+                start = await self._see(lambda view: _address(view, expression))
+                await self._show_code(start, count)
+                return
+            size = next((_UNITS[one] for one in kind if one in _UNITS), 8)
+            rest = f"{expression}, {max(1, count) * size}"
         place, comma, length = rest.rpartition(",")
         size = self._number(length.strip(), 64) if comma else 64
         if size > _MOST_MEMORY:
@@ -384,6 +456,13 @@ class Shell:
             return int(text, 0)
         except ValueError:
             raise UsageError(f"{text!r} is no number") from None
+
+
+def _split(text: str) -> tuple[str, str]:
+    """A command's name and what follows; ``x/4i $rip`` is the command x."""
+    found = re.match(r"[^\s/]*", text)
+    name = found[0] if found else ""
+    return name, text[len(name) :].strip()
 
 
 def _trace(most: int) -> Callable[[View], Backtrace]:

@@ -18,7 +18,24 @@ from timehands.watch.stops.wants import File, Function
 
 INDENT: Final = "      "
 _MOST_NAMES: Final = 60
+#: Why a session ended, in words (`timehands.watch.run.run` has the reasons).
+_OVER: Final = {
+    "boundary": "the guest is as far as it was to go",
+    "timeout": "its time is over (--timeout)",
+    "hung": "the guest runs nothing new",
+    "idle": "the guest waits for an interrupt that does not come",
+    "halted": "the guest halted with interrupts off",
+    "lost": "QEMU is gone",
+    "guest-reset": "the guest reset the machine",
+    "guest-shutdown": "the guest switched the machine off",
+    "interrupted": "it was interrupted",
+}
 _LONGEST_VALUE: Final = 2000
+
+
+def over(reason: str) -> str:
+    """Why a boot is over, in words."""
+    return _OVER.get(reason, reason)
 
 
 def heading(stop: Stop, started_ns: int) -> str:

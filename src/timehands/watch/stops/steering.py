@@ -19,6 +19,7 @@ from timehands.clocks.cpuid.layouts import Registers as Leaf
 from timehands.errors import CannotSteer, TimehandsError, UsageError
 from timehands.kernels.expressions import SetRegister, parse_assignment
 from timehands.kernels.memory import Unreadable
+from timehands.kernels.noreturn import never_returns
 from timehands.watch.interventions import Did, Intervention
 from timehands.watch.stops import inject
 from timehands.watch.stops.engine import Stops
@@ -92,6 +93,8 @@ async def skip(stops: Stops, returning: int | None = None) -> Intervention:
         await stops.client.set_register("rax", returning % _U64)
     stops.changed()
     result = "" if returning is None else f", which returns {returning:#x}"
+    if never_returns(stops.kernel, registers["rip"]):
+        result = f", which never returns: what runs now is what lies behind its call{result}"
     return stops.log.did(Did.SKIP, f"left out {place.name}{result}")
 
 
