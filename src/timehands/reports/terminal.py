@@ -23,7 +23,6 @@ from timehands.reports.survey_words import lacks_words, offers_words
 from timehands.reports.units import count, duration, hz, ms, seconds
 from timehands.reports.verdict import Mood, verdict
 from timehands.story.model import Boundary, Calibration, Clock, ClockState, Story
-from timehands.watch.interventions import Stopped
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -149,11 +148,11 @@ class _Sections(Page):
 
     def changes(self, report: Report) -> None:
         """What we changed, before anything that it may have caused."""
-        changes = report.interventions
+        changes = done_words.changes(report, fold=self.detail is not Detail.ALL)
         if not changes:
             return
         most = len(changes) if self.detail is Detail.ALL else _MOST_CHANGES
-        rows = [done_words.change(report, done) for done in changes[:most]]
+        rows = changes[:most]
         if len(changes) > most:
             rows.append(f"... and {len(changes) - most} changes more")
         labels = ["We changed", *[""] * (len(rows) - 1)]
@@ -280,12 +279,11 @@ class _Sections(Page):
 
     def stops(self, report: Report) -> None:
         """Where we stopped the guest, and what was printed there."""
-        stops = report.stops
-        if not stops:
+        if not report.stops:
             return
+        stops = done_words.stops(report, fold=self.detail is not Detail.ALL)
         most = len(stops) if self.detail is Detail.ALL else _MOST_STOPS
-        self.heading(f"We stopped the guest {count(len(stops))} times" if len(stops) > 1
-                     else "We stopped the guest once")  # fmt: skip
+        self.heading(done_words.stopped(report.stops))
         table = self.table(("stop", "at", "for", "because of", "where, and what was there"))
         for column in (1, 2):
             table.columns[column].justify = "right"
@@ -293,17 +291,19 @@ class _Sections(Page):
             self.stop(table, report, stop)
         self.print(table)
         if len(stops) > most:
-            self.print(self.styled(f"... and {count(len(stops) - most)} stops more"))
+            left = sum(one.times for one in stops[most:])
+            self.print(self.styled(f"... and {count(left)} stops more"))
 
-    def stop(self, table: Table, report: Report, stop: Stopped) -> None:
-        """A stop's row."""
-        said = [done_words.stop_place(stop), *done_words.stop_values(stop)]
+    def stop(self, table: Table, report: Report, stops: Stops) -> None:
+        """A row: a stop, or those that were only passed at one place."""
+        stop = stops.first
+        said = [stops.place, *done_words.stop_values(stop)]
         if stop.backtrace and self.detail is Detail.ALL:
             said.append(f"from {done_words.callers(stop.backtrace, 32)}")
         table.add_row(
             self.styled(stop.reference),
             self.styled(seconds(done_words.since(report, stop.host_ns))),
-            self.styled(done_words.stop_length(stop)),
+            self.styled(stops.length),
             self.styled(stop.why, cut=80),
             self.styled("; ".join(said), cut=2000),
         )
@@ -349,7 +349,7 @@ class _Sections(Page):
         self.rows(proof_words.legend(letters), 1, indent=2)
         rows = [self.as_it_was(report)]
         rows += [self.trial(report, trial, letters) for trial in trials]
-        self.print(self.columns(rows, proof_words.measures(trials)))
+        self.print(self.columns(rows))
         if sentence := proof_words.best_sentence(report):
             self.print(self.styled(sentence))
         for trial in trials:
@@ -358,13 +358,13 @@ class _Sections(Page):
                 text = f"{proof_words.name(trial.fixes, letters)}: {error}"
                 self.print(self.indented(self.styled(text), 2))
 
-    def columns(self, rows: Sequence[Sequence[str]], measured: bool) -> Table:
+    def columns(self, rows: Sequence[Sequence[str]]) -> Table:
         """The rows of a proof, without the columns that say nothing or do not fit."""
         heads = ["with", "verdict", "selected", "rate", "TSC off", "LAPIC off", "boot", "change",
                  "outcome"]  # fmt: skip
-        unwanted = set() if measured else {"TSC off", "LAPIC off"}
-        unwanted |= set() if self.width >= _WIDE else {"outcome"}
-        shown = [n for n, head in enumerate(heads) if head not in unwanted]
+        shown = [n for n in range(len(heads)) if any(row[n] != "-" for row in rows)]
+        if self.width < _WIDE:
+            shown.remove(heads.index("outcome"))
         table = self.table([heads[n] for n in shown])
         for row in rows:
             table.add_row(*(self.styled(row[n], cut=160) for n in shown))
