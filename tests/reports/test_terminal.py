@@ -24,6 +24,7 @@ from reports.build_bsd import ALL_REPORTS, freebsd_report, netbsd_report
 from timehands.machines.machine import Machine
 from timehands.reports.plain import harmless
 from timehands.reports.terminal import Detail, Surface, render
+from timehands.watch.interventions import Did, Intervention, Stopped
 
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -169,6 +170,30 @@ def test_stops_are_a_table_with_what_was_printed() -> None:
     assert "We stopped the guest 4 times" in text
     assert "s2 0.610 s 5 ms tc_init tc_init; tc->tc_name = i8254; tc->tc_frequency" in text
     assert "s3 0.900 s to the end write of tsc_freq" in text
+
+
+def passing(index: int, pc: int) -> Stopped:
+    why = "passed: cpuid 0x40000010"
+    return Stopped(index, 10**9 * index, 10**9 * index + 80_000, 0, pc, why, f"f{pc} at a.c:1")
+
+
+def test_stops_in_passing_are_one_line_for_each_place() -> None:
+    stops = tuple(passing(index, 1 + index % 2) for index in range(1, 8))
+    text = " ".join(render(replace(freebsd_report(), stops=stops), color=False).split())
+    assert "We stopped the guest 7 times, for 560 us in all; 7 of them in passing" in text
+    assert "f2 at a.c:1, 4 times" in text
+    assert "f1 at a.c:1, 3 times" in text
+    assert "320 us passed: cpuid 0x40000010" in text
+    full = render(replace(freebsd_report(), stops=stops), color=False, detail=Detail.ALL)
+    assert full.count("f2 at a.c:1") == 4
+
+
+def test_the_same_change_is_told_once_with_how_often_it_was_made() -> None:
+    done = Intervention(0, 10**9, Did.SKIP, "left out panic")
+    changes = tuple(replace(done, index=index) for index in range(5))
+    text = " ".join(render(replace(freebsd_report(), interventions=changes), color=False).split())
+    assert text.count("left out panic") == 1
+    assert ", and 4 more times" in text
 
 
 def test_the_kernels_variables_are_shown_and_what_could_not_be_read_is_said() -> None:

@@ -5,14 +5,19 @@ A reader must never take what we did for what the kernel did: these words say "w
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 from timehands.machines.machine import Machine
 from timehands.reports.model import Report
 from timehands.reports.plain import clipped, harmless
-from timehands.reports.units import duration, seconds
+from timehands.reports.units import count, duration, seconds
 from timehands.story.model import Calibration
 from timehands.watch.interventions import Intervention, Stopped
 
 _MOST_VALUES = 12
+#: How the words of a stop begin that only cost time (`timehands.watch.stops.engine`).
+PASSED = "passed: "
 
 
 def change(report: Report, done: Intervention) -> str:
@@ -27,22 +32,75 @@ def change(report: Report, done: Intervention) -> str:
     return f"{what}, at stop s{done.stop}" + (f" ({seconds(at_ns)})" if at_ns is not None else "")
 
 
-def since(report: Report, host_ns: int) -> int | None:
-    """A host time in ns since QEMU was started; None: before that, or its start is not known."""
-    at_ns = host_ns - report.started_ns
-    return at_ns if report.started_ns and at_ns >= 0 else None
+def changes(report: Report, fold: bool) -> list[tuple[str, str]]:
+    """All changes, each with its kind; ``fold``: those of the same words as one, and how many."""
+    groups: dict[object, list[Intervention]] = {}
+    for number, done in enumerate(report.interventions):
+        groups.setdefault((done.kind, done.what) if fold else number, []).append(done)
+    return [
+        (same[0].kind.value, change(report, same[0]) + _more_times(len(same)))
+        for same in groups.values()
+    ]
 
 
-def stop_length(stop: Stopped) -> str:
-    """How long the guest stood still: ``12 ms``."""
-    if stop.resumed_ns is None:
-        return "to the end"
-    return duration(max(0, stop.resumed_ns - stop.host_ns))
+def _more_times(times: int) -> str:
+    return "" if times < 2 else f", and {count(times - 1)} more time{'s' if times > 2 else ''}"
+
+
+@dataclass(frozen=True, slots=True)
+class Stops:
+    """Stops that are told in one line: one, or those that were only passed at one place."""
+
+    first: Stopped
+    times: int
+    stood_ns: int | None
+
+    @property
+    def length(self) -> str:
+        """How long the guest stood still, in all: ``12 ms``."""
+        return "to the end" if self.stood_ns is None else duration(self.stood_ns)
+
+    @property
+    def place(self) -> str:
+        """Where the guest was: a place in the kernel, else the address; how often."""
+        where = stop_place(self.first)
+        return where if self.times == 1 else f"{where}, {count(self.times)} times"
+
+
+def stopped(stops: Sequence[Stopped]) -> str:
+    """``We stopped the guest 4 times, for 12 ms in all; 3 of them in passing``."""
+    times = "once" if len(stops) == 1 else f"{count(len(stops))} times"
+    total = stood_ns(stops)
+    how_long = f", for {duration(total)} in all" if total is not None and len(stops) > 1 else ""
+    passed = sum(stop.why.startswith(PASSED) for stop in stops)
+    vain = f"; {count(passed)} of them in passing" if passed else ""
+    return f"We stopped the guest {times}{how_long}{vain}"
 
 
 def stop_place(stop: Stopped) -> str:
     """Where the guest was: a place in the kernel, else the address."""
     return harmless(stop.where, 160) or f"{stop.pc:#x}"
+
+
+def stops(report: Report, fold: bool) -> list[Stops]:
+    """All stops; ``fold``: those that nobody was shown as one for each place."""
+    groups: dict[object, list[Stopped]] = {}
+    for number, stop in enumerate(report.stops):
+        passed = fold and stop.why.startswith(PASSED)
+        groups.setdefault((stop.why, stop.pc) if passed else number, []).append(stop)
+    return [Stops(same[0], len(same), stood_ns(same)) for same in groups.values()]
+
+
+def stood_ns(stops: Sequence[Stopped]) -> int | None:
+    """How long the guest stood still in all; None: at the last one to the end."""
+    lengths = [max(0, s.resumed_ns - s.host_ns) for s in stops if s.resumed_ns is not None]
+    return sum(lengths) if lengths or not stops else None
+
+
+def since(report: Report, host_ns: int) -> int | None:
+    """A host time in ns since QEMU was started; None: before that, or its start is not known."""
+    at_ns = host_ns - report.started_ns
+    return at_ns if report.started_ns and at_ns >= 0 else None
 
 
 def stop_values(stop: Stopped) -> list[str]:

@@ -152,7 +152,7 @@ class _Sections(Page):
         if not changes:
             return
         most = len(changes) if self.detail is Detail.ALL else _MOST_CHANGES
-        rows = changes[:most]
+        rows = [text for _, text in changes[:most]]
         if len(changes) > most:
             rows.append(f"... and {len(changes) - most} changes more")
         labels = ["We changed", *[""] * (len(rows) - 1)]
@@ -294,7 +294,7 @@ class _Sections(Page):
             left = sum(one.times for one in stops[most:])
             self.print(self.styled(f"... and {count(left)} stops more"))
 
-    def stop(self, table: Table, report: Report, stops: Stops) -> None:
+    def stop(self, table: Table, report: Report, stops: done_words.Stops) -> None:
         """A row: a stop, or those that were only passed at one place."""
         stop = stops.first
         said = [stops.place, *done_words.stop_values(stop)]
