@@ -6,6 +6,8 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from recordings import MS, STARTED_NS, Tape
 from timehands.boot import tell
 from timehands.story.model import Calibration
@@ -50,3 +52,17 @@ def test_a_story_without_stops_is_left_as_it_is(tmp_path: Path) -> None:
     one = recording(tmp_path)
     story, _ = tell(one)
     assert with_stops(story, one) is story
+
+
+@pytest.mark.parametrize(
+    ("against", "stops"),
+    [("i8254", ("s0",)), ("CPUID leaf 0x40000010", ()), ("the hypervisor (VM_GUEST_KVM)", ())],
+)
+def test_a_frequency_that_was_told_is_not_spoilt_by_a_stop(
+    tmp_path: Path, against: str, stops: tuple[str, ...]
+) -> None:
+    one = recording(tmp_path, (30, 31))
+    story, _ = tell(one)
+    calibration = Calibration("tsc", against, "f", 20 * MS, 40 * MS, 2_600_000_000)
+    marked = with_stops(replace(story, calibrations=(calibration,)), one)
+    assert marked.calibrations[0].stops == stops
