@@ -124,6 +124,11 @@ class Guest:
         self._stops = self._session.stops
         self._answers: dict[int, Leaf] = {}
         self._answering: Placed | None = None
+        self._name = prepared.kernel.path.name
+
+    def __repr__(self) -> str:
+        state = "ended" if self._booted or self._session.reason else self._stops.client.state.value
+        return f"<Guest {self._name}: {state}, recorded in {self.folder}>"
 
     # ---- going on
 

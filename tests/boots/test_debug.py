@@ -27,7 +27,7 @@ from timehands.boot import Booted, Request, open_recording, prepare, ready_paylo
 from timehands.clocks.cpuid.layouts import Registers as Leaf
 from timehands.debug import Break, Debugging, Seen, Session, Skip, debugging
 from timehands.debug.shell import Shell
-from timehands.errors import CannotSteer, UsageError
+from timehands.errors import CannotSteer, GdbError, UsageError
 from timehands.machines import machine as machines
 from timehands.story.model import OutcomeKind
 from timehands.watch.interventions import Did
@@ -241,6 +241,20 @@ def test_a_machine_that_dies_is_an_outcome_not_an_error() -> None:
 
     rows, session, booted = debug(request("freebsd"), Break(parse("tsc_init")), at_stop=kill)
     assert len(rows) == 1
+    assert session.reason == "lost"
+    assert booted.report.story.outcome.kind is OutcomeKind.VM_LOST
+
+
+def test_a_machine_that_died_while_it_was_looked_at_is_one_too() -> None:
+    async def kill_and_look(session: Session, stop: Stop) -> None:
+        os.kill(session.guest.process_id, signal.SIGKILL)
+        with pytest.raises(GdbError):
+            await stop.backtrace()
+        seen = await session.attend(stop)
+        assert seen.backtrace is None and "no backtrace" in seen.troubles[0]
+
+    wanted = Break(parse("tsc_init"), backtrace=2)
+    _, session, booted = debug(request("freebsd"), wanted, at_stop=kill_and_look)
     assert session.reason == "lost"
     assert booted.report.story.outcome.kind is OutcomeKind.VM_LOST
 
@@ -471,13 +485,15 @@ def test_an_interrupted_session_leaves_nothing_behind(tmp_path: Path) -> None:
     plugin_qemu()
     folder = tmp_path / "recorded"
     words = [sys.executable, "-m", "timehands", "debug", str(guest_kernel("freebsd"))]
-    words += ["--append", f"{VERBOSE} hang=loop", "--break", "tsc_init", "--record", str(folder)]
+    words += ["--append", f"{VERBOSE} {CALIBRATE} hang=loop", "--patch", PATCH]
+    words += ["--break", "tsc_init", "--record", str(folder)]
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert b"tsc_init" in process.stdout.readline()
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=30)
+        told, _ = process.communicate(timeout=30)
         assert process.returncode == 130
+        assert b"recording: " in told
     assert not processes_with(str(folder))
     assert open_recording(folder).recording.stops
 

@@ -161,3 +161,13 @@ def test_a_damaged_log_is_an_error_of_ours(
     (tmp_path / "looked.json").write_text(json.dumps({"tslog": kept}))
     assert main(["report", folder, "--tslog", str(tmp_path / "log")]) == 2
     assert "TSLOG" in capsys.readouterr().err
+
+
+def test_a_log_of_ticks_of_no_known_length_is_said_to_be_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = _written(jiffies_boot(), tmp_path)
+    (tmp_path / "looked.json").write_text(json.dumps({"tslog": LOG.to_json()}))
+    assert main(["report", folder, "--flame", str(tmp_path / "flame.svg")]) == 2
+    said = capsys.readouterr().err
+    assert "TSC ticks" in said and "--no-survey" in said

@@ -60,14 +60,14 @@ def _write_flame(booted: Booted, path: Path) -> None:
 
     report = booted.report
     if not report.story.tslog:
-        raise _no_log(booted)
+        raise _no_times(booted) if isinstance(_kept(booted), dict) else _no_log(booted)
     write_page(path, flame.svg(report.story.tslog, kernel(report.kernel)))
 
 
 def _write_text(booted: Booted, path: Path) -> None:
     from timehands.guests.tslog import Tslog, to_text
 
-    kept = booted.recording.looked.get("tslog")
+    kept = _kept(booted)
     if not isinstance(kept, dict):
         raise _no_log(booted)
     try:
@@ -76,6 +76,17 @@ def _write_text(booted: Booted, path: Path) -> None:
         folder = booted.recording.folder
         raise RecordingDamaged("the kernel's log (TSLOG) makes no sense", path=folder) from error
     write_page(path, text)
+
+
+def _kept(booted: Booted) -> object:
+    return booted.recording.looked.get("tslog")
+
+
+def _no_times(booted: Booted) -> UsageError:
+    return UsageError(
+        f"{booted.recording.folder} has a log in TSC ticks, and nothing tells how fast that TSC is",
+        advice="Boot it without --no-survey, which measures it; --tslog writes the ticks.",
+    )
 
 
 def _no_log(booted: Booted) -> UsageError:

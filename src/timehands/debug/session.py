@@ -22,7 +22,7 @@ from timehands.boot import Prepared, Progress, Start, begun
 from timehands.clocks.cpuid.layouts import Registers as Leaf
 from timehands.debug.held import HeldGuest
 from timehands.debug.request import Break, Debugging
-from timehands.errors import StubGone, TimehandsError, UsageError
+from timehands.errors import StubGone, TimehandsError, UsageError, WrongState
 from timehands.guests.constants import constants_of
 from timehands.kernels.expressions import parse as parse_expression
 from timehands.kernels.kernel import Kernel
@@ -31,7 +31,7 @@ from timehands.kernels.unwind import Backtrace
 from timehands.machines.guest import Guest
 from timehands.machines.host_kvm import survey_kvm
 from timehands.watch import run as running
-from timehands.watch.gdb import GdbClient
+from timehands.watch.gdb import GdbClient, State
 from timehands.watch.interventions import Intervention
 from timehands.watch.stops import Kind, Log, Placed, Stop, Stops, View, parse
 from timehands.watch.stops.placed import check_condition
@@ -146,7 +146,9 @@ class Session:
         quiet_s = self._vigil.next_look(self._progress.last_ns) - now
         try:
             stop = await self.stops.run(max(0.0, min(self._left_s, quiet_s)))
-        except StubGone:
+        except (StubGone, WrongState) as error:
+            if isinstance(error, WrongState) and self.stops.client.state is not State.LOST:
+                raise
             self.reason = await self._ended()
             return None
         self._left_s -= time.monotonic() - now
@@ -201,10 +203,15 @@ class Session:
             (name, text) for name, text in stop.entry.values.items() if (name, text) not in values
         ]
         frames = max((one.backtrace for one in wanted), default=0)
-        trace = await stop.backtrace(frames) if frames else None
         leaves: list[tuple[int, int, Leaf]] = []
         changes: list[Intervention] = []
         troubles: list[str] = []
+        trace = None
+        if frames:
+            try:
+                trace = await stop.backtrace(frames)
+            except TimehandsError as error:
+                troubles.append(f"no backtrace: {error.message}")
         for leaf, subleaf in dict.fromkeys(ask for one in wanted for ask in one.asks):
             try:
                 leaves.append((leaf, subleaf, await ask_cpuid(self.stops, leaf, subleaf)))

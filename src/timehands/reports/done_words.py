@@ -87,7 +87,7 @@ def stops(report: Report, fold: bool) -> list[Stops]:
     groups: dict[object, list[Stopped]] = {}
     for number, stop in enumerate(report.stops):
         passed = fold and stop.why.startswith(PASSED)
-        groups.setdefault((stop.why, stop.pc) if passed else number, []).append(stop)
+        groups.setdefault((stop.why, stop_place(stop)) if passed else number, []).append(stop)
     return [Stops(same[0], len(same), stood_ns(same)) for same in groups.values()]
 
 

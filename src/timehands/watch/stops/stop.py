@@ -138,14 +138,13 @@ def why_not(error: Exception) -> str:
 def place_name(kernel: Kernel, pc: int) -> str:
     """``tc_init at kern_tc.c:1184``, ``tc_init+0x12`` without source lines.
 
-    It is what a backtrace says of its first frame; at a function's first instruction that function,
-    also when the instruction is one of another that was inlined there.
+    The function is the one that the code is of, with its own line, also where the instruction is
+    one of another that was inlined there: a backtrace names that one before it.
     """
     place = kernel.symbols.find(pc)
     if place is None:
         return f"{pc:#x}"
-    frames = in_source(kernel, Frame(pc, place.name, place.offset, How.REGISTER), pc)
-    frame = frames[0] if place.offset else frames[-1]
+    frame = in_source(kernel, Frame(pc, place.name, place.offset, How.REGISTER), pc)[-1]
     if frame.file is not None and frame.line:
         return f"{frame.name} at {PurePosixPath(frame.file).name}:{frame.line}"
     return f"{place.name}+{place.offset:#x}" if place.offset else place.name
