@@ -350,6 +350,7 @@ symbols tc_ini*
         "we set tsc_freq = 5 (was ",
         "tsc_freq = 5",
         "there is no command 'nonsense'",
+        "tc_init has returned  in ",
         "$rax = ",
         "the boot is over: the guest is as far as it was to go",
         " T tc_init",

@@ -276,7 +276,7 @@ class _Show:
         if self._json:
             print(json.dumps(words.summary_row(session, booted)))
         else:
-            self._lines([(text, "", 0) for text in words.summary(session, booted)])
+            self._lines([_indented(text) for text in words.summary(session, booted)])
 
     def _lines(self, lines: Sequence[tuple[str, str, int]]) -> None:
         from rich.padding import Padding
@@ -287,3 +287,9 @@ class _Show:
         for text, style, indent in lines:
             page.print(Padding(page.styled(text, style), (0, 0, 0, indent)))
         print(page.text(), end="", flush=True)
+
+
+def _indented(text: str) -> tuple[str, str, int]:
+    """A line whose continuations stand as far in as it does."""
+    bare = text.lstrip(" ")
+    return bare, "", len(text) - len(bare)

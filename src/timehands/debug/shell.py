@@ -13,6 +13,7 @@ import re
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
 from typing import Final, TextIO, TypeVar
 
 from timehands.boot import Prepared, open_recording
@@ -231,7 +232,8 @@ class Shell:
         inner, outer = frames[:2] if len(frames) > 1 else (None, None)
         if inner is None or outer is None or inner.cfa is None or outer.guess:
             raise UsageError("it is not known where this function returns to")
-        want = parse(f"{outer.pc:#x} if $rsp == {inner.cfa:#x}", most=1)
+        place = parse(f"{outer.pc:#x} if $rsp == {inner.cfa:#x}", most=1)
+        want = replace(place, text=f"{inner.name or 'it'} has returned")
         placed = await self._session.add(Break(want, prints=("$rax",)))
         try:
             await self._go_on()

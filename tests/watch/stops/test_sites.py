@@ -34,6 +34,23 @@ def test_a_function_is_its_first_instruction() -> None:
     assert addresses(f"{address('tc_init'):#x}") == [address("tc_init")]
 
 
+def test_an_address_within_an_instruction_is_said_to_be_one() -> None:
+    objdump = shutil.which("objdump") or pytest.skip("no objdump")
+    start = address("tc_init")
+    command = [objdump, "-d", f"--start-address={start}", f"--stop-address={start + 64}"]
+    text = subprocess.run(
+        [*command, kernel().path], capture_output=True, text=True, check=True
+    ).stdout
+    begins = {
+        int(at, 16) - start for at in re.findall(r"^\s*([0-9a-f]+):\t.*\t", text, re.MULTILINE)
+    }
+    assert len(begins) > 5
+    for offset in range(1, max(begins)):
+        (site,), note = sites(f"tc_init+{offset}").sites, sites(f"tc_init+{offset}").note
+        assert ("no instruction begins" in note) == (offset not in begins)
+        assert sites(f"{site.point.address:#x}").note == note
+
+
 def test_a_pattern_is_every_function_and_no_variable() -> None:
     nm = shutil.which("nm") or pytest.skip("no nm")
     text = subprocess.run([nm, kernel().path], capture_output=True, text=True, check=True).stdout

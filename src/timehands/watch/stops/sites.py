@@ -18,6 +18,7 @@ from timehands.kernels.instructions import Site as Instruction
 from timehands.kernels.instructions import find
 from timehands.kernels.kernel import Kernel
 from timehands.kernels.lines import Lines
+from timehands.kernels.memory import Unreadable
 from timehands.kernels.symbols import Symbol
 from timehands.watch.gdb import BreakKind, Breakpoint
 from timehands.watch.stops.view import View
@@ -35,6 +36,8 @@ from timehands.watch.stops.wants import (
 
 #: One want may be so many places.
 MAX_SITES: Final = 8192
+#: A function is followed so far, in bytes, to know where its instructions begin.
+_MAX_DECODED: Final = 1 << 16
 MAX_DATA: Final = 4096
 _MAX_UNITS: Final = 64
 _CODE: Final = "tTwWiI"
@@ -79,7 +82,38 @@ def sites_of(kernel: Kernel, want: Want, view: View) -> Sites:
     found = _sites(kernel, want.where, view)
     if len(found.sites) > MAX_SITES:
         raise UsageError(f"{want.text} is {len(found.sites):,} places: at most {MAX_SITES:,}")
+    if isinstance(want.where, Address) or (isinstance(want.where, Function) and want.where.offset):
+        note = "; ".join(filter(None, (_amid(kernel, s.point.address) for s in found.sites)))
+        return Sites(found.sites, note or found.note)
     return found
+
+
+def _amid(kernel: Kernel, address: int) -> str:
+    """What to know of an address at which no instruction begins; empty when one does.
+
+    A breakpoint is not met there, and one that is written into the code (KVM) breaks that code.
+    """
+    from capstone import CS_ARCH_X86, CS_MODE_64, Cs
+
+    place = kernel.symbols.find(address)
+    if place is None or not 0 < place.offset < _MAX_DECODED:
+        return ""
+    start = address - place.offset
+    try:
+        code = kernel.file_memory.read(start, place.offset + 1)
+    except Unreadable:
+        return ""
+    after = start
+    for at, size, _, _ in Cs(CS_ARCH_X86, CS_MODE_64).disasm_lite(code + bytes(14), start):
+        if at >= address:
+            break
+        before, after = at - start, at + size
+        if after > address:
+            return (
+                f"no instruction begins at {place.name}+{place.offset:#x}, only at +{before:#x} "
+                f"and +{after - start:#x}: it will not be hit"
+            )
+    return ""
 
 
 def _sites(kernel: Kernel, where: Where, view: View) -> Sites:
