@@ -155,3 +155,14 @@ def test_addresses_of_resets_are_those_of_qemus_note() -> None:
     )
     assert reset_addresses(log) == (0xFFFFFFFF81000010, 0xFFF0)
     assert reset_addresses("") == ()
+
+
+def test_a_guest_that_we_ended_is_said_to_have_been_ended_by_us(tmp_path: Path) -> None:
+    tape = Tape()
+    tape.enter("start_kernel", ms=20)
+    tape.ends("stopped", ms=100)
+    told = outcome_of(tape.write(tmp_path), Signs())
+    assert (told.kind, told.text) == (
+        OutcomeKind.STOPPED,
+        "we ended it before init was reached",
+    )

@@ -71,6 +71,7 @@ def _after_init(reason: str, finished: bool) -> str:
         "guest-reset": "init was reached; then the guest reset the machine",
         "guest-shutdown": "init was reached; then the guest switched the machine off",
         "interrupted": "init was reached; then the boot was interrupted",
+        "stopped": "init was reached; then we ended it",
     }
     return after.get(reason, f"init was reached; then: {reason}")
 
@@ -104,6 +105,8 @@ def _before_init(
             return OutcomeKind.TIMED_OUT, text, where
         case "boundary":
             return OutcomeKind.STOPPED, "ended at the boundary that was asked for", None
+        case "stopped":
+            return OutcomeKind.STOPPED, "we ended it before init was reached", where
         case _:
             return OutcomeKind.STOPPED, f"ended before init: {reason}", where
 
