@@ -35,6 +35,7 @@ from qemu.qmp.error import QMPError
 from timehands.errors import QemuFailed, QemuRefused
 from timehands.machines.machine import Load, Machine
 from timehands.machines.qemu import Wiring, command_line
+from timehands.machines.quiet import quiet
 
 Consumer = Callable[[int, bytes], None]
 
@@ -132,7 +133,7 @@ class Guest:
         pipe. A socket holds some 250 writes of one byte; then the guest's UART waits for us, and
         the guest's time depends on how soon we read. ``sandbox`` False is for a QEMU that does not
         start with ``-sandbox`` on this host. ``gdb`` gives `gdb`, for `timehands.watch.gdb`: then
-        let the guest run by that client alone.
+        let the guest run by that client alone; STOP and RESUME events do not come (`quiet`).
 
         Raises `QemuFailed` with QEMU's own words when it refuses, `MachineError` when the load does
         not fit. `resume` lets the guest run.
@@ -163,6 +164,7 @@ class Guest:
             guest.gdb = stub
             await guest._spawn(tuple(passed))
             ours.pop_all()  # from here on the guest closes them
+        qmp = quiet(qmp) if gdb else qmp
         guest._console = guest._listen(console, sink.console)
         guest._listen(resets, guest._note_reset)
         if stream is not None:
