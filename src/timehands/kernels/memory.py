@@ -110,15 +110,16 @@ class Pages:
             await self._whole(address, half, fetch)
             await self._whole(address + half, length - half, fetch)
         else:
-            self._keep(address, data)
+            self.keep(address, data)
 
     async def _first(self, missing: Missing, fetch: Fetch) -> None:
         data = await fetch(missing.address, missing.length)
         if data is None and missing.length > self._block:
             data = await fetch(missing.address, self._block)
-        self._keep(missing.address, data)
+        self.keep(missing.address, data)
 
-    def _keep(self, address: int, data: bytes | None) -> None:
+    def keep(self, address: int, data: bytes | None) -> None:
+        """Hold whole blocks that were fetched; None: the block cannot be read."""
         if not data or len(data) % self._block:
             self._blocks[address] = None
             return

@@ -53,7 +53,7 @@ class Stopped:
 
     def to_json(self) -> dict[str, Any]:
         """The stop as JSON types; `from_json` is the way back."""
-        return asdict(self)
+        return {name: getattr(self, name) for name in self.__slots__}
 
     @classmethod
     def from_json(cls, row: Mapping[str, Any]) -> Self:

@@ -46,6 +46,8 @@ def test_registers_and_memory(no_ack: bool, wire: Callable[[bytes], list[bytes]]
         assert await client.read(0x1000, 0x1000) == bytes(range(256)) * 16
         assert await client.read(0x5000, 1) is None
         assert await client.read(0x1FFF, 2) is None
+        spans = [(0x1004, 3), (0x5000, 1), (0x1FFF, 2), (0x1000, 0x1000), (0x1001, 0), (0x1008, 1)]
+        assert await client.read_each(spans) == [b"\4\5\6", None, None, None, None, b"\x08"]
 
     talk(stub, look)
 
@@ -329,3 +331,29 @@ def test_hopping_tells_the_stub_to_go_on_behind_a_no_operation() -> None:
 
     talk(stub, run)
     assert stub.requests[-1] == b"c1015"
+
+
+def test_hopping_asks_for_registers_and_code_at_once_and_trusts_only_code_of_here() -> None:
+    nothing, more = bytes.fromhex("0f1f440000"), bytes.fromhex("0f1f4000")
+    stub = Stub(pc=0x1010)
+    stub.memory[0x10:0x15], stub.memory[0x20:0x24] = nothing, more
+    way = [0x1010, 0x1020, 0x1020]
+
+    def go_on(_request: bytes) -> bytes:
+        stub.pc = way.pop(0)
+        return b"T05thread:1;"
+
+    async def run(client: GdbClient) -> None:
+        client.passing = Passing.HOP
+        for address in (0x1010, 0x1020):
+            await client.insert(Breakpoint(BreakKind.SOFTWARE, address))
+        while way:
+            await client.resume()
+            assert await client.wait_stop(5) is not None
+        assert await client.register("rip") == 0x1020
+
+    stub.answers[b"c"] = go_on
+    talk(stub, run)
+    asked = [request for request in stub.requests if request[:1] in b"gmcs"]
+    guess = [b"g", b"m1010,f"]
+    assert asked == [*guess, b"c1015", *guess, b"c1015", *guess, b"m1020,f", b"c1024"]

@@ -18,6 +18,7 @@ from timehands.kernels.values import Value
 _SCOPES: Final = frozenset((n.TAG_LEXICAL_BLOCK, n.TAG_INLINED_SUBROUTINE))
 _NAMED: Final = frozenset((n.TAG_VARIABLE, n.TAG_FORMAL_PARAMETER))
 _MAX_NESTING: Final = 64
+_MAX_KEPT: Final = 256
 
 
 class Scopes:
@@ -29,32 +30,43 @@ class Scopes:
 
     def __init__(self, types: DwarfTypes) -> None:
         self._types = types
+        self._known: dict[int, dict[str, Entry]] = {}
 
     def lookup(self, name: str, spot: Spot) -> Value | None:
         """An argument or a local variable, the innermost of that name; None when there is none."""
-        function = self._types.function_at(spot.pc)
-        if function is None or not isinstance(function.entry, Entry):
+        function, entry = self._types.function_at(spot.pc), self._named(spot.pc).get(name)
+        if function is None or entry is None:
             return None
-        found = None
         try:
-            for entry in self._visible(function.entry, spot.pc, _MAX_NESTING):
-                if self._types.search.origin_name(entry) == name:
-                    found = entry  # the last is the innermost
-            return None if found is None else self._value(found, function, name, spot)
+            return self._value(entry, function, name, spot)
         except KernelDamaged:
             return None
 
+    def knows(self, name: str, pc: int) -> bool:
+        """Whether `lookup` would find that name at an address."""
+        return name in self._named(pc)
+
     def names(self, pc: int) -> list[str]:
         """The names that can be asked for at an address, outermost first; each once."""
+        return [name for name in self._named(pc) if name]
+
+    def _named(self, pc: int) -> dict[str, Entry]:
+        """What each name is at an address, the innermost of it; kept for some addresses."""
+        if pc not in self._known:
+            if len(self._known) >= _MAX_KEPT:
+                self._known.clear()
+            self._known[pc] = self._find(pc)
+        return self._known[pc]
+
+    def _find(self, pc: int) -> dict[str, Entry]:
         function = self._types.function_at(pc)
         if function is None or not isinstance(function.entry, Entry):
-            return []
+            return {}
         try:
             entries = list(self._visible(function.entry, pc, _MAX_NESTING))
-            named = [self._types.search.origin_name(one) for one in entries]
+            return {self._types.search.origin_name(one): one for one in entries}
         except KernelDamaged:
-            return []
-        return list(dict.fromkeys(name for name in named if name))
+            return {}
 
     def arguments(self, spot: Spot) -> dict[str, Value]:
         """The arguments of the function where the guest stands, by name, in order."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
+from weakref import WeakKeyDictionary
 
 from timehands.errors import KernelDamaged
 from timehands.kernels.dwarf import numbers as n
@@ -19,6 +20,11 @@ _AT_CALL_LINE: Final = 0x59
 _DEEPEST: Final = 64
 #: Entries of one function that are looked at, at most.
 _MOST_ENTRIES: Final = 50_000
+#: Addresses whose place in the source is kept.
+_MOST_KEPT: Final = 4096
+#: A function inlined (the last: not), with the file and line in it.
+_Row = tuple[str, str | None, int | None]
+_kept: WeakKeyDictionary[Kernel, dict[int, tuple[_Row, ...]]] = WeakKeyDictionary()
 
 
 def in_source(kernel: Kernel, frame: Frame, address: int) -> list[Frame]:
@@ -32,23 +38,40 @@ def in_source(kernel: Kernel, frame: Frame, address: int) -> list[Frame]:
     Returns:
         Innermost first, the last one is the frame itself. Without DWARF that is all.
     """
+    *inner, (_, file, line) = _told(kernel, address)
+    frames = [
+        replace(frame, name=name, offset=0, inlined=True, file=at, line=number)
+        for name, at, number in inner
+    ]
+    return [*frames, replace(frame, file=file, line=line)]
+
+
+def _told(kernel: Kernel, address: int) -> tuple[_Row, ...]:
+    """The functions there, innermost first, with the place in each; kept for some addresses."""
+    kept = _kept.setdefault(kernel, {})
+    if address not in kept:
+        if len(kept) >= _MOST_KEPT:
+            kept.clear()
+        kept[address] = tuple(_rows(kernel, address))
+    return kept[address]
+
+
+def _rows(kernel: Kernel, address: int) -> list[_Row]:
     dwarf, lines = kernel.dwarf, kernel.lines
     if dwarf is None or lines is None:
-        return [frame]
+        return [("", None, None)]
     try:
         place = lines.place(address)
         inlined = list(_inlined(dwarf, address))
     except KernelDamaged:
-        return [frame]
+        return [("", None, None)]
     file, line = (place.path, place.line or None) if place else (None, None)
-    frames = []
+    rows: list[_Row] = []
     for entry in reversed(inlined):
-        name = dwarf.search.origin_name(entry)
-        inner = replace(frame, name=name, offset=0, inlined=True, file=file, line=line)
-        frames.append(inner)
+        rows.append((dwarf.search.origin_name(entry), file, line))
         file = dwarf.files(entry.unit).get(entry.number(_AT_CALL_FILE) or 0)
         line = entry.number(_AT_CALL_LINE) or None
-    return [*frames, replace(frame, file=file, line=line)]
+    return [*rows, ("", file, line)]
 
 
 def inlined_at(kernel: Kernel, address: int) -> tuple[str, ...]:

@@ -43,7 +43,7 @@ _BEGINNINGS: Final = {
     # arch/x86/kernel/head_64.S, arch/x86/platform/pvh/head.S, arch/x86/entry/entry_64.S
     "linux": r"startup_64|secondary_startup_64\w*|pvh_start_xen|ret_from_fork(?:_asm)?",
 }
-_kept: WeakKeyDictionary[Kernel, tuple[Way, ...]] = WeakKeyDictionary()
+_kept: WeakKeyDictionary[Kernel, tuple[Image, tuple[Way, ...]]] = WeakKeyDictionary()
 
 
 def backtrace(
@@ -73,10 +73,10 @@ def backtrace(
     """
     if "rip" not in registers or "rsp" not in registers:
         return Backtrace((), "rip and rsp are not known")
-    ways = _kept.get(kernel)
-    if ways is None:
-        ways = _kept[kernel] = _ways(kernel)
-    walk = _Walk(Image(kernel, slide), ways, memory)
+    if kernel not in _kept:
+        _kept[kernel] = Image(kernel), _ways(kernel)
+    image, ways = _kept[kernel]
+    walk = _Walk(Image(kernel, slide) if slide else image, ways, memory)
     frames: list[Frame] = []
     for frame, address in walk.frames(Cursor(dict(registers)), max(0, min(most, MOST))):
         frames += in_source(kernel, frame, address) if source else [frame]

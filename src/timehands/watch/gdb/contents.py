@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Final
@@ -125,6 +125,28 @@ class Contents(Session):
         return b"".join(parts)
 
     @require(State.STOPPED)
+    async def read_each(self, spans: Sequence[tuple[int, int]]) -> list[bytes | None]:
+        """Several pieces of memory, (address, length) each, at once.
+
+        Each is at most what the stub tells in one packet; None for one that cannot be read, or is
+        longer.
+        """
+        for span in spans:
+            _require_range(*span)
+        most = self.features.read_bytes
+        asked = [span for span in spans if 0 < span[1] <= most]
+        replies = await self.ask_all([b"m%x,%x" % span for span in asked])
+        found = {
+            span: self._read_reply(reply, span[1])
+            for span, reply in zip(asked, replies, strict=True)
+        }
+        whole = (found.get(span) or b"" for span in spans)
+        return [
+            data if data and len(data) == length else None
+            for data, (_, length) in zip(whole, spans, strict=True)
+        ]
+
+    @require(State.STOPPED)
     async def write(self, address: int, data: bytes) -> None:
         """Write guest memory (at most 16 MiB). Raises `StubRefused` when any of it cannot be."""
         _require_range(address, len(data))
@@ -179,6 +201,18 @@ class Contents(Session):
         self.require_ok(select, first, f"look at thread {thread.thread}")
         self._selected = thread
         return await self.ask(payload) if payload[:1] in b"PG" else reply
+
+    async def _with_code(self, address: int, length: int) -> bytes | None:
+        """Memory there; in the same breath all registers of the thread that stopped."""
+        thread = self._current
+        if thread in self._registers or thread != self._selected:
+            await self.registers()
+            return await self.read(address, length)
+        held, code = await self.ask_all((b"g", b"m%x,%x" % (address, length)))
+        if not held or is_error(held):
+            raise self.refusal(b"g", held, "tell its registers")
+        self._registers[thread] = self._laid_out(held)
+        return self._read_reply(code, length)
 
     def _laid_out(self, reply: bytes) -> Registers:
         try:

@@ -32,21 +32,26 @@ class Registers(Mapping[str, int]):
                 "it: connect again while it is in the mode to look at.",
             )
         self._layout = layout
+        self._values: dict[str, int] = {}
+        self._whole = False
 
     def __getitem__(self, name: str) -> int:
         """The value. Raises KeyError when there is no such register, or the stub cannot tell it."""
-        register = self._layout.by_name[name]
-        if not self._has(register):
-            raise KeyError(name)
-        return int.from_bytes(self.raw[register.offset : register.offset + register.size], "little")
+        value = self._values.get(name)
+        if value is None:
+            register = self._layout.by_name[name]
+            if not self._has(register):
+                raise KeyError(name)
+            value = self._values[name] = self._value(register)
+        return value
 
     def __iter__(self) -> Iterator[str]:
         """The names, in the stub's order."""
-        return (register.name for register in self._layout.registers if self._has(register))
+        return iter(self._all())
 
     def __len__(self) -> int:
         """How many are known."""
-        return sum(map(self._has, self._layout.registers))
+        return len(self._all())
 
     def __repr__(self) -> str:
         """The general ones, in hexadecimal."""
@@ -67,6 +72,16 @@ class Registers(Mapping[str, int]):
             register.size, "little"
         )
         return b"G" + raw.hex().encode()
+
+    def _all(self) -> dict[str, int]:
+        if not self._whole:
+            held = filter(self._has, self._layout.registers)
+            self._values = {register.name: self._value(register) for register in held}
+            self._whole = True
+        return self._values
+
+    def _value(self, register: Register) -> int:
+        return int.from_bytes(self.raw[register.offset : register.offset + register.size], "little")
 
     def _has(self, register: Register) -> bool:
         return register.offset < len(self.raw) and register.name not in self._unknown

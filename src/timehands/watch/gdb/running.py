@@ -61,6 +61,7 @@ class Running(Contents):
         self._addresses: frozenset[int] = frozenset()
         self._stepping = False
         self._pending: StopReply | None = None
+        self._hopped: int | None = None
         self._dead = ""
 
     def close(self) -> None:
@@ -105,10 +106,11 @@ class Running(Contents):
         Then `wait_stop`, and `interrupt` to stop it at any moment.
         """
         self._require_alive()
+        if self.passing is Passing.HOP and self._addresses and not thread and await self._hop():
+            return
         here = await self._pc() if self._addresses else None
         if here is not None and here in self._addresses:
-            if self.passing is not Passing.HOP or thread or not await self._hop():
-                await self._pass(thread, here)
+            await self._pass(thread, here)
         else:
             self._go(await self._continue(thread))
 
@@ -239,10 +241,20 @@ class Running(Contents):
         return None
 
     async def _hop(self) -> bool:
-        """Go on from behind the instruction under the breakpoint, if its effect is known."""
+        """Go on from behind the instruction under the breakpoint, if its effect is known.
+
+        The code is asked for together with the registers, where the guest most likely stands.
+        """
+        likely, code = self._hopped, None
+        if likely is not None and self._current not in self._registers:
+            code = await self._with_code(likely, CODE_BYTES)
         registers = await self.registers()
-        code = await self.read(registers.pc, CODE_BYTES)
-        done = hop(code, registers) if code and "rip" in registers else None
+        here = registers.get("rip")
+        if here is None or here not in self._addresses:
+            return False
+        if here != likely or code is None:
+            code, self._hopped = await self.read(here, CODE_BYTES), here
+        done = hop(code, registers) if code and len(code) == CODE_BYTES else None
         if done is None or done.pc in self._addresses:
             return False
         if done.memory:

@@ -22,9 +22,10 @@ from typing import Final, TypeVar
 
 from timehands.errors import TimehandsError, UsageError
 from timehands.kernels.kernel import Kernel
-from timehands.kernels.memory import Memory, Pages, Unreadable, settle
+from timehands.kernels.memory import Pages, Unreadable, settle
 from timehands.watch.gdb import BreakKind, Cause, GdbClient, State, StopReply
 from timehands.watch.gdb.replies import SIGINT, SIGTRAP
+from timehands.watch.stops.habits import Habits, Span
 from timehands.watch.stops.log import Entry, Log
 from timehands.watch.stops.operations import operand_of, said
 from timehands.watch.stops.placed import Action, Hit, Placed, Points, check_condition
@@ -82,6 +83,9 @@ class Stops:
         self._halting = False
         self._due: list[Hit] = []
         self._places: dict[int, str] = {}
+        self._view: View | None = None
+        self._habits = Habits()
+        self._asked: list[Span] | None = None
 
     # ---- what is wanted
 
@@ -125,15 +129,30 @@ class Stops:
         if not self._ran:
             return look(View(self.kernel, {}, self.kernel.file_memory, self.constants))
         registers = await self.client.registers()
+        if self._view is None or self._view.registers is not registers:
+            self._view = View(self.kernel, registers, self.pages, self.constants)
+        view = self._view  # what it has found out already, it does not look for again
+        await self._prefetch(view.pc)
+        return await settle(lambda _memory: look(view), self.pages, self._fetch)
 
-        def read(memory: Memory) -> T:
-            return look(View(self.kernel, registers, memory, self.constants))
+    async def _prefetch(self, pc: int) -> None:
+        """Fetch what was looked at before at a stop here, once a stop."""
+        spans = self._habits.of(pc) if self._asked is None else ()
+        self._asked = self._asked or []
+        if spans:
+            for (start, _), data in zip(spans, await self.client.read_each(spans), strict=True):
+                if data is not None:
+                    self.pages.keep(start, data)
 
-        return await settle(read, self.pages, self.client.read)
+    async def _fetch(self, address: int, length: int) -> bytes | None:
+        if self._asked is not None:
+            self._asked.append((address, length))
+        return await self.client.read(address, length)
 
     def changed(self) -> None:
         """The guest's memory was written: what was read of it is forgotten."""
         self.pages.forget()
+        self._view = None
 
     # ---- running
 
@@ -213,8 +232,10 @@ class Stops:
     def _leave(self) -> None:
         if self.stop is not None:
             self.stop.over, self.stop = True, None
-        self._ran = True
-        self.pages.forget()
+        if self._view is not None and self._asked is not None:
+            self._habits.learn(self._view.pc, self._asked)
+        self._ran, self._asked = True, None
+        self.changed()
         self.log.go_on()
 
     # ---- judging a stop
@@ -249,8 +270,9 @@ class Stops:
         return self.log.begin(vcpu, await self._pc(), "")
 
     async def _pc(self) -> int:
+        """Asked for with all registers: what looks at the stop will need those."""
         pc = self.client.layout.pc
-        return await self.client.register(pc.name) if pc else 0
+        return (await self.client.registers()).get(pc.name, 0) if pc else 0
 
     def _made(self, kind: Kind, entry: Entry, why: str, after: bool = False) -> Stop:
         """``after``: the instruction that matters is the one before."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Final
 from weakref import WeakKeyDictionary
 
 from timehands.errors import UsageError
@@ -23,6 +24,9 @@ from timehands.kernels.types import UNSIGNED_LONG
 from timehands.kernels.unwind import Backtrace, backtrace
 from timehands.kernels.values import Reading, Value
 
+#: The registers that can be known in a caller too.
+GENERAL: Final = ("rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "rsp", "r8", "r9", "r10", "r11",
+                  "r12", "r13", "r14", "r15", "rip")  # fmt: skip
 _scopes: WeakKeyDictionary[Kernel, Scopes] = WeakKeyDictionary()
 
 
@@ -91,7 +95,13 @@ class View:
 
     def backtrace(self, most: int = 32) -> Backtrace:
         """Who called what is under way, innermost first."""
-        return backtrace(self.kernel, self.registers, self.memory, most)
+        return backtrace(self.kernel, self._general, self.memory, most)
+
+    @cached_property
+    def _general(self) -> Mapping[str, int]:
+        """The registers that unwinding is about: a stub tells of seventy."""
+        known = self.registers
+        return {name: known[name] for name in GENERAL if name in known}
 
     def caller(self, number: int) -> View:
         """The guest as it was in a caller: 0 is this, 1 who called it, and so on.
@@ -132,17 +142,26 @@ class View:
         )
 
     def _local(self, name: str) -> Value | None:
-        if not self.registers:
+        if "rip" not in self.registers:
             return None
         if self.kernel.dwarf is None:
             return self.arguments.get(name)
-        return _scopes_of(self.kernel).lookup(name, self._spot)
+        if name not in self._locals:
+            scopes = _scopes_of(self.kernel)
+            known = scopes.knows(name, self.pc)
+            self._locals[name] = scopes.lookup(name, self._spot) if known else None
+        return self._locals[name]
+
+    @cached_property
+    def _locals(self) -> dict[str, Value | None]:
+        """Those that were asked for: an expression asks several times."""
+        return {}
 
     @cached_property
     def _spot(self) -> Spot:
         cfa = self.cfa
         if cfa is None and "rsp" in self.registers:
-            frames = self.backtrace(1)
+            frames = backtrace(self.kernel, self._general, self.memory, 1, source=False)
             cfa = frames[0].cfa if frames else None
         return Spot(self.reading, self.pc, cfa)
 
