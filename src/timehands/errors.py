@@ -62,7 +62,9 @@ class UsageError(TimehandsError):
 class ExpressionError(UsageError):
     """A C expression is wrong, or has no value. ``text`` is the whole, ``position`` from 0."""
 
-    def __init__(self, message: str, *, text: str = "", position: int = 0, advice: str = "") -> None:
+    def __init__(
+        self, message: str, *, text: str = "", position: int = 0, advice: str = ""
+    ) -> None:
         shown = f"{message}\n    {text}\n    {' ' * position}^" if text else message
         super().__init__(shown, advice=advice)
         self.reason, self.text, self.position = message, text, position
