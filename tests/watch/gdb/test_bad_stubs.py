@@ -301,6 +301,38 @@ def test_a_description_without_an_end_is_refused() -> None:
         connect(Stub(answers={b"qXfer": b"m" + b" " * 900}), 5)
 
 
+@pytest.mark.parametrize("output", [b"O", b"O41"])
+def test_a_monitor_that_prints_for_ever_is_cut_off(output: bytes) -> None:
+    stub = Stub(answers={b"qRcmd": itertools.repeat(output)})  # type: ignore[dict-item]
+
+    async def run() -> None:
+        async with asyncio.timeout(30), connected(stub, 0.05) as client:
+            with pytest.raises(StubSilent, match="came to no end"):
+                await client.monitor("info registers")
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("request_", "answer"), [(b"qXfer", b"m "), (b"m", b"00"), (b"qsThreadInfo", b"m1")]
+)
+def test_answers_in_time_without_an_end_come_to_one(request_: bytes, answer: bytes) -> None:
+    class Slow(Stub):
+        async def _answer(self, end: socket.socket, request: bytes) -> None:
+            if request.startswith(request_):
+                await asyncio.sleep(0.04)
+            await super()._answer(end, request)
+
+    async def run() -> None:
+        async with asyncio.timeout(30):
+            async with connected(Slow(answers={request_: answer}), 0.08) as client:
+                await client.read(0x1000, 4096)
+                await client.threads()
+
+    with pytest.raises(StubSilent, match="came to no end"):
+        asyncio.run(run())
+
+
 def test_two_tasks_at_once_are_told_to_take_turns() -> None:
     async def run() -> None:
         async with connected(Stub(answers={b"g": None})) as client:

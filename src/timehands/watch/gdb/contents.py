@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -35,13 +36,14 @@ class Contents(Session):
     async def threads(self) -> list[ThreadId]:
         """All threads; of QEMU: its vCPUs, numbered from 1."""
         found: list[ThreadId] = []
-        request = b"qfThreadInfo"
+        request, since = b"qfThreadInfo", time.monotonic()
         while True:
             reply = await self.ask(request)
             if reply == b"l" or (not reply and not found):
                 return found
             if reply[:1] != b"m" or len(found) > MAX_THREADS:
                 raise self.refusal(request, reply, "list its threads")
+            self.require_progress(since, "list its threads")
             found += [parse_thread(word) for word in reply[1:].split(b",")]
             request = b"qsThreadInfo"
 
@@ -110,8 +112,9 @@ class Contents(Session):
         _require_range(address, length)
         size = self.features.read_bytes
         parts: list[bytes] = []
-        end = address + length
+        end, since = address + length, time.monotonic()
         while address < end:
+            self.require_progress(since, "read its memory", length)
             spans = [(at, min(size, end - at)) for at in range(address, end, size)][:BATCH]
             replies = await self.ask_all([b"m%x,%x" % span for span in spans])
             for (at, wanted), reply in zip(spans, replies, strict=True):
@@ -241,7 +244,7 @@ class Contents(Session):
             raw = self.stop.registers[register.number]
             return int.from_bytes(raw, "little") if len(raw) == register.size else None
         held = self._registers.get(thread)
-        return held.get(register.name) if held else None
+        return None if held is None else held.get(register.name)
 
     def _register_named(self, name: str) -> Register:
         register = self.layout.by_name.get(name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -84,13 +85,14 @@ async def _document(session: Session, name: str) -> bytes:
     if not name or len(name) > 100 or not name.isascii() or set(name) & set(":#$}*"):
         raise ProtocolBroken(f"the target description includes {name[:100]!r}")
     parts: list[bytes] = []
-    size = 0
+    size, since = 0, time.monotonic()
     while size <= MAX_DOCUMENT:
         want = session.features.packet_size - 5
         request = b"qXfer:features:read:%b:%x,%x" % (name.encode(), size, want)
         reply = await session.ask(request)
         if reply[:1] not in (b"l", b"m"):
             raise session.refusal(request, reply, f"describe its registers ({name})")
+        session.require_progress(since, f"describe its registers ({name})", size)
         parts.append(reply[1:])
         size += len(reply) - 1
         if reply[:1] == b"l":

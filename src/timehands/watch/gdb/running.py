@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from enum import Enum
 from typing import Final
@@ -169,14 +170,19 @@ class Running(Contents):
 
     async def _next_stop(self, timeout_s: float | None) -> StopReply | None:
         """The next stop reply; the client is then in STOPPED. None: the time is over."""
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        left = timeout_s
         while True:
-            packet = await self.next_packet(timeout_s)
+            packet = await self.next_packet(left)
             if packet is None:
                 return None
+            left = None if deadline is None else max(0.0, deadline - time.monotonic())
             if packet[:1] != b"O" or packet == b"OK":
                 break
             self.output += self._console(b"", packet)
             del self.output[: max(0, len(self.output) - MAX_OUTPUT)]
+            if left == 0.0:
+                return None
         if not packet or is_error(packet):
             self.state = State.STOPPED
             raise self.refusal(b"vCont", packet, "let the guest run")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import time
 from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import Concatenate, Final, ParamSpec, TypeVar
@@ -28,6 +29,9 @@ ANSWER_SECONDS: Final = 5.0
 MAX_OUTPUT: Final = 1 << 20
 #: Requests that are sent at once, where the stub need not acknowledge each.
 BATCH: Final = 16
+#: What takes many answers may take as long as so many that come late, and more for much memory.
+WHOLE_ANSWERS: Final = 6
+BYTES_AN_ANSWER: Final = 64 << 10
 
 
 class State(Enum):
@@ -118,12 +122,13 @@ class Session:
         """
         payload = b"qRcmd," + command.encode().hex().encode()
         reply = await self.ask(payload)
-        output = bytearray()
+        output, since = bytearray(), time.monotonic()
         while reply[:1] == b"O" and reply != b"OK" and len(output) < MAX_OUTPUT:
             output += self._console(payload, reply)
             more = await self._link.receive(self.timeout_s)
             if more is None:
                 raise self._lost(self._silent(payload), payload)
+            self.require_progress(since, f"run {command!r}")
             reply = more
         if reply and reply != b"OK" and not is_error(reply):
             output += self._console(payload, reply)  # all of it in the reply itself
@@ -147,6 +152,21 @@ class Session:
             broken = ProtocolBroken(message)
             return self._lost(self._link.fail(broken), payload, reply)
         return StubRefused(message, sent=payload, received=reply, state=self.state.value)
+
+    def require_progress(self, since: float, what: str, length: int = 0) -> None:
+        """Raise `StubSilent` when something has taken too long since then (`time.monotonic`).
+
+        Each answer may come in time and there be no end of them. ``length`` bytes are asked for.
+        """
+        allowed = self.timeout_s * (WHOLE_ANSWERS + length // BYTES_AN_ANSWER)
+        if time.monotonic() - since > allowed:
+            message = f"asked to {what}, the stub came to no end within {allowed:g} s"
+            raise self._lost(self._link.fail(StubSilent(message)))
+
+    @property
+    def trouble(self) -> GdbError | None:
+        """Why nothing can be asked any more, when something went wrong."""
+        return self._link.error if self.state is State.LOST else None
 
     def wrong_state(self, asked: str) -> WrongState:
         """The error for a call that this state does not allow."""

@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Final, TypeVar
 
-from timehands.errors import TimehandsError, UsageError
+from timehands.errors import ProtocolBroken, TimehandsError, UsageError
 from timehands.kernels.kernel import Kernel
 from timehands.kernels.memory import Pages, Unreadable, settle
 from timehands.watch.gdb import BreakKind, Cause, GdbClient, State, StopReply
@@ -42,6 +42,8 @@ _DATA: Final = {
 }
 #: For a stub to stop a guest that it was asked to stop.
 STOP_SECONDS: Final = 5.0
+#: Stops in a row that nobody asked for; then it is not the guest that stops.
+MAX_STRANGE: Final = 100
 
 
 class Stops:
@@ -84,8 +86,10 @@ class Stops:
         self._due: list[Hit] = []
         self._places: dict[int, str] = {}
         self._view: View | None = None
+        self._strange = 0
         self._habits = Habits()
         self._asked: list[Span] | None = None
+        self._since = 0.0
 
     # ---- what is wanted
 
@@ -138,7 +142,7 @@ class Stops:
     async def _prefetch(self, pc: int) -> None:
         """Fetch what was looked at before at a stop here, once a stop."""
         spans = self._habits.of(pc) if self._asked is None else ()
-        self._asked = self._asked or []
+        self._asked, self._since = self._asked or [], time.monotonic()
         if spans:
             for (start, _), data in zip(spans, await self.client.read_each(spans), strict=True):
                 if data is not None:
@@ -147,6 +151,7 @@ class Stops:
     async def _fetch(self, address: int, length: int) -> bytes | None:
         if self._asked is not None:
             self._asked.append((address, length))
+            self.client.require_progress(self._since, "read what is looked at")
         return await self.client.read(address, length)
 
     def changed(self) -> None:
@@ -165,8 +170,12 @@ class Stops:
         """Let the guest go on to the next stop that is to be shown.
 
         None: the time is over, and it runs on; call again, or `interrupt`. After a stop of kind
-        `Kind.ENDED` there is no other. Raises what the client raises, `StubGone` among it.
+        `Kind.ENDED` there is no other. Raises what the client raises, `StubGone` among it, also
+        when that happened at the last stop; `ProtocolBroken` when the guest is stopped again and
+        again where nobody asked for it.
         """
+        if self.client.trouble:
+            raise self.client.trouble
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         if not self.running:
             await self.go_on()
@@ -184,6 +193,8 @@ class Stops:
                 self._halting = False
                 return self.stop
             await self.go_on()
+            if deadline is not None and time.monotonic() >= deadline:
+                return None  # also where stops of no interest come faster than time goes by
 
     async def step(self) -> Stop | None:
         """Let the vCPU that stopped execute one instruction. None: it waits for something."""
@@ -257,14 +268,27 @@ class Stops:
         if not shown:
             entry.where = self._place(entry.pc)
             entry.why = f"passed: {', '.join(dict.fromkeys(p.want.text for p, _ in hits))}"
+            self._require_sense(entry, hits)
             return None
         stop = self._made(Kind.WANTED, entry, entry.why, after=bool(data))
         stop.placed = tuple(placed for placed, _ in shown)
         stop.notes = (*((reply.note,) if reply.note else ()), *notes)
         return stop
 
+    def _require_sense(self, entry: Entry, hits: list[Hit]) -> None:
+        """One stop that nobody asked for may be of a breakpoint that was just removed."""
+        self._strange = 0 if hits else self._strange + 1
+        if not hits:
+            entry.why = "nobody asked for it"
+        if self._strange > MAX_STRANGE:
+            raise ProtocolBroken(
+                f"the stub stops the guest again and again, at {entry.where} and elsewhere, "
+                "though nobody asked for it",
+                advice="Breakpoints of another debugger may be left in it: start the guest anew.",
+            )
+
     async def _entry(self, reply: StopReply) -> Entry:
-        vcpu = reply.thread.thread - 1 if reply.thread else 0
+        vcpu = max(0, reply.thread.thread - 1) if reply.thread else 0
         if reply.ended:
             return self.log.begin(vcpu, 0, "")
         return self.log.begin(vcpu, await self._pc(), "")
@@ -272,7 +296,10 @@ class Stops:
     async def _pc(self) -> int:
         """Asked for with all registers: what looks at the stop will need those."""
         pc = self.client.layout.pc
-        return (await self.client.registers()).get(pc.name, 0) if pc else 0
+        if pc is None:
+            return 0
+        known = (await self.client.registers()).get(pc.name)
+        return await self.client.register(pc.name) if known is None else known
 
     def _made(self, kind: Kind, entry: Entry, why: str, after: bool = False) -> Stop:
         """``after``: the instruction that matters is the one before."""
