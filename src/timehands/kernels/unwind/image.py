@@ -14,6 +14,8 @@ _SHF_EXECINSTR: Final = 4
 _PF_X: Final = 1
 #: The longest call instruction that is looked for, with its displacement, in bytes.
 _LONGEST_CALL: Final = 8
+#: Addresses whose function is kept.
+_MOST_KEPT: Final = 4096
 
 
 class Function(NamedTuple):
@@ -33,6 +35,7 @@ class Image:
     def __init__(self, kernel: Kernel, slide: int = 0) -> None:
         self.kernel = kernel
         self.slide = slide
+        self._functions: dict[int, Function | None] = {}
 
     def linked(self, address: int) -> int:
         """Where an address of the guest was linked."""
@@ -53,6 +56,13 @@ class Image:
 
     def function(self, address: int) -> Function | None:
         """The symbol that covers an address; None: there is none, or it is no code."""
+        if address not in self._functions:
+            if len(self._functions) >= _MOST_KEPT:
+                self._functions.clear()
+            self._functions[address] = self._find(address)
+        return self._functions[address]
+
+    def _find(self, address: int) -> Function | None:
         if not self.in_text(address):
             return None
         found = self.kernel.symbols.find(self.linked(address))
