@@ -30,11 +30,12 @@ class Scopes:
 
     def __init__(self, types: DwarfTypes) -> None:
         self._types = types
-        self._known: dict[int, dict[str, Entry]] = {}
+        self._known: dict[int, tuple[FunctionInfo | None, dict[str, Entry]]] = {}
 
     def lookup(self, name: str, spot: Spot) -> Value | None:
         """An argument or a local variable, the innermost of that name; None when there is none."""
-        function, entry = self._types.function_at(spot.pc), self._named(spot.pc).get(name)
+        function, named = self._at(spot.pc)
+        entry = named.get(name)
         if function is None or entry is None:
             return None
         try:
@@ -44,23 +45,23 @@ class Scopes:
 
     def knows(self, name: str, pc: int) -> bool:
         """Whether `lookup` would find that name at an address."""
-        return name in self._named(pc)
+        return name in self._at(pc)[1]
 
     def names(self, pc: int) -> list[str]:
         """The names that can be asked for at an address, outermost first; each once."""
-        return [name for name in self._named(pc) if name]
+        return [name for name in self._at(pc)[1] if name]
 
-    def _named(self, pc: int) -> dict[str, Entry]:
-        """What each name is at an address, the innermost of it; kept for some addresses."""
+    def _at(self, pc: int) -> tuple[FunctionInfo | None, dict[str, Entry]]:
+        """The function, and what each name is there, the innermost; kept for some addresses."""
         if pc not in self._known:
             if len(self._known) >= _MAX_KEPT:
                 self._known.clear()
-            self._known[pc] = self._find(pc)
+            function = self._types.function_at(pc)
+            self._known[pc] = function, self._named(function, pc) if function else {}
         return self._known[pc]
 
-    def _find(self, pc: int) -> dict[str, Entry]:
-        function = self._types.function_at(pc)
-        if function is None or not isinstance(function.entry, Entry):
+    def _named(self, function: FunctionInfo, pc: int) -> dict[str, Entry]:
+        if not isinstance(function.entry, Entry):
             return {}
         try:
             entries = list(self._visible(function.entry, pc, _MAX_NESTING))
