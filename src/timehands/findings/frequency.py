@@ -14,12 +14,8 @@ from timehands.story.model import Calibration, Mark, Story
 TOLERANCE_PPM = 500
 _MILLION = 1_000_000
 TIMING_LEAF = 0x40000010
-#: FreeBSD registers a TSC that does not fit 32 bits shifted to the right (init_TSC_tc).
-_MOST_SHIFT = 8
 #: Less than this is no frequency of that clock.
 _LOWEST_HZ = {"tsc": 100 * _MILLION, "lapic": _MILLION}
-#: What a calibration is against when it measures nothing.
-_TOLD_BY = ("CPUID", "pvclock")
 _HARM = {
     "tsc": "Time will run at the wrong rate, and differently after each boot.",
     "lapic": "Timers will fire too early or too late, and differently after each boot.",
@@ -52,7 +48,7 @@ def _tsc_registered(case: Case) -> bool:
 def _why_unknown(case: Case, tries: list[Calibration]) -> str:
     doubt = case.survey.facts.doubt(TIMING_LEAF) if case.survey else ""
     told = f"CPUID does not tell it ({doubt})" if doubt else "no CPUID leaf gave it"
-    measured = [c for c in tries if not c.against.startswith("CPUID")]
+    measured = [c for c in tries if not c.told]
     ways = ", then ".join(f"{c.method} against {c.against}" for c in measured)
     failed = f", and measuring failed: {ways}" if ways else ""
     return f"{told}{failed}. Without it the kernel cannot use its TSC{after_unknown(case)}."
@@ -114,7 +110,7 @@ def measured_hz(story: Story, of: str = "tsc") -> int | None:
     measured = (
         c.result_hz
         for c in reversed(story.calibrations)
-        if c.of == of and c.result_hz and not c.against.startswith(_TOLD_BY)
+        if c.of == of and c.result_hz and not c.told
     )
     return next(measured, None)
 
@@ -150,9 +146,10 @@ def _used(case: Case, of: str, hz: int) -> bool:
     """Whether the kernel goes by it: its LAPIC may be rejected, its TSC's rate told or refined."""
     if of == "lapic":
         return "lapic" in (case.story.selected_timer or "").lower()
-    names = case.knowledge.names.tsc
-    registered = [c.frequency_hz for c in case.story.clocks if c.name in names and c.frequency_hz]
-    return not registered or any(hz >> shift in registered for shift in range(_MOST_SHIFT))
+    names = case.knowledge.names
+    clocks = (c for c in case.story.clocks if c.name in names.tsc)
+    registered = [c.frequency_hz for c in clocks if c.frequency_hz]
+    return not registered or any(hz >> n in registered for n in range(names.tsc_shift + 1))
 
 
 def _outside_ppm(hz: int, low_hz: int, high_hz: int) -> int:

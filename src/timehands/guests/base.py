@@ -34,6 +34,10 @@ class ClockNames:
     about it; ``pvclock`` and ``tsc`` the names of these clocks; ``ticks`` those that count timer
     interrupts. ``ranking`` is its word for the number by which it prefers one clock to another.
     ``dummies`` only count how often they are read.
+
+    ``tsc_facts`` are the variables (`Story.facts`) that hold the TSC's frequency, each with what
+    one unit of it is in Hz; ``tsc_shift`` by how many bits at most the rate of a registered TSC is
+    shifted to the right; ``hypervisor`` the variables that say which hypervisor was found.
     """
 
     fallbacks: Mapping[str, str] = field(default_factory=dict)
@@ -42,6 +46,9 @@ class ClockNames:
     ticks: frozenset[str] = frozenset()
     ranking: str = "rating"
     dummies: frozenset[str] = frozenset()
+    tsc_facts: Mapping[str, int] = field(default_factory=dict)
+    tsc_shift: int = 0
+    hypervisor: tuple[str, ...] = ()
 
 
 class Need(StrEnum):

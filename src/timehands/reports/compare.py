@@ -25,8 +25,6 @@ from timehands.story.model import Clock, ClockRole, Fact, Mark, References
 from timehands.watch.recording import Recording
 from timehands.watch.records import Kind
 
-#: What a kernel holds of its hypervisor, in the order in which it is worth knowing.
-_HYPERVISOR_FACTS = ("vm_guest", "hv_vendor", "hypervisor")
 _HYPERVISOR_LEAVES = range(0x40000000, 0x40010000, 0x100)
 #: What clocks are, by the beginning of their names in lower case.
 _FAMILIES = (
@@ -154,7 +152,8 @@ def _changed(side: Side) -> Cell | None:
 def _hypervisor(side: Side) -> Cell | None:
     """What the kernel holds of the hypervisor, and the signature that CPUID gave it."""
     facts = {fact.name: fact for fact in side.report.story.facts}
-    known = (_fact(facts[name]) for name in _HYPERVISOR_FACTS if name in facts)
+    names = knowledge_named(side.report.kernel.os).names.hypervisor
+    known = (_fact(facts[name]) for name in names if name in facts)
     held = next((text for text in known if text), "")
     signature, seen = _signature(side.recording)
     parts = [part for part in (held, f"CPUID says {signature}" if signature else "") if part]

@@ -13,8 +13,6 @@ from timehands.reports.plain import harmless
 from timehands.reports.units import hz, ppm
 from timehands.story.model import Calibration, References
 
-#: The kernels' own variables, and what one unit of them is in Hz.
-_TSC_FACTS = (("tsc_freq", 1), ("tsc_khz", 1000))
 _LAPIC = "lapic"
 #: A LAPIC timer counts each n-th cycle of its bus.
 _DIVISORS = (1, 2, 4, 8, 16, 32, 64, 128)
@@ -64,15 +62,15 @@ def _frequency(
 def _tsc_hz(report: Report) -> tuple[int | None, References]:
     """The kernel's own variable at the end; else what it measured last; else the clock's rate."""
     facts = {fact.name: fact.value for fact in report.story.facts}
-    for name, scale in _TSC_FACTS:
+    names = knowledge_named(report.kernel.os).names
+    for name, scale in names.tsc_facts.items():
         value = facts.get(name)
         if isinstance(value, int) and value > 0:
             return value * scale, ()
     found, seen = _measured(report, "tsc")
     if found:
         return found, seen
-    names = knowledge_named(report.kernel.os).names.tsc
-    clocks = (c for c in report.story.clocks if c.name in names and c.frequency_hz)
+    clocks = (c for c in report.story.clocks if c.name in names.tsc and c.frequency_hz)
     clock = next(clocks, None)
     return (clock.frequency_hz, clock.evidence) if clock else (None, ())
 

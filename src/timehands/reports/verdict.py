@@ -8,12 +8,12 @@ from enum import StrEnum
 
 from timehands.findings.catalogue import CATALOGUE
 from timehands.findings.model import Finding, Severity
+from timehands.guests.registry import knowledge_named
 from timehands.reports.plain import clipped, harmless
 from timehands.reports.units import duration, hz
 from timehands.story.model import ClockRole, Mark, OutcomeKind, Story
 from timehands.story.outcome import PANICKED
 
-SYSTEMS = {"linux": "Linux", "freebsd": "FreeBSD", "netbsd": "NetBSD", "openbsd": "OpenBSD"}
 #: Outcomes that are no success, as the second half of a sentence.
 BAD = {
     OutcomeKind.PANICKED: "panicked",
@@ -50,7 +50,10 @@ def verdict(story: Story, findings: Sequence[Finding]) -> Verdict:
 
 def system(os: str) -> str:
     """An operating system's identifier as it is written: ``linux`` is ``Linux``."""
-    return SYSTEMS.get(os) or ("The kernel" if os in ("", "unknown") else harmless(os, 40))
+    if os in ("", "unknown"):
+        return "The kernel"
+    known = knowledge_named(os)
+    return known.title if known.name == os else harmless(os, 40)
 
 
 def worst(findings: Sequence[Finding]) -> Finding | None:

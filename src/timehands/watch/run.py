@@ -113,7 +113,7 @@ async def started(
             qemu,
             header.machine,
             header.load,
-            _WithoutStops(recorder) if gdb else recorder,
+            recorder,
             watcher=watcher,
             talks=talks,
             sandbox=sandbox,
@@ -132,19 +132,6 @@ async def started(
         if header.ended_ns is None:
             header.ended_ns, header.ended_reason = time.monotonic_ns(), "interrupted"
         recorder.close()
-
-
-class _WithoutStops:
-    """A sink for a guest that is stopped often: QEMU tells of each stop four times."""
-
-    def __init__(self, recorder: Recorder) -> None:
-        self.console, self.stream = recorder.console, recorder.stream
-        self._recorder = recorder
-
-    def machine_event(self, host_ns: int, name: str, data: dict[str, Any]) -> None:
-        """All events but those of stopping and going on."""
-        if name not in ("STOP", "RESUME"):
-            self._recorder.machine_event(host_ns, name, data)
 
 
 async def finish(guest: Guest, recorder: Recorder, limits: Limits, reason: str) -> None:

@@ -53,7 +53,7 @@ def test_a_boundary_is_passed_by_its_function_and_in_that_direction(
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_the_first_instruction_and_the_kernels_entry_are_boundaries_of_all(system: str) -> None:
     known = _known(system)
-    entry = cast(BSD, known).words.entries[-1]
+    entry = cast(BSD, known).teller.words.entries[-1]
     plan = Plan((Function(entry, 16, 32),))
     assert known.reaches(Mark.FIRST_INSTRUCTION, plan, _record(Kind.FIRST))
     assert known.reaches(Mark.KERNEL_ENTRY, plan, _record(Kind.ENTER))

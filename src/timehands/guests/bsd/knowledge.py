@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from timehands.guests.base import enters, left
-from timehands.guests.bsd.ending import Words
 from timehands.guests.bsd.messages import without_stamp
+from timehands.guests.bsd.story import Teller
 from timehands.kernels.kernel import Kernel
-from timehands.story.model import Mark
+from timehands.story.model import Mark, Story
 from timehands.watch.plan import Plan
 from timehands.watch.recorder import RawRecord
+from timehands.watch.recording import Recording
 from timehands.watch.records import Kind
 
 
@@ -27,12 +28,13 @@ class Passed:
 class BSD:
     """The part of a `timehands.guests.base.Knowledge` that all BSDs have.
 
-    ``words`` tell the boundaries by functions and lines, ``passed`` live; `Mark.ENDED` is passed
-    when the kernel waits for a person, at a question or in its debugger.
+    ``teller`` tells a recording, and the boundaries by functions and lines; ``passed`` tells them
+    live. `Mark.ENDED` is passed when the kernel waits for a person, at a question or in its
+    debugger.
     """
 
     name: str
-    words: Words
+    teller: Teller
     passed: Mapping[Mark, Passed]
 
     def recognises(self, kernel: Kernel) -> bool:
@@ -48,11 +50,15 @@ class BSD:
         if mark is Mark.FIRST_INSTRUCTION:
             return record[0] == Kind.FIRST
         if mark is Mark.KERNEL_ENTRY:
-            return enters(plan, record, *self.words.entries)
+            return enters(plan, record, *self.teller.words.entries)
         passed = self.passed.get(mark, Passed())
         return enters(plan, record, *passed.entered) or left(plan, record) in passed.returned
 
     def told(self, mark: Mark, text: str) -> bool:
         """Whether a console line shows that the boundary is passed."""
-        known = self.words.lines.get(mark)
+        known = self.teller.words.lines.get(mark)
         return known is not None and bool(known.search(without_stamp(text)))
+
+    def tell(self, recording: Recording) -> Story:
+        """The story of a recording of this system."""
+        return self.teller.tell(recording)

@@ -10,11 +10,11 @@ from timehands.guests.bsd.knowledge import BSD, Passed
 from timehands.guests.freebsd.console import DUMMY, TSC_NAMES
 from timehands.guests.freebsd.look import look
 from timehands.guests.freebsd.plan import plan_for
-from timehands.guests.freebsd.story import WORDS, addresses, tell
+from timehands.guests.freebsd.story import TELLER, addresses
 from timehands.kernels.kernel import Kernel
 from timehands.kernels.memory import Memory
 from timehands.machines.machine import Machine
-from timehands.story.model import Mark, Story
+from timehands.story.model import Mark
 from timehands.watch.plan import Plan
 from timehands.watch.recording import Recording
 
@@ -29,6 +29,9 @@ _NAMES = ClockNames(
     tsc=frozenset(TSC_NAMES),
     dummies=frozenset({DUMMY}),
     ranking="quality",
+    tsc_facts={"tsc_freq": 1},
+    tsc_shift=7,  # init_TSC_tc: until it fits 31 bits
+    hypervisor=("vm_guest", "hv_vendor"),
 )
 #: What gives the kernel an i8254 where neither ACPI nor a device.hints file tells of it.
 ATTIMER_HINTS = "hint.attimer.0.at=isa hint.attimer.0.port=0x40 hint.attimer.0.irq=0"
@@ -61,7 +64,7 @@ class FreeBSD(BSD):
     name = "freebsd"
     title = "FreeBSD"
     names = _NAMES
-    words = WORDS
+    teller = TELLER
     passed = _PASSED
     loader = "options XENHVM gives a FreeBSD kernel one; else its own loader(8) has to start it."
 
@@ -72,10 +75,6 @@ class FreeBSD(BSD):
     def plan(self, kernel: Kernel) -> Plan:
         """The functions of this kernel that deal with clocks."""
         return plan_for(kernel)
-
-    def tell(self, recording: Recording) -> Story:
-        """The story of a FreeBSD recording."""
-        return tell(recording)
 
     def remedies(self, need: Need, hz: int | None) -> tuple[Remedy, ...]:
         """Words of the kernel's environment, and a patch of its data.

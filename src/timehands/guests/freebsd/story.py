@@ -5,17 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from timehands.guests.base import ENTRY64, PVH_ENTRY, first_boundaries, last_boundary
-from timehands.guests.bsd.ending import (
-    Words,
-    clock_known,
-    kernel_entry,
-    outcome,
-    said,
-    timer_armed,
-    unknown,
-)
+from timehands.guests.base import ENTRY64, PVH_ENTRY
+from timehands.guests.bsd.ending import Words, said, unknown
 from timehands.guests.bsd.facts import variable
+from timehands.guests.bsd.story import Teller
 from timehands.guests.freebsd.calibrations import calibrations_of
 from timehands.guests.freebsd.clocks import clocks_of
 from timehands.guests.freebsd.console import DUMMY
@@ -25,8 +18,7 @@ from timehands.guests.freebsd.faults import fault_of, instruction_pointers
 from timehands.guests.freebsd.messages import matches, messages
 from timehands.guests.telling import boundary_at, callers
 from timehands.guests.tslog import log_spans
-from timehands.story.model import Boundary, Mark, SpanKind, Story
-from timehands.story.spans import Call, call_spans, calls_of, stretches
+from timehands.story.model import Boundary, LogSpan, Mark, SpanKind
 from timehands.watch.recording import Recording
 from timehands.watch.records import Event, Kind
 
@@ -72,52 +64,6 @@ WORDS = Words(
 )
 
 
-def tell(recording: Recording) -> Story:
-    """What a FreeBSD recording means."""
-    calls = calls_of(recording)
-    calibrations = calibrations_of(recording, calls)
-    clocks = clocks_of(recording, calibrations)
-    init = _init(recording)
-    boundaries = (
-        *first_boundaries(recording),
-        kernel_entry(recording, WORDS),
-        clock_known(recording, WORDS, found_frequency),
-        timer_armed(recording, WORDS, clocks.timer_armed),
-        init,
-        last_boundary(recording),
-    )
-    spans = call_spans(
-        (call for call in calls if call.name not in DELAYS), recording, _kind_of, _name_of
-    )
-    return Story(
-        "freebsd",
-        outcome(recording, WORDS, calls, init, fault_of),
-        boundaries,
-        clocks.clocks,
-        clocks.selected,
-        clocks.selected_timer,
-        calibrations,
-        (*stretches(boundaries), *spans),
-        unknown=tuple(_unknown(recording)),
-        delay=delays(recording),
-        facts=facts(recording),
-        messages=messages(recording),
-        tslog=log_spans(recording, variable(recording, "tsc_freq")),
-    )
-
-
-def _kind_of(call: Call) -> SpanKind:
-    if call.name in CALIBRATING:
-        return SpanKind.CALIBRATION
-    if call.name in ON_CLOCKS:
-        return SpanKind.CLOCK
-    return SpanKind.DEVICE if call.name in ON_DEVICES else SpanKind.KERNEL
-
-
-def _name_of(call: Call) -> str:
-    return call.name
-
-
 def found_frequency(recording: Recording, event: Event) -> str | None:
     """Whether a return shows a clock whose rate the kernel knows: how, in words."""
     name = recording.function(event)
@@ -127,7 +73,7 @@ def found_frequency(recording: Recording, event: Event) -> str | None:
     return f"tc_init selected {current}" if current not in (None, "", DUMMY) else None
 
 
-def _init(recording: Recording) -> Boundary:
+def _init(recording: Recording, words: Words) -> Boundary:
     """A root file system, or the prompt at which a kernel ends that has none.
 
     start_init itself calls vfs_mountroot (sys/kern/init_main.c), and goes on when that returns.
@@ -141,7 +87,7 @@ def _init(recording: Recording) -> Boundary:
         asked |= name == "vfs_mountroot"
         if name == "cngets" and asked:  # else for the passphrase of an encrypted disk
             return boundary_at(recording, Mark.INIT, event, MOUNTROOT)
-    return said(recording, WORDS.lines, Mark.INIT, f"{MOUNTROOT} or init, by the console")
+    return said(recording, words.lines, Mark.INIT, f"{MOUNTROOT} or init, by the console")
 
 
 def _unknown(recording: Recording) -> Iterator[str]:
@@ -160,3 +106,29 @@ def addresses(recording: Recording) -> Iterable[int]:
             for name in ("early_delay", "tf_rip", "caller1", "caller2", "caller3"):
                 if address := recording.number(event, name):
                     yield address
+
+
+def _log(recording: Recording) -> tuple[LogSpan, ...]:
+    return log_spans(recording, variable(recording, "tsc_freq"))
+
+
+TELLER = Teller(
+    "freebsd",
+    WORDS,
+    {
+        SpanKind.CALIBRATION: CALIBRATING,
+        SpanKind.CLOCK: ON_CLOCKS,
+        SpanKind.DEVICE: ON_DEVICES,
+    },
+    calibrations_of,
+    clocks_of,
+    found_frequency,
+    facts,
+    messages,
+    _unknown,
+    init=_init,
+    fault=fault_of,
+    delay=delays,
+    tslog=_log,
+    hidden=DELAYS,
+)

@@ -11,12 +11,12 @@ from timehands.guests.bsd.timecounters import DUMMY
 from timehands.guests.netbsd.clocks import INTERRUPT, TIMERS, TSC, XEN
 from timehands.guests.netbsd.look import look
 from timehands.guests.netbsd.plan import plan_for
-from timehands.guests.netbsd.story import WORDS, addresses, tell
+from timehands.guests.netbsd.story import TELLER, addresses
 from timehands.guests.ramdisk import on_netbsd
 from timehands.kernels.kernel import Kernel
 from timehands.kernels.memory import Memory
 from timehands.machines.machine import Machine
-from timehands.story.model import Mark, Story
+from timehands.story.model import Mark
 from timehands.watch.plan import Plan
 from timehands.watch.recording import Recording
 
@@ -32,6 +32,8 @@ _NAMES = ClockNames(
     tsc=frozenset({TSC}),
     ticks=frozenset({INTERRUPT}),
     ranking="quality",
+    tsc_facts={"tsc_freq": 1},
+    hypervisor=("vm_guest",),
 )
 _PASSED = {
     Mark.CLOCK_KNOWN: Passed(returned=("tc_init", "cpu_get_tsc_freq")),
@@ -47,7 +49,7 @@ class NetBSD(BSD):
     name = "netbsd"
     title = "NetBSD"
     names = _NAMES
-    words = WORDS
+    teller = TELLER
     passed = _PASSED
     loader = "options XENPVHVM gives a NetBSD kernel one; else its own boot(8) has to start it."
 
@@ -62,10 +64,6 @@ class NetBSD(BSD):
     def plan(self, kernel: Kernel) -> Plan:
         """The functions of this kernel that deal with clocks."""
         return plan_for(kernel)
-
-    def tell(self, recording: Recording) -> Story:
-        """The story of a NetBSD recording."""
-        return tell(recording)
 
     def remedies(self, need: Need, hz: int | None) -> tuple[Remedy, ...]:
         """None: no word of NetBSD's command line tells a frequency or chooses a clock.

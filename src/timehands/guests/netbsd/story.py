@@ -4,19 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from functools import partial
 
-from timehands.guests.base import ENTRY64, PVH_ENTRY, first_boundaries, last_boundary
-from timehands.guests.bsd.clocks import delay_func, delays
-from timehands.guests.bsd.ending import (
-    Fault,
-    Words,
-    clock_known,
-    init_boundary,
-    kernel_entry,
-    outcome,
-    timer_armed,
-    unknown,
-)
+from timehands.guests.base import ENTRY64, PVH_ENTRY
+from timehands.guests.bsd import story
+from timehands.guests.bsd.ending import Fault, Words, unknown
 from timehands.guests.bsd.facts import variable
 from timehands.guests.bsd.messages import matches, messages
 from timehands.guests.netbsd.calibrations import calibrations_of
@@ -24,10 +16,8 @@ from timehands.guests.netbsd.clocks import clocks_of
 from timehands.guests.netbsd.facts import facts
 from timehands.guests.netbsd.messages import KNOWN
 from timehands.guests.netbsd.plan import CC_FREQ
-from timehands.guests.telling import callers
 from timehands.guests.tslog import log_spans
-from timehands.story.model import Mark, SpanKind, Story
-from timehands.story.spans import Call, call_spans, calls_of, stretches
+from timehands.story.model import LogSpan, Mark, SpanKind
 from timehands.watch.recording import Recording
 from timehands.watch.records import Event, Kind
 
@@ -60,44 +50,6 @@ WORDS = Words(
 )
 
 
-def tell(recording: Recording) -> Story:
-    """What a NetBSD recording means."""
-    calls = calls_of(recording)
-    calibrations = calibrations_of(recording, calls)
-    clocks = clocks_of(recording, calibrations)
-    init = init_boundary(recording, WORDS)
-    boundaries = (
-        *first_boundaries(recording),
-        kernel_entry(recording, WORDS),
-        clock_known(recording, WORDS, found_frequency),
-        timer_armed(recording, WORDS, clocks.timer_armed),
-        init,
-        last_boundary(recording),
-    )
-    spans = call_spans(calls, recording, _kind_of, lambda call: call.name)
-    return Story(
-        "netbsd",
-        outcome(recording, WORDS, calls, init, _fault),
-        boundaries,
-        clocks.clocks,
-        clocks.selected,
-        clocks.selected_timer,
-        calibrations,
-        (*stretches(boundaries), *spans),
-        unknown=tuple(_unknown(recording)),
-        delay=delays(recording),
-        facts=facts(recording),
-        messages=messages(recording, KNOWN),
-        tslog=log_spans(recording, variable(recording, "tsc_freq") or variable(recording, CC_FREQ)),
-    )
-
-
-def _kind_of(call: Call) -> SpanKind:
-    if call.name in CALIBRATING:
-        return SpanKind.CALIBRATION
-    return SpanKind.CLOCK if call.name in ON_CLOCKS else SpanKind.KERNEL
-
-
 def found_frequency(recording: Recording, event: Event) -> str | None:
     """Whether a return shows a clock whose rate the kernel knows: how, in words."""
     name = recording.function(event)
@@ -128,13 +80,28 @@ def _unknown(recording: Recording) -> Iterator[str]:
         )
 
 
+def _log(recording: Recording) -> tuple[LogSpan, ...]:
+    return log_spans(recording, variable(recording, "tsc_freq") or variable(recording, CC_FREQ))
+
+
 def addresses(recording: Recording) -> Iterable[int]:
     """Callers, who serves DELAY, and where a fault happened: to be named."""
-    for event in recording.events:
-        if event.kind is Kind.ENTER:
-            yield from callers(recording, event)
-        if target := delay_func(recording, event):
-            yield target
+    yield from story.addresses(recording)
     for one, _, match in matches(recording, KNOWN):
         if one.name == "trap":
             yield int(match[2], 16)
+
+
+TELLER = story.Teller(
+    "netbsd",
+    WORDS,
+    {SpanKind.CALIBRATION: CALIBRATING, SpanKind.CLOCK: ON_CLOCKS},
+    calibrations_of,
+    clocks_of,
+    found_frequency,
+    facts,
+    partial(messages, table=KNOWN),
+    _unknown,
+    fault=_fault,
+    tslog=_log,
+)

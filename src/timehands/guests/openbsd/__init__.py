@@ -12,15 +12,16 @@ from typing import Any
 
 from timehands.guests.base import ClockNames, Need, Remedy
 from timehands.guests.bsd.knowledge import BSD, Passed
+from timehands.guests.bsd.story import addresses
 from timehands.guests.bsd.timecounters import DUMMY
 from timehands.guests.openbsd.clocks import PVCLOCK, TIMERS, TSC
 from timehands.guests.openbsd.look import look
 from timehands.guests.openbsd.plan import plan_for
-from timehands.guests.openbsd.story import WORDS, addresses, tell
+from timehands.guests.openbsd.story import TELLER
 from timehands.kernels.kernel import Kernel
 from timehands.kernels.memory import Memory
 from timehands.machines.machine import Machine
-from timehands.story.model import Mark, Story
+from timehands.story.model import Mark
 from timehands.watch.plan import Plan
 from timehands.watch.recording import Recording
 
@@ -33,6 +34,7 @@ _NAMES = ClockNames(
     pvclock=frozenset({PVCLOCK}),
     tsc=frozenset({TSC}),
     ranking="quality",
+    tsc_facts={"tsc_frequency": 1},
 )
 _RAMDISK = "OpenBSD takes no ramdisk: bsd.rd has its own inside the kernel file"
 _PASSED = {
@@ -49,7 +51,7 @@ class OpenBSD(BSD):
     name = "openbsd"
     title = "OpenBSD"
     names = _NAMES
-    words = WORDS
+    teller = TELLER
     passed = _PASSED
     loader = (
         "No OpenBSD kernel has one, nor a multiboot header: its own boot(8) has to start it, from "
@@ -63,10 +65,6 @@ class OpenBSD(BSD):
     def plan(self, kernel: Kernel) -> Plan:
         """The functions of this kernel that deal with clocks."""
         return plan_for(kernel)
-
-    def tell(self, recording: Recording) -> Story:
-        """The story of an OpenBSD recording."""
-        return tell(recording)
 
     def remedies(self, need: Need, hz: int | None) -> tuple[Remedy, ...]:
         """None: it has no arguments.

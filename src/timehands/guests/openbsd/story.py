@@ -3,27 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from functools import partial
 
-from timehands.guests.base import ENTRY64, PVH_ENTRY, first_boundaries, last_boundary
-from timehands.guests.bsd.clocks import delay_func, delays
-from timehands.guests.bsd.ending import (
-    Words,
-    clock_known,
-    init_boundary,
-    kernel_entry,
-    outcome,
-    timer_armed,
-    unknown,
-)
+from timehands.guests.base import ENTRY64, PVH_ENTRY
+from timehands.guests.bsd.ending import Words, unknown
 from timehands.guests.bsd.facts import Meaning, facts, in_hz, whether
 from timehands.guests.bsd.messages import messages
+from timehands.guests.bsd.story import Teller
 from timehands.guests.openbsd.calibrations import calibrations_of
 from timehands.guests.openbsd.clocks import clocks_of
 from timehands.guests.openbsd.messages import KNOWN
-from timehands.guests.telling import callers, watched
-from timehands.story.model import Mark, SpanKind, Story
-from timehands.story.spans import Call, call_spans, calls_of, stretches
+from timehands.guests.telling import watched
+from timehands.story.model import Mark, SpanKind
 from timehands.watch.recording import Recording
 from timehands.watch.records import Event, Kind
 
@@ -74,42 +66,6 @@ _TEXTS = {
 }
 
 
-def tell(recording: Recording) -> Story:
-    """What an OpenBSD recording means."""
-    calls = calls_of(recording)
-    calibrations = calibrations_of(recording, calls)
-    clocks = clocks_of(recording, calibrations)
-    init = init_boundary(recording, WORDS)
-    boundaries = (
-        *first_boundaries(recording),
-        kernel_entry(recording, WORDS),
-        clock_known(recording, WORDS, _found_frequency),
-        timer_armed(recording, WORDS, clocks.timer_armed),
-        init,
-        last_boundary(recording),
-    )
-    return Story(
-        "openbsd",
-        outcome(recording, WORDS, calls, init),
-        boundaries,
-        clocks.clocks,
-        clocks.selected,
-        clocks.selected_timer,
-        calibrations,
-        (*stretches(boundaries), *call_spans(calls, recording, _kind_of, lambda call: call.name)),
-        unknown=tuple(_unknown(recording)),
-        delay=delays(recording),
-        facts=facts(recording, _MEANINGS, _TEXTS),
-        messages=messages(recording, KNOWN),
-    )
-
-
-def _kind_of(call: Call) -> SpanKind:
-    if call.name in CALIBRATING:
-        return SpanKind.CALIBRATION
-    return SpanKind.CLOCK if call.name in ON_CLOCKS else SpanKind.KERNEL
-
-
 def _found_frequency(recording: Recording, event: Event) -> str | None:
     """Whether a return shows a clock whose rate the kernel knows: how, in words."""
     if event.kind is not Kind.LEAVE:
@@ -125,10 +81,14 @@ def _unknown(recording: Recording) -> Iterator[str]:
         yield "OpenBSD does not print its timecounters: which one is in use was not seen"
 
 
-def addresses(recording: Recording) -> Iterable[int]:
-    """Callers, and who serves DELAY: to be named."""
-    for event in recording.events:
-        if event.kind is Kind.ENTER:
-            yield from callers(recording, event)
-        if target := delay_func(recording, event):
-            yield target
+TELLER = Teller(
+    "openbsd",
+    WORDS,
+    {SpanKind.CALIBRATION: CALIBRATING, SpanKind.CLOCK: ON_CLOCKS},
+    calibrations_of,
+    clocks_of,
+    _found_frequency,
+    partial(facts, meanings=_MEANINGS, texts=_TEXTS),
+    partial(messages, table=KNOWN),
+    _unknown,
+)
