@@ -40,9 +40,9 @@ from timehands.story.stops import with_stops
 from timehands.watch.interventions import Did, Intervention
 from timehands.watch.plan import Plan
 from timehands.watch.plugin import INSTRUMENT, UNWATCHED, plugin_path
-from timehands.watch.recorder import RawRecord, Recorder, new_folder
+from timehands.watch.recorder import Recorder, new_folder
 from timehands.watch.recording import Header, KernelIdentity, Recording
-from timehands.watch.records import Kind
+from timehands.watch.records import Kind, RawRecord
 from timehands.watch.run import Limits, run
 
 Entry = Literal["pvh", "bzimage"]

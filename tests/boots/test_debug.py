@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import itertools
 import json
 import os
@@ -14,7 +13,6 @@ import subprocess
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +24,6 @@ from timehands import Kernel, Machine
 from timehands.boot import Booted, Request, open_recording, prepare, ready_payloads
 from timehands.clocks.cpuid.layouts import Registers as Leaf
 from timehands.debug import Break, Debugging, Seen, Session, Skip, debugging
-from timehands.debug.shell import Shell
 from timehands.errors import CannotSteer, GdbError, UsageError
 from timehands.machines import machine as machines
 from timehands.story.model import OutcomeKind
@@ -283,83 +280,6 @@ def test_the_tsc_does_not_jump_under_tcg() -> None:
     assert seen == ["tried"]
 
 
-@cache
-def shell_answers() -> str:
-    """What the shell says to some commands."""
-    prepared = prepare(healthy())
-    ready_payloads(prepared)
-    out = io.StringIO()
-
-    async def run() -> None:
-        async with debugging(prepared, Debugging(prepared.request)) as session:
-            shell = Shell(session, out)
-            for text in COMMANDS.splitlines():
-                print(f"> {text}", file=out)
-                await shell.execute(text)
-
-    asyncio.run(run())
-    return out.getvalue()
-
-
-COMMANDS = """\
-break tc_init
-watch nothing
-breakpoints
-list
-continue
-list
-x/2i $rip
-disassemble tc_init
-x/2xg $rsp
-info registers rsp
-info nonsense
-print *tc
-print no_such
-backtrace 2
-up
-print $rip
-down
-registers rip rdi
-memory tc, 16
-ask cpuid 0
-set tsc_freq = 5
-print tsc_freq
-finish
-delete 1
-nonsense
-c
-continue
-symbols tc_ini*
-"""
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "1  tc_init: 0xffffffff8",
-        "nothing is called nothing",
-        "the guest has not run yet",
-        "=> 0xffffffff8",
-        "<timecounters>",
-        "info breakpoints | ",
-        "tc_init at kern_tc.c:",
-        "tc_get_timecount = ",
-        "nothing is called no_such",
-        "*#0  tc_init at kern_tc.c",
-        '"AuthenticAMD"',
-        "we set tsc_freq = 5 (was ",
-        "tsc_freq = 5",
-        "there is no command 'nonsense'",
-        "tc_init has returned  in ",
-        "$rax = ",
-        "the boot is over: the guest is as far as it was to go",
-        " T tc_init",
-    ],
-)
-def test_the_shell_answers(text: str) -> None:
-    assert text in shell_answers()
-
-
 def timehands(*words: str | Path, stdin: str = "") -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "timehands", *map(str, words)]
     return subprocess.run(
@@ -397,15 +317,6 @@ def test_the_command_as_json_is_an_object_a_line() -> None:
     assert [placed["stops"] for placed in summary["breaks"]] == [1, 0]
     assert Path(summary["recording"]).is_dir()
     assert done.returncode == 1
-
-
-def test_the_shell_takes_commands_from_a_pipe() -> None:
-    plugin_qemu()
-    done = timehands("debug", "--shell", guest_kernel("freebsd"), "--append", VERBOSE,
-                     stdin="break tsc_init\nc\nbt\nquit\n")  # fmt: skip
-    assert "timehands> bt" in done.stdout
-    assert "#0  tsc_init at tsc.c:" in done.stdout
-    assert done.returncode == 0
 
 
 def test_python_reads_as_well() -> None:

@@ -22,6 +22,7 @@ from timehands.reports import compare_html, compare_json, compare_terminal
 from timehands.reports.compare import Comparison, Row, Side, compare, family_of
 from timehands.reports.compare_values import parts_per_million
 from timehands.reports.model import Report
+from timehands.story.model import Fact
 
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -231,3 +232,14 @@ def test_linux_stands_beside_freebsd() -> None:
     a, _ = text(found["TSC frequency, found by"])
     assert a is not None and a.startswith("pit_calibrate_tsc against i8254: failed, then ")
     assert text(found["TSC frequency"])[0] == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("system", "variable"),
+    [("freebsd", "tsc_freq"), ("netbsd", "tsc_freq"), ("openbsd", "tsc_frequency")],
+)
+def test_what_a_kernel_believes_of_its_tsc_is_its_own_variable(system: str, variable: str) -> None:
+    report = netbsd_report()
+    story = replace(report.story, facts=(Fact(variable, 2_345_678_000),))
+    other = replace(report, kernel=replace(report.kernel, os=system), story=story)
+    assert text(rows(compared(other, report))["TSC frequency"])[0] == "2.345678 GHz"

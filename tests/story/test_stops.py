@@ -56,7 +56,16 @@ def test_a_story_without_stops_is_left_as_it_is(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("against", "stops"),
-    [("i8254", ("s0",)), ("CPUID leaf 0x40000010", ()), ("the hypervisor (VM_GUEST_KVM)", ())],
+    [
+        ("i8254", ("s0",)),
+        ("DELAY", ("s0",)),
+        ("CPUID leaf 0x40000010", ()),
+        ("the hypervisor (VM_GUEST_KVM)", ()),
+        ("the brand string", ()),
+        ("brand string", ()),
+        ("VMWare hypercall", ()),
+        ("pvclock", ()),
+    ],
 )
 def test_a_frequency_that_was_told_is_not_spoilt_by_a_stop(
     tmp_path: Path, against: str, stops: tuple[str, ...]

@@ -17,9 +17,8 @@ from timehands.kernels.memory import Memory
 from timehands.machines.machine import Machine
 from timehands.story.model import Boundary, Mark, Story
 from timehands.watch.plan import Function, Plan
-from timehands.watch.recorder import RawRecord
 from timehands.watch.recording import Recording
-from timehands.watch.records import Kind
+from timehands.watch.records import Kind, RawRecord
 
 #: Watched points that are no functions of the kernel's symbol table.
 PVH_ENTRY = "PVH entry"

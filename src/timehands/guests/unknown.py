@@ -25,9 +25,8 @@ from timehands.story.model import Boundary, Mark, Story
 from timehands.story.outcome import Signs, outcome_of
 from timehands.story.spans import stretches
 from timehands.watch.plan import Plan
-from timehands.watch.recorder import RawRecord
 from timehands.watch.recording import Recording
-from timehands.watch.records import Kind
+from timehands.watch.records import Kind, RawRecord
 
 
 class Unknown:

@@ -85,7 +85,7 @@ class Clock:
 
 
 #: How `Calibration.against` begins where nothing was measured.
-TOLD = ("CPUID", "the hypervisor", "hypervisor", "pvclock", "brand string")
+TOLD = ("CPUID", "the hypervisor", "pvclock", "brand string", "the brand string", "VMWare")
 
 
 @dataclass(frozen=True, slots=True)

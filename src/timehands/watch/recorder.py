@@ -16,7 +16,7 @@ from timehands.machines.cache import cache_folder, write_atomically
 from timehands.watch.interventions import Intervention, Stopped
 from timehands.watch.plan import Plan
 from timehands.watch.recording import HEADER, Header
-from timehands.watch.records import RECORD, Kind
+from timehands.watch.records import RECORD, Kind, RawRecord
 
 KEPT_RECORDINGS = 20
 #: What is kept of a guest that says too much, at most: the beginning of each.
@@ -26,7 +26,6 @@ MAX_MACHINE_BYTES = 4 << 20
 MAX_STOP_BYTES = 16 << 20
 MAX_LINE_BYTES = 4096
 
-RawRecord = tuple[int, ...]
 #: Called with (host_ns, text) of each console line as it is complete; ``on_prompt`` with what
 #: there is of one that is not.
 LineListener = Callable[[int, str], None]

@@ -17,6 +17,8 @@ DATA_BYTES = 40
 #: The most DATA records that an event has: MAX_READS of payloads/watch.h, two for each.
 MAX_DATA = 16
 NO_RESULT = 1
+#: A record as it came: the fields of RECORD.
+RawRecord = tuple[int, ...]
 _M32 = 0xFFFFFFFF
 
 

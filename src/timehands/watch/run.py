@@ -16,8 +16,8 @@ from timehands.machines.guest import Guest, Watcher
 from timehands.machines.initrd import MARK_INIT
 from timehands.watch.plan import Plan
 from timehands.watch.plugin import watcher_for
-from timehands.watch.recorder import RawRecord, Recorder, is_progress
-from timehands.watch.records import Kind
+from timehands.watch.recorder import Recorder, is_progress
+from timehands.watch.records import Kind, RawRecord
 from timehands.watch.vigil import IDLE_SECONDS, QUIET_SECONDS, Vigil, look, spots_of
 
 #: Our init sleeps for a tenth of a second at a time: a guest that is idle in it was never woken.

@@ -11,8 +11,7 @@ from timehands.guests.bsd.knowledge import BSD
 from timehands.guests.registry import knowledge_named
 from timehands.story.model import Mark
 from timehands.watch.plan import Function, Plan
-from timehands.watch.recorder import RawRecord
-from timehands.watch.records import Kind
+from timehands.watch.records import Kind, RawRecord
 
 SYSTEMS = ("freebsd", "netbsd", "openbsd")
 #: For each system a function that is entered, or returns, when a boundary is passed.

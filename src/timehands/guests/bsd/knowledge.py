@@ -12,9 +12,8 @@ from timehands.guests.bsd.story import Teller
 from timehands.kernels.kernel import Kernel
 from timehands.story.model import Mark, Story
 from timehands.watch.plan import Plan
-from timehands.watch.recorder import RawRecord
 from timehands.watch.recording import Recording
-from timehands.watch.records import Kind
+from timehands.watch.records import Kind, RawRecord
 
 
 @dataclass(frozen=True, slots=True)

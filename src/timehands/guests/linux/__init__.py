@@ -17,9 +17,8 @@ from timehands.machines.initrd import MARK_INIT, init_ramdisk
 from timehands.machines.machine import Machine
 from timehands.story.model import Mark, Story
 from timehands.watch.plan import Plan
-from timehands.watch.recorder import RawRecord
 from timehands.watch.recording import Recording
-from timehands.watch.records import Kind
+from timehands.watch.records import Kind, RawRecord
 
 _ENTRIES = (PVH_ENTRY, ENTRY64, "x86_64_start_kernel", "start_kernel")
 
