@@ -7,7 +7,9 @@
     │   ├── ExpressionError     a C expression is wrong, or has no value
     │   ├── NoSuchMember        a structure has no member of that name
     │   ├── SourceUnknown       no source file or line of that name, or several
-    │   └── PatchImpossible     a change of a kernel's data cannot be made
+    │   ├── PatchImpossible     a change of a kernel's data cannot be made
+    │   └── FrequencyOutOfRange a frequency for which a clock's arithmetic has no answer
+    ├── RecordTooShort          fewer bytes than a clock's record has
     ├── ValueUnreadable         a value of the guest cannot be read, or is nowhere
     ├── KernelError             a kernel file cannot be used
     │   ├── KernelUnreadable    missing, not a file, no permission
@@ -92,6 +94,25 @@ class PatchImpossible(UsageError):
     def __init__(self, message: str, *, words: str, advice: str = "") -> None:
         super().__init__(f"the patch {words!r} cannot be made: {message}", advice=advice)
         self.words = words
+
+
+class FrequencyOutOfRange(UsageError, ValueError):
+    """A frequency for which a clock's arithmetic has no answer. ``name``, ``value``, ``limit``."""
+
+    def __init__(self, name: str, value: int, limit: int) -> None:
+        super().__init__(
+            f"{name} is {value:,}, which no clock can be scaled from",
+            advice=f"It goes from 1 to {limit:,}.",
+        )
+        self.name, self.value, self.limit = name, value, limit
+
+
+class RecordTooShort(TimehandsError, ValueError):
+    """Fewer bytes than a clock's record has. ``what``, ``needed`` and ``got`` (bytes)."""
+
+    def __init__(self, what: str, needed: int, got: int) -> None:
+        super().__init__(f"{what} has {needed} bytes; here are {got}")
+        self.what, self.needed, self.got = what, needed, got
 
 
 class ValueUnreadable(TimehandsError):
