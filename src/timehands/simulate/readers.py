@@ -1,0 +1,83 @@
+"""What a guest's reader makes of its page and the TSC, for a simulation: the rules, not the steps.
+
+The steps (memory accesses, fences, retries) are `timehands.clocks.pvclock.programs`; here a page is
+whole and a reader either takes it or refuses it. A read, exactly:
+
+1. Refused when the version is 0 or odd, or when the reader needs TSC_STABLE and it is not set.
+2. The cycles since the page are ``(tsc - tsc_timestamp) mod 2**64``; with ``clamps_delta`` those of
+   2**63 and more (a TSC before the page) count as 0.
+3. ``ns`` is what ``arithmetic`` makes of the page and those cycles, modulo 2**64.
+4. When a last value is kept (`keeps_last`), which is one for all vCPUs: ``ns = max(ns, last)``
+   unsigned, and ``last = ns``. Reads at the same moment count in the order of their ns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum
+from typing import NamedTuple
+
+from timehands.clocks.pvclock import reading
+from timehands.clocks.pvclock.layout import TimeInfo
+from timehands.clocks.pvclock.scale import scale_delta_64
+
+U64 = (1 << 64) - 1
+_HALF = 1 << 63
+
+
+class LastValue(Enum):
+    """When a reader holds its answer to the last one that any vCPU got."""
+
+    NEVER = "never"
+    UNLESS_STABLE = "unless stable"
+    ALWAYS = "always"
+
+
+class Reader(NamedTuple):
+    """The rules of one guest's reader. ``arithmetic`` takes a page and a TSC and gives ns (u64)."""
+
+    name: str
+    arithmetic: Callable[[TimeInfo, int], int]
+    clamps_delta: bool
+    last_value: LastValue
+    needs_stable: bool
+    reads_page: bool = True
+
+
+def nanoseconds_64(info: TimeInfo, tsc: int) -> int:
+    """As `reading.nanoseconds`, with a product of 64 bits only: OpenBSD's first driver."""
+    delta = (tsc - info.tsc_timestamp) & U64
+    return (info.system_time + scale_delta_64(delta, info.tsc_to_system_mul, info.tsc_shift)) & U64
+
+
+_exact = reading.nanoseconds
+READERS: dict[str, Reader] = {
+    reader.name: reader
+    for reader in (
+        Reader("linux", _exact, False, LastValue.UNLESS_STABLE, False),
+        Reader("freebsd", _exact, False, LastValue.UNLESS_STABLE, False),
+        Reader("netbsd", _exact, True, LastValue.UNLESS_STABLE, False),
+        Reader("openbsd-1", nanoseconds_64, False, LastValue.NEVER, True),
+        Reader("openbsd", _exact, False, LastValue.UNLESS_STABLE, False),
+        Reader("tsc", _exact, False, LastValue.NEVER, False, reads_page=False),
+    )
+}
+
+
+def refuses(reader: Reader, page: TimeInfo) -> bool:
+    """Whether the reader takes no time from this page."""
+    return page.version == 0 or page.being_written or (reader.needs_stable and not page.stable)
+
+
+def keeps_last(reader: Reader, page: TimeInfo) -> bool:
+    """Whether the last value counts for a read of this page."""
+    if reader.last_value is LastValue.UNLESS_STABLE:
+        return not page.stable
+    return reader.last_value is LastValue.ALWAYS
+
+
+def nanoseconds(reader: Reader, page: TimeInfo, tsc: int) -> int:
+    """Steps 2 and 3: what a read gives before the last value counts, in ns (u64)."""
+    if reader.clamps_delta and (tsc - page.tsc_timestamp) & U64 >= _HALF:
+        tsc = page.tsc_timestamp
+    return reader.arithmetic(page, tsc)
