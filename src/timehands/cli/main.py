@@ -22,7 +22,9 @@ from timehands import __version__
 from timehands.errors import TimehandsError
 
 #: One file for each verb; this is their order in the help.
-VERBS = ("boot", "debug", "run", "report", "compare", "explain", "kernel", "cpuid", "doctor")
+VERBS = (
+    "boot", "debug", "run", "report", "compare", "explain", "kernel", "cpuid", "pvclock", "doctor",
+)  # fmt: skip
 FAILED = 2
 INTERRUPTED = 130
 
