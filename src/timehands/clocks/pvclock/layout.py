@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from timehands.clocks.pvclock.numbers import (
+    MASK_32,
     MASK_64,
     SYSTEM_TIME_ALIGNMENT,
     SYSTEM_TIME_ENABLE,
@@ -25,6 +26,16 @@ from timehands.errors import RecordTooShort
 
 _TIME_INFO = struct.Struct("<IIQQIbBH")
 _WALL_CLOCK = struct.Struct("<III")
+
+
+def next_versions(version: int) -> tuple[int, int]:
+    """The versions (u32) while a record of ``version`` is written anew, and after that.
+
+    Odd, then even; KVM does so for both records (kvm_setup_guest_pvclock, kvm_write_wall_clock),
+    also over an odd version that somebody left there.
+    """
+    odd = (version + 1 | 1) & MASK_32
+    return odd, (odd + 1) & MASK_32
 
 
 @dataclass(frozen=True, slots=True)
