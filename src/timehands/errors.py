@@ -20,9 +20,13 @@
     │   ├── QemuMissing
     │   ├── CompilerMissing
     │   ├── PluginUnavailable   QEMU cannot load TCG plugins that read registers
-    │   └── AcceleratorUnavailable
+    │   ├── AcceleratorUnavailable
+    │   ├── KvmUnavailable      /dev/kvm is not there, may not be opened, or is no KVM
+    │   ├── KvmLacks            the KVM of this host lacks a capability
+    │   └── ExtraMissing        a library that only some of the work needs is not installed
     ├── MachineError            a machine cannot be made, or QEMU refused it
-    │   └── QemuFailed          QEMU ended before a guest ran
+    │   ├── QemuFailed          QEMU ended before a guest ran
+    │   └── KvmRefused          KVM refused a request
     ├── SurveyFailed            the survey guest ran, but did not finish or made no sense
     ├── GdbError                something went wrong with a stub of the GDB remote protocol
     │   ├── StubGone            it closed the connection, or there is none
@@ -33,6 +37,11 @@
     ├── CannotSteer             a change that the guest or its machine does not let us make
     ├── CpuidDumpDamaged        a file is no dump in the format of ``cpuid -r``
     ├── TslogDamaged            a text is no boot log in the format of ``sysctl debug.tslog``
+    ├── CampaignError           a campaign of simulations cannot be run, or not to its end
+    │   ├── CampaignRefused     the folder holds another campaign, or is used by another process
+    │   ├── SeedFailed          one seed's run failed
+    │   ├── WorkersLost         the processes that do the work died again and again
+    │   └── ClusterUnavailable  the Dask scheduler does not answer, or has no workers
     └── RecordingError          a recording cannot be written or opened
         └── RecordingDamaged
 
@@ -42,6 +51,8 @@ as attributes.
 
 from __future__ import annotations
 
+from errno import errorcode
+from os import strerror
 from pathlib import Path
 
 
@@ -183,8 +194,62 @@ class AcceleratorUnavailable(HostError):
     """The accelerator asked for is not to be had on this host."""
 
 
+class ExtraMissing(HostError):
+    """A library that only some of the work needs is not installed. ``library`` is its name."""
+
+    def __init__(self, library: str, *, purpose: str, extra: str) -> None:
+        super().__init__(
+            f"{purpose} needs {library}, which is not installed",
+            mend=f"pip install 'timehands[{extra}]'",
+        )
+        self.library = library
+
+
+class KvmUnavailable(HostError):
+    """``device`` cannot be used as KVM: ``reason`` says why, in words.
+
+    ``exists`` and ``opens`` tell how far we came; ``api_version`` is what it answered, or None.
+    """
+
+    def __init__(
+        self,
+        reason: str,
+        *,
+        device: Path,
+        exists: bool = True,
+        opens: bool = True,
+        api_version: int | None = None,
+        mend: str = "",
+    ) -> None:
+        super().__init__(f"{device}: {reason}", mend=mend)
+        self.reason, self.device = reason, device
+        self.exists, self.opens, self.api_version = exists, opens, api_version
+
+
+class KvmLacks(HostError):
+    """The KVM of this host lacks ``capability`` (KVM_CAP_...), which ``wanted`` needs."""
+
+    def __init__(self, capability: str, *, wanted: str, words: str = "") -> None:
+        of = f" ({words})" if words else ""
+        super().__init__(f"{wanted} needs {capability}{of}, which this host's KVM does not have")
+        self.capability, self.wanted = capability, wanted
+
+
 class MachineError(TimehandsError):
     """A machine cannot be made as described."""
+
+
+class KvmRefused(MachineError):
+    """KVM refused ``request`` (an ioctl's name); ``on`` says which object.
+
+    ``errno`` is 0 when the request did a part of its work without saying why not the rest.
+    """
+
+    def __init__(self, request: str, *, on: str, errno: int = 0, needs: str = "") -> None:
+        why = f": {strerror(errno)} ({errorcode.get(errno, errno)})" if errno else ""
+        advice = f"{request} needs {needs}." if needs else ""
+        super().__init__(f"{on}: {request} failed{why}", advice=advice)
+        self.request, self.on, self.errno = request, on, errno
 
 
 class QemuFailed(MachineError):
@@ -287,6 +352,46 @@ class TslogDamaged(TimehandsError):
             advice="A log is made in the guest with: sysctl -b debug.tslog > FILE",
         )
         self.line = line
+
+
+class CampaignError(TimehandsError):
+    """A campaign of simulations cannot be run, or not to its end. What was done is kept."""
+
+
+class CampaignRefused(CampaignError):
+    """A folder cannot take this campaign's results: ``path`` is the folder. It is as it was."""
+
+    def __init__(self, message: str, *, path: Path, advice: str = "") -> None:
+        super().__init__(f"{path}: {message}", advice=advice)
+        self.path = path
+
+
+class SeedFailed(CampaignError):
+    """The run of one seed failed; ``seed`` is which, ``traceback`` where."""
+
+    def __init__(self, seed: int, message: str, *, traceback: str = "") -> None:
+        super().__init__(
+            f"the run of seed {seed} failed: {message}",
+            advice=f"The seeds before it are kept. Run it alone with --seed {seed} to see more.",
+        )
+        self.seed = seed
+        self.traceback = traceback
+
+
+class WorkersLost(CampaignError):
+    """The processes that do the work died again and again; ``seeds`` were in their hands."""
+
+    def __init__(self, seeds: range, *, times: int, how: str) -> None:
+        span = f"{seeds[0]} to {seeds[-1]}" if len(seeds) > 1 else f"{seeds[0]}"
+        super().__init__(
+            f"{times} workers died, one after the other, at the seeds {span} ({how})",
+            advice="Look for a lack of memory (dmesg), and run these seeds with --jobs 1.",
+        )
+        self.seeds = seeds
+
+
+class ClusterUnavailable(CampaignError):
+    """The Dask scheduler does not answer, or has no workers that can do the work."""
 
 
 class RecordingError(TimehandsError):

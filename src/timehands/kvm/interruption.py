@@ -1,0 +1,71 @@
+"""How another thread takes a vCPU out of the guest.
+
+``kvm_run.immediate_exit`` makes the next KVM_RUN return at once; a vCPU that is in the guest needs
+a signal to its thread besides. The signal is blocked in that thread, and KVM_SET_SIGNAL_MASK
+lets it through in KVM_RUN only: so it is never delivered, needs no handler, and works in threads
+other than the main one (Documentation/virt/kvm/api.rst, KVM_SET_SIGNAL_MASK).
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from timehands.kvm.numbers import Request
+from timehands.kvm.structs import SignalMask
+
+if TYPE_CHECKING:
+    from timehands.kvm.vcpu import Vcpu
+
+#: The signal. A thread that ran a vCPU keeps it blocked.
+SIGNAL = signal.SIGRTMIN
+_MASK_SIZE = 8  # the kernel's sigset_t
+
+
+class Interruption:
+    """The wish that a vCPU come out of the guest, and the thread that it runs in."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._masked: int | None = None  # the thread that the vCPU's mask was made for
+        self._inside: int | None = None  # the thread that is in KVM_RUN
+
+    def ask(self, vcpu: Vcpu) -> None:
+        """Have the vCPU come out, or not go in the next time."""
+        with self._lock:
+            vcpu.shared.immediate_exit = 1
+            if self._inside is not None:
+                signal.pthread_kill(self._inside, SIGNAL)
+
+    @contextmanager
+    def entered(self, vcpu: Vcpu) -> Iterator[None]:
+        """Around KVM_RUN. What was asked for is done with when it came back."""
+        thread = threading.get_ident()
+        with self._lock:
+            if self._inside is not None:
+                raise RuntimeError(f"{vcpu.name} runs already, in another thread")
+            if self._masked != thread:
+                self._let_through(vcpu)
+                self._masked = thread
+            self._inside = thread
+        try:
+            yield
+        finally:
+            self._left(vcpu)
+
+    def _left(self, vcpu: Vcpu) -> None:
+        with self._lock:
+            self._inside = None
+            if vcpu.shared.immediate_exit:
+                vcpu.shared.immediate_exit = 0
+                while signal.sigtimedwait({SIGNAL}, 0):
+                    pass
+
+    def _let_through(self, vcpu: Vcpu) -> None:
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {SIGNAL})
+        bits = sum(1 << (number - 1) for number in before - {SIGNAL})
+        mask = bytes(SignalMask(_MASK_SIZE)) + bits.to_bytes(_MASK_SIZE, "little")
+        vcpu.ask(Request.SET_SIGNAL_MASK, bytearray(mask))

@@ -1,0 +1,131 @@
+"""A vCPU that runs: into the guest, back out with the reason, and answers to what it wants."""
+
+from __future__ import annotations
+
+import mmap
+from ctypes import c_uint8
+from errno import EAGAIN, EINTR
+from fcntl import ioctl
+from typing import TYPE_CHECKING
+
+from timehands.kvm.exits import Exit, Interrupted, decode, io_place
+from timehands.kvm.interruption import Interruption
+from timehands.kvm.numbers import IO_IN, ExitReason, Request
+from timehands.kvm.run_struct import Run
+from timehands.kvm.vcpu_state import VcpuState
+
+if TYPE_CHECKING:
+    from timehands.kvm.vm import Vm
+
+_RUN = int(Request.RUN)
+
+
+class Vcpu(VcpuState):
+    """One virtual processor. Made by `Vm.add_vcpu`; runs in the thread that calls `run`.
+
+    Attributes:
+        number: its id, which is its LAPIC's too.
+        vm: its machine.
+    """
+
+    def __init__(self, descriptor: int, number: int, vm: Vm) -> None:
+        super().__init__(descriptor, f"vCPU {number}", vm)
+        self.number, self.vm = number, vm
+        try:
+            self._page = mmap.mmap(descriptor, vm.kvm.run_size(), flags=mmap.MAP_SHARED)
+        except BaseException:
+            super().close()
+            raise
+        self._run: Run | None = Run.from_buffer(self._page)
+        self._interruption = Interruption()
+
+    def close(self) -> None:
+        """Close it. Must not be in `run`: call `interrupt` and wait for its thread first."""
+        self._run = None
+        if hasattr(self, "_page"):
+            self._page.close()
+        super().close()
+
+    @property
+    def shared(self) -> Run:
+        """The structure that KVM shares with us, as the last exit left it. Keep no reference."""
+        if self._run is None:
+            raise ValueError(f"{self.name} is closed")
+        return self._run
+
+    def run(self) -> Exit:
+        """Enter the guest, and say why it came back.
+
+        Accesses that want an answer and got none by `answer` or `fault` read as all ones; an MSR
+        access faults. Raises `KvmRefused` when KVM cannot run the vCPU at all.
+        """
+        shared = self.shared
+        with self._interruption.entered(self):
+            try:
+                ioctl(self._descriptor, _RUN, 0)
+            except OSError as error:
+                # EAGAIN: it waited to be started (INIT, SIPI) and was interrupted.
+                if error.errno not in (EINTR, EAGAIN):
+                    raise self.refused(Request.RUN, error) from None
+                return Interrupted()
+        result = decode(shared, self._page)
+        self._answer_by_default(shared)
+        return result
+
+    def interrupt(self) -> None:
+        """From any thread: have `run` return `Interrupted` now, or at once when next called."""
+        self._interruption.ask(self)
+
+    def answer(self, value: int | bytes) -> None:
+        """Answer the last exit: what a port, an address, an MSR or a hypercall gives.
+
+        For ports and memory bytes of just the size asked for, or an integer (little endian; for a
+        string of ports each unit gets it). An `MsrWrite` is accepted with any integer. Raises
+        `ValueError` when the last exit wants no answer, or when the answer does not fit.
+        """
+        shared = self.shared
+        reason = shared.exit_reason
+        if reason == ExitReason.IO and shared.io.direction == IO_IN:
+            size, count = shared.io.size, shared.io.count
+            self._page[io_place(shared, self._page)] = _bytes_of(value, size, count)
+        elif reason == ExitReason.MMIO and not shared.mmio.is_write:
+            size = min(shared.mmio.len, 8)
+            data = _bytes_of(value, size, 1).ljust(8, b"\0")
+            shared.mmio.data = (c_uint8 * 8)(*data)
+        elif reason in (ExitReason.X86_RDMSR, ExitReason.X86_WRMSR):
+            shared.msr.data, shared.msr.error = _u64(value), 0
+        elif reason == ExitReason.HYPERCALL:
+            shared.hypercall.ret = _u64(value)
+        else:
+            raise ValueError(f"{self.name}: its last exit wants no answer")
+
+    def fault(self) -> None:
+        """Answer an MSR access with a general protection fault of the guest."""
+        if self.shared.exit_reason not in (ExitReason.X86_RDMSR, ExitReason.X86_WRMSR):
+            raise ValueError(f"{self.name}: its last exit is no MSR access")
+        self.shared.msr.error = 1
+
+    def _answer_by_default(self, shared: Run) -> None:
+        reason = shared.exit_reason
+        if reason == ExitReason.IO:
+            if shared.io.direction == IO_IN:
+                self.answer((1 << 8 * shared.io.size) - 1)
+        elif reason == ExitReason.MMIO:
+            if not shared.mmio.is_write:
+                shared.mmio.data = (c_uint8 * 8)(*b"\xff" * 8)
+        elif reason in (ExitReason.X86_RDMSR, ExitReason.X86_WRMSR):
+            shared.msr.error = 1
+
+
+def _bytes_of(value: int | bytes, size: int, count: int) -> bytes:
+    data = value.to_bytes(size, "little") * count if isinstance(value, int) else value
+    if len(data) != size * count:
+        raise ValueError(f"an answer of {len(data)} bytes to {count} times {size}")
+    return data
+
+
+def _u64(value: int | bytes) -> int:
+    number = value if isinstance(value, int) else int.from_bytes(value, "little")
+    if not 0 <= number < 1 << 64:
+        raise ValueError(f"{number:#x} does not fit into 64 bits")
+    return number
