@@ -49,7 +49,7 @@ def scale_delta(
     out = np.empty_like(delta) if out is None else out
     work = np.empty_like(delta) if work is None else work
     factor = mul if isinstance(mul, np.ndarray) else np.uint64(mul)
-    _shift(delta, shift, out)
+    shift_delta(delta, shift, out)
     np.bitwise_and(out, _LOW, out=work)
     np.multiply(work, factor, out=work)
     np.right_shift(work, _HALF, out=work)
@@ -74,8 +74,11 @@ def _u64(number: int | U64) -> U64 | np.uint64:
     return number if isinstance(number, np.ndarray) else np.uint64(number)
 
 
-def _shift(delta: U64, shift: int | NDArray[np.int8], out: U64) -> None:
-    """NumPy gives 0 for shifts by 64 or more, as `scale.shift_delta` does."""
+def shift_delta(delta: U64, shift: int | NDArray[np.int8], out: U64) -> None:
+    """``delta`` shifted by ``shift`` into ``out``, as `scale.shift_delta` does it.
+
+    NumPy, too, gives 0 for shifts by 64 or more.
+    """
     if isinstance(shift, np.ndarray):
         wide = shift.astype(np.int16)
         np.left_shift(delta, np.maximum(wide, 0).astype(np.uint64), out=out)

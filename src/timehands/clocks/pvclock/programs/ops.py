@@ -23,7 +23,7 @@ class FenceKind(Enum):
     ACQUIRE = "acquire"
     #: Loads and stores before it, then stores after it.
     RELEASE = "release"
-    #: Everything, and the store buffer is empty: MFENCE; OpenBSD virtio_membar_sync.
+    #: All loads and stores, and the store buffer is empty: MFENCE; OpenBSD virtio_membar_sync.
     FULL = "mfence"
     #: Everything that is no store has finished before anything after it starts.
     LFENCE = "lfence"
@@ -51,7 +51,8 @@ class Store:
 class ReadTsc:
     """``into := TSC``. ``ordered``: as LFENCE;RDTSC or RDTSCP, after all earlier loads.
 
-    Nothing that comes later waits for either of them, except by a `Fence` of kind LFENCE or FULL.
+    Nothing that comes later waits for either of them, except by a `Fence` of kind LFENCE: MFENCE
+    orders memory accesses, and RDTSC is none (SDM volume 2, MFENCE, RDTSC).
     """
 
     into: str
