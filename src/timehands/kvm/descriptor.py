@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import warnings
-from ctypes import sizeof
+from ctypes import CDLL, c_int, c_ulong, get_errno, sizeof
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -15,6 +15,7 @@ from timehands.kvm.numbers import Request
 from timehands.kvm.structs import Layout
 
 _L = TypeVar("_L", bound=Layout)
+_INT_MAX = 2**31 - 1
 
 
 class Descriptor:
@@ -72,6 +73,8 @@ class Descriptor:
         if isinstance(argument, Layout) and sizeof(argument) != request >> 16 & 0x3FFF:
             raise ValueError(f"KVM_{request.name} does not take a {type(argument).__name__}")
         try:
+            if isinstance(argument, int) and argument > _INT_MAX:
+                return _wide_ioctl(self.fileno(), request, argument)
             return fcntl.ioctl(self.fileno(), request, argument)
         except OSError as error:
             raise self.refused(request, error) from None
@@ -90,3 +93,12 @@ class Descriptor:
         answer = layout()
         self.ask(request, answer)
         return answer
+
+
+def _wide_ioctl(descriptor: int, request: int, argument: int) -> int:
+    """As fcntl.ioctl, which takes no number beyond a C int, though the kernel takes a long."""
+    call = CDLL(None, use_errno=True).ioctl
+    result: int = call(c_int(descriptor), c_ulong(request), c_ulong(argument))
+    if result < 0:
+        raise OSError(get_errno(), os.strerror(get_errno()))
+    return result
