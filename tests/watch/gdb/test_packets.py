@@ -9,7 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from timehands.errors import ProtocolBroken
-from timehands.watch.gdb.packets import Kind, Received, Unpacker, escape, expand, frame
+from timehands.watch.gdb.packets import (
+    Kind,
+    Received,
+    Unpacker,
+    checksum,
+    escape,
+    expand,
+    frame,
+)
 
 PAYLOADS = st.lists(st.binary(max_size=60), min_size=1, max_size=6)
 
@@ -52,6 +60,37 @@ def test_any_bytes_at_all_are_taken_or_refused(data: bytes) -> None:
         except ProtocolBroken:
             break
     assert len(unpacker._buffer) <= 65
+
+
+@given(st.binary(max_size=40), st.integers(1, 200))
+def test_a_checksum_is_the_sum_of_the_bytes_however_many(data: bytes, times: int) -> None:
+    assert checksum(data * times) == sum(data * times) & 0xFF
+
+
+@pytest.mark.parametrize("byte", [0x00, 0x7F, 0xFF])
+def test_a_checksum_of_the_largest_bytes_overflows_nothing(byte: int) -> None:
+    for length in (255, 256, 257, 511, 512, 513, 4096):
+        assert checksum(bytes([byte]) * length) == byte * length & 0xFF
+
+
+@given(st.binary(max_size=40), st.booleans(), st.integers(min_value=0), st.integers(0, 255))
+def test_what_is_taken_as_one_whole_packet_is_what_any_pieces_give(
+    data: bytes, acknowledged: bool, at: int, by: int
+) -> None:
+    wire = bytearray(b"+" * acknowledged + frame(escape(data)))
+    wire[at % len(wire)] ^= by
+    taken = Unpacker().whole(bytes(wire))
+    if taken is not None:
+        packets = [one for one in Unpacker().feed(bytes(wire)) if one.kind is not Kind.ACK]
+        assert packets == [Received(Kind.PACKET, taken)]
+
+
+def test_a_plain_packet_is_taken_whole_and_none_while_another_is_open() -> None:
+    unpacker = Unpacker()
+    assert unpacker.whole(b"+" + frame(b"T05thread:01;")) == b"T05thread:01;"
+    assert unpacker.whole(b"") is unpacker.whole(b"+") is unpacker.whole(b"#00") is None
+    unpacker.feed(b"$O")
+    assert unpacker.whole(frame(b"OK")) is None
 
 
 def test_run_lengths_are_spelt_out() -> None:

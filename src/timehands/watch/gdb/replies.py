@@ -5,6 +5,7 @@ GDB manual, "Remote Protocol": "Stop Reply Packets", "Packets" (thread-id syntax
 
 from __future__ import annotations
 
+import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -138,9 +139,10 @@ def number(text: bytes) -> int:
 
 def unhex(text: bytes) -> bytes:
     """Bytes in hexadecimal. Raises `ProtocolBroken`."""
-    if len(text) % 2 or not _is_hex(text):
-        raise ProtocolBroken(f"no bytes in hexadecimal: {text[:40]!r}", received=text)
-    return bytes.fromhex(text.decode())
+    try:
+        return binascii.unhexlify(text)  # takes digits only, `bytes.fromhex` also spaces
+    except binascii.Error:
+        raise ProtocolBroken(f"no bytes in hexadecimal: {text[:40]!r}", received=text) from None
 
 
 def is_error(packet: bytes) -> bool:

@@ -85,7 +85,21 @@ class Session:
 
         Raises `StubSilent`, `StubGone`, `ProtocolBroken`: after those nothing more can be asked.
         """
-        return (await self.ask_all((payload,)))[0]
+        link = self._link
+        try:
+            link.begin()
+            link.send(payload)
+            reply = await link.receive(self.timeout_s)
+            if reply is None:
+                raise self._silent(payload)
+        except asyncio.CancelledError:
+            link.owe(1)
+            raise
+        except WrongState:
+            raise
+        except GdbError as error:
+            raise self._lost(error, payload) from None
+        return reply
 
     async def ask_all(self, payloads: Sequence[bytes]) -> list[bytes]:
         """The replies to several packets, sent at once where the stub need not acknowledge each."""
