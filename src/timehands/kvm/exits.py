@@ -204,7 +204,7 @@ def _hypercall(run: Run) -> Exit:
 
 
 def _debug(run: Run) -> Exit:
-    debug = run.debug
+    debug = run.debug.arch
     return Debugged(debug.exception, debug.pc, debug.dr6, debug.dr7)
 
 

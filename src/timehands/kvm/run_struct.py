@@ -36,14 +36,20 @@ class Io(Layout):
     ]
 
 
-class DebugExit(Layout):
-    """KVM_EXIT_DEBUG."""
+class DebugExitArch(Layout):
+    """Where, and why, as the debug registers tell it."""
 
     _fields_: ClassVar[_Fields] = [
         ("exception", c_uint32),
         ("pad", c_uint32),
         *((name, c_uint64) for name in ("pc", "dr6", "dr7")),
     ]
+
+
+class DebugExit(Layout):
+    """KVM_EXIT_DEBUG."""
+
+    _fields_: ClassVar[_Fields] = [("arch", DebugExitArch)]
 
 
 class Mmio(Layout):
