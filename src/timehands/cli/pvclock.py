@@ -7,7 +7,9 @@ import importlib
 
 #: The modules of the subverbs, in the order of the help; each has `add_parser`, as a verb's has.
 SUBVERBS = (
+    "pvclock_decode",
     "pvclock_scale",
+    "pvclock_check",
 )  # fmt: skip
 
 

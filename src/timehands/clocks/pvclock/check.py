@@ -76,7 +76,7 @@ def _judge_scale(info: TimeInfo) -> Iterator[Verdict]:
         return
     if mul < 1 << 31:
         lost = 32 - mul.bit_length()
-        yield Verdict("PV107", f"tsc_to_system_mul is {mul:#x}: {lost} bits of precision are lost")
+        yield Verdict("PV107", f"tsc_to_system_mul is {mul:#x}: bits of precision lost: {lost}")
     if not PLAUSIBLE_HZ.start <= hz < PLAUSIBLE_HZ.stop:
         yield Verdict("PV108", f"the factors stand for {hertz(int(hz))}")
     elif kvm_tsc_khz(info.scale) is None:

@@ -101,6 +101,8 @@ def _number(name: str, value: object, limit: int) -> int:
 def _reason(error: Exception) -> str:
     if isinstance(error, KeyError):
         return f"{error.args[0]} is missing"
+    if isinstance(error, json.JSONDecodeError):
+        return f"{error.msg} at column {error.colno}"
     return "too deeply nested" if isinstance(error, RecursionError) else str(error)[:200]
 
 
