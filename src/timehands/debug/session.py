@@ -281,7 +281,8 @@ async def debugging(
 
 async def _session(prepared: Prepared, start: Start, guest: Guest) -> Session:
     assert guest.gdb is not None
-    client = await GdbClient.connect(guest.gdb)
+    alone = prepared.request.machine.vcpus == 1
+    client = await GdbClient.connect(guest.gdb, process=guest.process_id if alone else None)
     log = Log(start.recorder, first_change=_patches(prepared))
     stops = Stops(
         client,

@@ -11,6 +11,7 @@ from timehands.watch.gdb.link import Link
 from timehands.watch.gdb.replies import parse_stop
 from timehands.watch.gdb.running import Passing, Running
 from timehands.watch.gdb.session import ANSWER_SECONDS, State, require
+from timehands.watch.gdb.together import Threads, Together
 
 
 class GdbClient(Running):
@@ -21,14 +22,19 @@ class GdbClient(Running):
     """
 
     @classmethod
-    async def connect(cls, where: Address, *, timeout_s: float = ANSWER_SECONDS) -> Self:
+    async def connect(
+        cls, where: Address, *, timeout_s: float = ANSWER_SECONDS, process: int | None = None
+    ) -> Self:
         """Connect, and learn what the stub can do. The guest is stopped then.
 
         ``where``: ``host:port``, the path of a Unix socket, or a connected socket (it is closed
-        with the client). ``timeout_s`` is for each answer, later too. Raises `StubGone`,
-        `StubSilent` (another client may hold the stub), `ProtocolBroken`.
+        with the client). ``timeout_s`` is for each answer, later too. ``process`` is that of a stub
+        on this host whose guest has one vCPU: while stops come thick it is held to the processor
+        that we are on (together.py), which makes them two to three times as many. Raises
+        `StubGone`, `StubSilent` (another client may hold the stub), `ProtocolBroken`.
         """
-        client = cls(Link(await open_socket(where, timeout_s)), timeout_s)
+        together = None if process is None else Together(Threads(process))
+        client = cls(Link(await open_socket(where, timeout_s), together), timeout_s)
         try:
             client._begin(await shake_hands(client))
         except BaseException as error:

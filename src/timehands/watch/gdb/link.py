@@ -21,6 +21,7 @@ from typing import Final
 
 from timehands.errors import GdbError, ProtocolBroken, StubGone, WrongState
 from timehands.watch.gdb.packets import Kind, Received, Unpacker, frame
+from timehands.watch.gdb.together import Together
 
 READ_BYTES: Final = 64 << 10
 #: Packets that may wait for somebody to take them.
@@ -44,13 +45,15 @@ class Link:
 
     ``acks``: packets are acknowledged. ``lazy``: the stub takes the next packet for an
     acknowledgement of its last one, so ours goes along with that, and packets may be sent ahead.
+    ``together``: told of what comes at once, and what does not.
     """
 
-    def __init__(self, connection: socket.socket) -> None:
+    def __init__(self, connection: socket.socket, together: Together | None = None) -> None:
         self.acks = True
         self.lazy = False
         self.error: GdbError | None = None
         self._socket = connection
+        self._together = together
         self._loop = asyncio.get_running_loop()
         self._unpacker = Unpacker()
         self._packets: deque[bytes] = deque()
@@ -149,6 +152,8 @@ class Link:
 
     def close(self) -> None:
         """Close the socket, once."""
+        if self._together:
+            self._together.close()
         if self._socket.fileno() >= 0:
             self._loop.remove_reader(self._socket)
             self._loop.remove_writer(self._socket)
@@ -170,11 +175,15 @@ class Link:
             data = self._received(0)
             if not data:
                 self._passed_over = _PASSED_OVER
+                if self._together:
+                    self._together.waited()
                 break
             packet = self._unpacker.whole(data)
             if packet is not None and not self._owed:
                 self._acknowledge()
                 self._last = packet
+                if self._together:
+                    self._together.answered()
                 return packet
             self._feed(data)
         return None
