@@ -72,7 +72,7 @@ class ReferenceTscPage:
         """Units of 100 ns (u64) at a TSC value; None when the page is not valid."""
         if not self.valid:
             return None
-        return ((tsc & U64) * self.scale + (self.offset << 64) >> 64) & U64
+        return (((tsc & U64) * self.scale >> 64) + self.offset) & U64
 
     @property
     def tsc_hz(self) -> Fraction | None:
