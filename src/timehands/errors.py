@@ -8,7 +8,8 @@
     │   ├── NoSuchMember        a structure has no member of that name
     │   ├── SourceUnknown       no source file or line of that name, or several
     │   ├── PatchImpossible     a change of a kernel's data cannot be made
-    │   └── FrequencyOutOfRange a frequency for which a clock's arithmetic has no answer
+    │   ├── FrequencyOutOfRange a frequency for which a clock's arithmetic has no answer
+    │   └── ScenarioError       a scenario of a simulation is wrong, or asks for too much
     ├── RecordTooShort          fewer bytes than a clock's record has
     ├── ValueUnreadable         a value of the guest cannot be read, or is nowhere
     ├── KernelError             a kernel file cannot be used
@@ -116,6 +117,19 @@ class FrequencyOutOfRange(UsageError, ValueError):
             advice=f"It goes from 1 to {limit:,}.",
         )
         self.name, self.value, self.limit = name, value, limit
+
+
+class ScenarioError(UsageError):
+    """A scenario of a simulation is wrong. ``key`` is where, ``possible`` what it may be, ``source``
+    the file (empty for one made in Python).
+    """
+
+    def __init__(
+        self, message: str, *, possible: str = "", key: str = "", source: str = ""
+    ) -> None:
+        shown = f"{source}: {message}" if source else message
+        super().__init__(shown, advice=f"Possible: {possible}." if possible else "")
+        self.reason, self.possible, self.key, self.source = message, possible, key, source
 
 
 class RecordTooShort(TimehandsError, ValueError):
