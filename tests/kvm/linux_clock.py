@@ -1,0 +1,191 @@
+"""A real Linux on the real KVM, up to where it has its clock: what it prints, and its page then.
+
+A loader of PVH kernels as small as can be: memory, the start info, one vCPU, and a serial port of
+which only the transmitter works. At the first and the last byte of each line that the kernel
+prints, kvmclock and the guest's TSC are read; at the last its page too.
+
+``python tests/kvm/linux_clock.py KERNEL > tests/kvm/linux_clock.json`` (with src and tests in
+PYTHONPATH) makes the recording that ``test_linux_clock.py`` checks on hosts without KVM.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import struct
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from timehands.clocks.msr import ClockMsr
+from timehands.clocks.pvclock.layout import SystemTimeMsr, TimeInfo
+from timehands.clocks.pvclock.numbers import TIME_INFO_SIZE
+from timehands.clocks.pvclock.reading import nanoseconds
+from timehands.kernels.kernel import Kernel
+from timehands.kvm import Kvm, Vcpu, Vm, start_protected_mode
+from timehands.kvm.exits import Exit, InternalError, PortIn, PortOut
+
+COMMAND_LINE = "earlyprintk=serial,0x3f8,115200 nokaslr keep_bootcon"
+#: The line after which a recording ends: by then some thirty lines bear a time of kvmclock.
+ENOUGH = "Booting paravirtualized kernel"
+#: After this the guest is taken out.
+PATIENCE_S = 240
+_MEMORY = 128 << 20
+_START_INFO, _MEMORY_MAP, _COMMAND_LINE = 0x6000, 0x7000, 0x20000
+_LOW_END, _HIGH = 0x9FC00, 0x100000
+_SERIAL, _LINE_STATUS, _TRANSMITTER_EMPTY = 0x3F8, 0x3FD, 0x60
+
+
+@dataclass(frozen=True)
+class Moment:
+    """The guest's TSC, and kvmclock by KVM_GET_CLOCK before and after it was read."""
+
+    before_ns: int
+    tsc: int
+    after_ns: int
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of the console, its first and last byte's moments, and the page (hex) at the last."""
+
+    text: str
+    first: Moment
+    last: Moment
+    page: str
+
+    @property
+    def info(self) -> TimeInfo | None:
+        """The page, decoded; None before the guest registered one."""
+        return TimeInfo.parse(bytes.fromhex(self.page)) if self.page else None
+
+
+@dataclass(frozen=True)
+class LinuxClock:
+    """What one boot gave. ``ended`` says why it ended before `ENOUGH`; empty when it did not."""
+
+    kernel: str
+    command_line: str
+    tsc_khz: int
+    system_time_msr: int
+    lines: tuple[Line, ...]
+    ended: str
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> LinuxClock:
+        lines = tuple(
+            Line(each["text"], Moment(**each["first"]), Moment(**each["last"]), each["page"])
+            for each in data.pop("lines")
+        )
+        return cls(
+            **{name: data[name] for name in cls.__annotations__ if name in data}, lines=lines
+        )
+
+    def stamps(self) -> Iterator[tuple[int, int]]:
+        """The lines that bear a time: their number, and kvmclock by that time (ns, to 1 us)."""
+        offset = next(filter(None, (SCHED_OFFSET.search(each.text) for each in self.lines)))
+        for number, line in enumerate(self.lines):
+            match = STAMP.match(line.text)
+            us = int(match[1]) * 10**6 + int(match[2]) if match else 0
+            if us:
+                yield number, us * 1000 + int(offset[1])
+
+
+STAMP = re.compile(r"\[ *(\d+)\.(\d{6})\] ")
+#: "cycles" are the kernel's word here; they are ns.
+SCHED_OFFSET = re.compile(r"kvm-clock: using sched offset of (\d+) cycles")
+DETECTED = re.compile(r"tsc: Detected (\d+)\.(\d{3}) MHz processor")
+
+
+def record(kernel: Kernel) -> LinuxClock:
+    """Boot it up to `ENOUGH`."""
+    with Kvm() as kvm, Vm(kvm) as vm:
+        vm.place_intel_pages()
+        vm.create_irqchip()
+        vm.create_pit()
+        vcpu = load(vm, kernel)
+        watchdog = threading.Timer(PATIENCE_S, vcpu.interrupt)
+        watchdog.start()
+        try:
+            lines, ended = listen(vcpu)
+        finally:
+            watchdog.cancel()
+            watchdog.join()
+        msr = vcpu.msr(ClockMsr.KVM_SYSTEM_TIME)
+        return LinuxClock(
+            f"{kernel.os} {kernel.os_version}", COMMAND_LINE, vcpu.tsc_khz(), msr, lines, ended
+        )
+
+
+def load(vm: Vm, kernel: Kernel) -> Vcpu:
+    """The kernel in memory, and a vCPU at its PVH entry."""
+    assert kernel.pvh_entry is not None
+    vm.add_memory(0, _MEMORY)
+    image = kernel.elf_path().read_bytes()
+    for segment in kernel.segments:
+        if segment.type == "PT_LOAD":
+            data = image[segment.offset : segment.offset + segment.filesz]
+            vm.memory.write(segment.paddr, data)
+    ranges = ((0, _LOW_END, 1), (_LOW_END, _HIGH - _LOW_END, 2), (_HIGH, _MEMORY - _HIGH, 1))
+    vm.memory.write(_MEMORY_MAP, b"".join(struct.pack("<QQII", *each, 0) for each in ranges))
+    vm.memory.write(_COMMAND_LINE, COMMAND_LINE.encode() + b"\0")
+    info = struct.pack(
+        "<IIIIQQQQII", 0x336EC578, 1, 0, 0, 0, _COMMAND_LINE, 0, _MEMORY_MAP, len(ranges), 0
+    )
+    vm.memory.write(_START_INFO, info)
+    vcpu = vm.add_vcpu()
+    vcpu.set_cpuid(vm.kvm.supported_cpuid())
+    start_protected_mode(vcpu, kernel.pvh_entry, rbx=_START_INFO)
+    return vcpu
+
+
+def listen(vcpu: Vcpu) -> tuple[tuple[Line, ...], str]:
+    """The lines that the guest prints, and why it went no further, if it did not."""
+    lines: list[Line] = []
+    text, first = b"", None
+    while not (lines and ENOUGH in lines[-1].text):
+        result = vcpu.run()
+        if isinstance(result, PortOut) and result.port == _SERIAL:
+            first = first or moment(vcpu)
+            text += result.data
+            if text.endswith(b"\n"):
+                shown = text.decode("latin-1").strip()
+                lines.append(Line(shown, first, moment(vcpu), page(vcpu).hex()))
+                text, first = b"", None
+        elif isinstance(result, PortIn):
+            if _SERIAL <= result.port < _SERIAL + 8:
+                vcpu.answer(_TRANSMITTER_EMPTY if result.port == _LINE_STATUS else 0)
+        elif not isinstance(result, PortOut):
+            return tuple(lines), why(result)
+    return tuple(lines), ""
+
+
+def why(result: Exit) -> str:
+    """In words, why a guest went no further."""
+    return str(result) if isinstance(result, InternalError) else repr(result)
+
+
+def moment(vcpu: Vcpu) -> Moment:
+    """The guest's TSC now."""
+    before = vcpu.vm.clock().ns
+    return Moment(before, vcpu.msr(ClockMsr.TSC), vcpu.vm.clock().ns)
+
+
+def page(vcpu: Vcpu) -> bytes:
+    """The page where the guest says that it is; nothing before."""
+    where = SystemTimeMsr.parse(vcpu.msr(ClockMsr.KVM_SYSTEM_TIME))
+    return vcpu.vm.memory.read(where.address, TIME_INFO_SIZE) if where.enabled else b""
+
+
+def reading(info: TimeInfo, at: Moment) -> int:
+    """The clock by the page, at a moment."""
+    return nanoseconds(info, at.tsc)
+
+
+if __name__ == "__main__":
+    made = record(Kernel.open(Path(sys.argv[1])))
+    how = "python tests/kvm/linux_clock.py KERNEL"
+    print(json.dumps({"made_by": how, **asdict(made)}, indent=1))
