@@ -70,6 +70,15 @@ def one_clock(vcpu: Vcpu) -> TimeInfo:
     return info
 
 
+def looping(vm: Vm) -> Vcpu:
+    """A vCPU that reads its TSC again and again, with a page of a master clock; or a skip."""
+    vcpu = registered(vm, TSC_LOOP)
+    run_to(vcpu, PortOut)
+    if not read(vcpu).stable:
+        pytest.skip("this KVM keeps no master clock (TSC_STABLE is clear)")
+    return vcpu
+
+
 # The record
 
 
@@ -237,8 +246,7 @@ def test_a_page_outside_of_memory_does_no_harm(vm: Vm, address: int) -> None:
 
 
 def test_the_guests_reads_lie_between_two_readings_of_the_clock(vm: Vm) -> None:
-    vcpu = registered(vm, TSC_LOOP)
-    run_to(vcpu, PortOut)
+    vcpu = looping(vm)
     for _ in range(200):
         before = vm.clock().ns
         run_to(vcpu, PortOut)
@@ -260,8 +268,7 @@ def test_the_clock_is_the_page_at_its_tsc_to_the_nanosecond(vm: Vm) -> None:
 
 
 def test_the_clock_goes_on_from_where_it_was_set(vm: Vm) -> None:
-    vcpu = registered(vm, TSC_LOOP)
-    run_to(vcpu, PortOut)
+    vcpu = looping(vm)
     vm.set_clock(1 << 62)
     run_to(vcpu, PortOut)
     before = vm.clock().ns
@@ -288,11 +295,7 @@ def test_all_vcpus_have_the_same_snapshot(vm: Vm) -> None:
 
 
 def test_vcpus_never_see_each_other_go_backwards(vm: Vm) -> None:
-    vcpus = [registered(vm, TSC_LOOP) for _ in range(2)]
-    for vcpu in vcpus:
-        run_to(vcpu, PortOut)
-    if not all(read(vcpu).stable for vcpu in vcpus):
-        pytest.skip("this KVM keeps no master clock (TSC_STABLE is clear)")
+    vcpus = [looping(vm) for _ in range(2)]
     times = []
     for _ in range(50):
         for vcpu in vcpus:

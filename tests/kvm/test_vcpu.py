@@ -11,6 +11,7 @@ from timehands.clocks.cpuid.layouts import Registers
 from timehands.clocks.msr import ClockMsr
 from timehands.errors import KvmRefused
 from timehands.kvm import Capability, Vcpu, Vm, start_protected_mode, start_real_mode
+from timehands.kvm import vcpu as vcpu_module
 from timehands.kvm.cpuid import CpuidEntry, entries_of, table_of
 from timehands.kvm.exits import (
     Debugged,
@@ -141,6 +142,24 @@ def test_an_interrupt_beforehand_counts_once(vm: Vm) -> None:
     vcpu.interrupt()
     vcpu.interrupt()
     assert vcpu.run() == Interrupted()
+    run_to(vcpu, PortOut)
+
+
+def test_an_interrupt_that_comes_with_another_exit_is_not_lost(
+    vm: Vm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vcpu = guest(vm, OUT_42 * 3)
+    real = vcpu_module.ioctl
+
+    def interrupted_on_its_way_out(*arguments: int) -> None:
+        real(*arguments)
+        vcpu.interrupt()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(vcpu_module, "ioctl", interrupted_on_its_way_out)
+        run_to(vcpu, PortOut)
+    assert vcpu.run() == Interrupted()
+    run_to(vcpu, PortOut)
     run_to(vcpu, PortOut)
 
 
@@ -275,6 +294,14 @@ def test_an_nmi_can_be_sent(vm: Vm) -> None:
     vm.memory.write(0x2000, OUT_42)
     vcpu.nmi()
     run_to(vcpu, PortOut)
+
+
+def test_without_scaling_a_slower_tsc_is_refused(vm: Vm) -> None:
+    if vm.kvm.has(Capability.TSC_CONTROL):
+        pytest.skip("this KVM has KVM_CAP_TSC_CONTROL")
+    vcpu = vm.add_vcpu()
+    with pytest.raises(KvmRefused, match="KVM_SET_TSC_KHZ needs KVM_CAP_TSC_CONTROL"):
+        vcpu.set_tsc_khz(vcpu.tsc_khz() // 2)
 
 
 def test_the_tsc_offset_is_what_the_guest_adds(vm: Vm) -> None:

@@ -73,6 +73,14 @@ def test_views_of_memory_outlive_it(vm: Vm) -> None:
     assert view[0] == 7
 
 
+def test_the_shared_page_outlives_its_vcpu_where_someone_holds_it(vm: Vm) -> None:
+    vcpu = vm.add_vcpu()
+    shared = vcpu.shared
+    vcpu.close()
+    assert vcpu.closed
+    assert shared.exit_reason == 0
+
+
 def test_a_structure_of_the_wrong_size_is_never_given_to_the_kernel(vm: Vm) -> None:
     vcpu = vm.add_vcpu()
     with pytest.raises(ValueError, match="KVM_GET_SREGS does not take a Regs"):

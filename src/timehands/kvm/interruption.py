@@ -42,7 +42,7 @@ class Interruption:
 
     @contextmanager
     def entered(self, vcpu: Vcpu) -> Iterator[None]:
-        """Around KVM_RUN. What was asked for is done with when it came back."""
+        """Around KVM_RUN. Raises `RuntimeError` when another thread is in it."""
         thread = threading.get_ident()
         with self._lock:
             if self._inside is not None:
@@ -54,15 +54,18 @@ class Interruption:
         try:
             yield
         finally:
-            self._left(vcpu)
+            with self._lock:
+                self._inside = None
 
-    def _left(self, vcpu: Vcpu) -> None:
+    def done(self, vcpu: Vcpu) -> None:
+        """What was asked for has come about: the vCPU came out, and says so.
+
+        Not before: where it just came out for another reason, the wish stays for the next time.
+        """
         with self._lock:
-            self._inside = None
-            if vcpu.shared.immediate_exit:
-                vcpu.shared.immediate_exit = 0
-                while signal.sigtimedwait({SIGNAL}, 0):
-                    pass
+            vcpu.shared.immediate_exit = 0
+            while signal.sigtimedwait({SIGNAL}, 0):
+                pass
 
     def _let_through(self, vcpu: Vcpu) -> None:
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {SIGNAL})

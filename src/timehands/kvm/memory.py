@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Iterator
+from contextlib import suppress
 from ctypes import addressof, c_char
 from dataclasses import dataclass, field
 
@@ -63,12 +64,12 @@ class GuestMemory:
     def remove(self, slot: MemorySlot) -> None:
         """Take a slot out again and free its memory."""
         self._slots.remove(slot)
-        _free(slot.map)
+        unmap(slot.map)
 
     def free(self) -> None:
         """Give all memory back. Views that are still held stay valid until they are dropped."""
         while self._slots:
-            _free(self._slots.pop().map)
+            unmap(self._slots.pop().map)
 
     def read(self, address: int, size: int) -> bytes:
         """``size`` bytes at a physical address."""
@@ -95,9 +96,7 @@ class GuestMemory:
             raise ValueError(f"no guest memory at {at:#x}")
 
 
-def _free(memory: mmap.mmap) -> None:
-    try:
+def unmap(memory: mmap.mmap) -> None:
+    """Give a mapping back: now, or when the last view of it is dropped."""
+    with suppress(BufferError):
         memory.close()
-    except BufferError:
-        # Someone holds a view: the memory goes when the last view does.
-        return

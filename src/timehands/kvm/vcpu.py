@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from timehands.kvm.exits import Exit, Interrupted, decode, io_place
 from timehands.kvm.interruption import Interruption
+from timehands.kvm.memory import unmap
 from timehands.kvm.numbers import IO_IN, ExitReason, Request
 from timehands.kvm.run_struct import Run
 from timehands.kvm.vcpu_state import VcpuState
@@ -43,7 +44,7 @@ class Vcpu(VcpuState):
         """Close it. Must not be in `run`: call `interrupt` and wait for its thread first."""
         self._run = None
         if hasattr(self, "_page"):
-            self._page.close()
+            unmap(self._page)
         super().close()
 
     @property
@@ -60,14 +61,15 @@ class Vcpu(VcpuState):
         access faults. Raises `KvmRefused` when KVM cannot run the vCPU at all.
         """
         shared = self.shared
-        with self._interruption.entered(self):
-            try:
+        try:
+            with self._interruption.entered(self):
                 ioctl(self._descriptor, _RUN, 0)
-            except OSError as error:
-                # EAGAIN: it waited to be started (INIT, SIPI) and was interrupted.
-                if error.errno not in (EINTR, EAGAIN):
-                    raise self.refused(Request.RUN, error) from None
-                return Interrupted()
+        except OSError as error:
+            # EAGAIN: it waited to be started (INIT, SIPI) and was interrupted.
+            if error.errno not in (EINTR, EAGAIN):
+                raise self.refused(Request.RUN, error) from None
+            self._interruption.done(self)
+            return Interrupted()
         result = decode(shared, self._page)
         self._answer_by_default(shared)
         return result
