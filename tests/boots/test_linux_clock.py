@@ -13,10 +13,11 @@ from timehands.kernels.kernel import Kernel
 pytestmark = pytest.mark.boot
 
 
-def test_linux_reads_its_page_as_we_do() -> None:
+@pytest.mark.parametrize("our_khz", [0, 1_234_567], ids=["KVM's page", "our page"])
+def test_linux_reads_its_page_as_we_do(our_khz: int) -> None:
     kernel = Kernel.open(sample_kernel())
     try:
-        clock = record(kernel)
+        clock = record(kernel, our_khz)
     except (KvmUnavailable, KvmLacks) as error:
         pytest.skip(error.message)
     if clock.ended:

@@ -15,6 +15,7 @@ def check_registration(clock: LinuxClock) -> None:
     versions = [line.info.version for line in clock.lines[first:] if line.info]
     assert len(versions) == len(clock.lines) - first
     assert versions == sorted(versions)
+    assert clock.lines[-1].info and clock.lines[-1].info.stable
     assert all(version and version % 2 == 0 for version in versions)
 
 
@@ -27,7 +28,7 @@ def check_rate(clock: LinuxClock) -> None:
 
 
 def check_readings(clock: LinuxClock) -> int:
-    """At each moment the page says what lies between two readings of KVM's. How many moments."""
+    """At each moment KVM's page says what lies between two readings of KVM. How many moments."""
     infos = [(line.info, line) for line in clock.lines if line.info]
     for info, line in infos:
         for at in (line.first, line.last):
@@ -69,5 +70,5 @@ def check_all(clock: LinuxClock) -> None:
     check_registration(clock)
     check_rate(clock)
     check_offset(clock)
-    assert check_readings(clock) >= 40
+    assert clock.ours or check_readings(clock) >= 40
     assert check_stamps(clock) >= 20

@@ -15,18 +15,32 @@ from kvm.linux_clock import LinuxClock
 from kvm.linux_clock_checks import check_all, check_rate, check_readings, check_stamps
 from timehands.clocks.pvclock.layout import TimeInfo
 
-RECORDING = Path(__file__).parent / "linux_clock.json"
+FOLDER = Path(__file__).parent
+
+
+def recording(name: str) -> LinuxClock:
+    return LinuxClock.from_json(json.loads((FOLDER / name).read_text()))
 
 
 @pytest.fixture
 def clock() -> LinuxClock:
-    return LinuxClock.from_json(json.loads(RECORDING.read_text()))
+    return recording("linux_clock.json")
 
 
-def test_the_recorded_guest_agrees_with_its_page(clock: LinuxClock) -> None:
+@pytest.mark.parametrize(
+    ("name", "ours"), [("linux_clock.json", False), ("linux_clock_ours.json", True)]
+)
+def test_the_recorded_guest_agrees_with_its_page(name: str, ours: bool) -> None:
+    clock = recording(name)
     assert clock.kernel.startswith("linux 6.1")
-    assert not clock.ended
+    assert (clock.ended, clock.ours) == ("", ours)
     check_all(clock)
+
+
+def test_the_guest_takes_the_rate_that_our_page_tells_and_loses_a_khz() -> None:
+    clock = recording("linux_clock_ours.json")
+    assert clock.tsc_khz == 2_900_015
+    assert [line.text for line in clock.lines if "tsc: Detected 2900.014 MHz" in line.text]
 
 
 @pytest.mark.parametrize("change", [{"system_time": 10_000_000}, {"system_time": -10_000_000}])
