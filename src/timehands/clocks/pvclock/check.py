@@ -10,10 +10,10 @@ from collections.abc import Iterator
 
 from timehands.clocks.pvclock.layout import TimeInfo, WallClock
 from timehands.clocks.pvclock.numbers import (
-    KNOWN_FLAGS,
     MASK_64,
     NS_PER_S,
     TIME_INFO_SIZE,
+    UNKNOWN_FLAGS,
     WALL_CLOCK_SIZE,
     Flags,
 )
@@ -77,14 +77,14 @@ def _judge_scale(info: TimeInfo) -> Iterator[Verdict]:
     if mul < 1 << 31:
         lost = 32 - mul.bit_length()
         yield Verdict("PV107", f"tsc_to_system_mul is {mul:#x}: bits of precision lost: {lost}")
-    if not PLAUSIBLE_HZ.start <= hz < PLAUSIBLE_HZ.stop:
+    if int(hz) not in PLAUSIBLE_HZ:
         yield Verdict("PV108", f"the factors stand for {hertz(int(hz))}")
     elif kvm_tsc_khz(info.scale) is None:
         yield Verdict("PV109", f"mul {mul:,} and shift {shift} come from no whole kHz")
 
 
 def _judge_rest(info: TimeInfo) -> Iterator[Verdict]:
-    if unknown := info.flags & ~KNOWN_FLAGS:
+    if unknown := info.flags & UNKNOWN_FLAGS:
         yield Verdict("PV110", f"flags are {info.flags:#04x}, of which {unknown:#04x} is undefined")
     if info.flags & Flags.COUNTS_FROM_ZERO:
         yield Verdict("PV111", f"flags are {info.flags:#04x}")

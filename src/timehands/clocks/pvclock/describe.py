@@ -13,10 +13,10 @@ from typing import NamedTuple
 from timehands.clocks.pvclock.check import check_time_info, check_wall_clock, hertz
 from timehands.clocks.pvclock.layout import TimeInfo, WallClock
 from timehands.clocks.pvclock.numbers import (
-    KNOWN_FLAGS,
     MASK_64,
     NS_PER_S,
     TIME_INFO_SIZE,
+    UNKNOWN_FLAGS,
     WALL_CLOCK_SIZE,
     Flags,
 )
@@ -97,7 +97,7 @@ def version_words(version: int) -> str:
 def flag_words(flags: int) -> str:
     """The names of the flags that are set, and what they mean."""
     words = [text for flag, text in FLAG_WORDS.items() if flags & flag]
-    if unknown := flags & ~KNOWN_FLAGS:
+    if unknown := flags & UNKNOWN_FLAGS:
         words.append(f"undefined bits {unknown:#04x}")
     return ", ".join(words) or "none"
 

@@ -138,7 +138,7 @@ class _Judge:
             if sample.tsc < before.tsc:
                 text = f"from {before.tsc:,} to {sample.tsc:,} on vCPU {sample.vcpu}"
                 self.note(Verdict("PV204", text, line=sample.line))
-            self._all(_between(TimeInfo.parse(before.page), info), sample)
+            self._all(_between(TimeInfo.parse(before.page), info, sample.tsc), sample)
         self.pages += before is None or before.page != sample.page
         self.last[sample.vcpu] = sample
         if not info.being_written:
@@ -181,8 +181,8 @@ class _Judge:
         return (guest_1 - guest_0 - passed) * 10**9 // passed if passed > 0 else None
 
 
-def _between(old: TimeInfo, new: TimeInfo) -> Iterator[Verdict]:
-    """What is wrong between two pages of one vCPU, the second sampled after the first."""
+def _between(old: TimeInfo, new: TimeInfo, tsc: int) -> Iterator[Verdict]:
+    """What is wrong between two pages of one vCPU, the second sampled later, at ``tsc``."""
     if new == old:
         return
     if new.version == old.version:
@@ -191,20 +191,18 @@ def _between(old: TimeInfo, new: TimeInfo) -> Iterator[Verdict]:
     elif (new.version - old.version) & MASK_32 > MASK_32 >> 1:
         yield Verdict("PV201", f"from {old.version:,} to {new.version:,}")
     if not (new.being_written or old.being_written):
-        yield from _whole(old, new)
+        yield from _whole(old, new, tsc)
 
 
 def _without_stopped(info: TimeInfo) -> TimeInfo:
     """The guest itself clears this bit, and leaves the version."""
-    return replace(info, flags=info.flags & ~Flags.GUEST_STOPPED)
+    return replace(info, flags=info.flags & ~int(Flags.GUEST_STOPPED))
 
 
-def _whole(old: TimeInfo, new: TimeInfo) -> Iterator[Verdict]:
+def _whole(old: TimeInfo, new: TimeInfo, tsc: int) -> Iterator[Verdict]:
     """Two pages that were not being written."""
-    stamps_same = (new.tsc_timestamp, new.system_time) == (old.tsc_timestamp, old.system_time)
     if new.scale != old.scale:
-        text = f"from mul {old.scale.mul:,} shift {old.scale.shift} to mul {new.scale.mul:,} shift "
-        yield Verdict("PV208" if stamps_same else "PV209", f"{text}{new.scale.shift}")
+        yield _scales(old, new, tsc)
     if old.stable and not new.stable:
         yield Verdict("PV210", f"at version {new.version:,}")
     if new.system_time < old.system_time:
@@ -214,8 +212,22 @@ def _whole(old: TimeInfo, new: TimeInfo) -> Iterator[Verdict]:
         back = (old.tsc_timestamp - new.tsc_timestamp) & MASK_64
         yield Verdict("PV213", f"by {back:,} cycles")
         return
-    step = (new.system_time - nanoseconds(old, new.tsc_timestamp)) & MASK_64
-    if step >= _HALF:
-        yield Verdict("PV206", f"by {(1 << 64) - step:,} ns", (1 << 64) - step)
-    elif step:
-        yield Verdict("PV207", f"by {step:,} ns", step)
+    step = _step_ns(old, new, new.tsc_timestamp)
+    if step:
+        yield Verdict("PV206" if step < 0 else "PV207", f"by {abs(step):,} ns", abs(step))
+
+
+def _scales(old: TimeInfo, new: TimeInfo, tsc: int) -> Verdict:
+    """Other factors: with the timestamps, as it should be, or in place."""
+    text = f"from mul {old.scale.mul:,} shift {old.scale.shift} to mul {new.scale.mul:,} shift "
+    text += str(new.scale.shift)
+    if (new.tsc_timestamp, new.system_time) != (old.tsc_timestamp, old.system_time):
+        return Verdict("PV209", text)
+    step = _step_ns(old, new, tsc)
+    return Verdict("PV208", f"{text}: at the sample's TSC {step:+,} ns", abs(step))
+
+
+def _step_ns(old: TimeInfo, new: TimeInfo, tsc: int) -> int:
+    """How much later the new page says it is, at one TSC (s64)."""
+    step = (nanoseconds(new, tsc) - nanoseconds(old, tsc)) & MASK_64
+    return step - (1 << 64) if step >= _HALF else step

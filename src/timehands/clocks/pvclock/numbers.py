@@ -30,7 +30,8 @@ class Flags(IntFlag):
     COUNTS_FROM_ZERO = 1 << 2
 
 
-KNOWN_FLAGS = Flags.TSC_STABLE | Flags.GUEST_STOPPED | Flags.COUNTS_FROM_ZERO
+#: The bits of the byte that nobody defined.
+UNKNOWN_FLAGS = 0xFF & ~int(Flags.TSC_STABLE | Flags.GUEST_STOPPED | Flags.COUNTS_FROM_ZERO)
 
 #: A guest writes an address to these; the new ones are preferred where both are offered.
 SYSTEM_TIME_MSRS = (ClockMsr.KVM_SYSTEM_TIME, ClockMsr.KVM_SYSTEM_TIME_OLD)

@@ -1,8 +1,8 @@
 """Where Xen keeps pvclock: in the page that a domain shares with it, struct shared_info.
 
-Each of the first 32 vCPUs has a struct vcpu_info of 64 bytes there, with its time at +32 (same
-record as KVM's; Xen leaves flags 0 unless it says otherwise by CPUID). The wall clock is one for
-all, and has the upper half of its seconds apart. More vCPUs have theirs where
+Each of the first 32 vCPUs has a struct vcpu_info of 64 bytes there, with its time at +32 (the same
+record as KVM's; flags since interface 4.6, TSC_STABLE where Xen's own clocksource is the TSC). The
+wall clock is one for all, and has the upper half of its seconds apart. More vCPUs have theirs where
 VCPUOP_register_vcpu_info put it; VCPUOP_register_vcpu_time_memory_area gives the bare record.
 
 Sources: Xen public/xen.h, public/arch-x86/xen.h (struct vcpu_info, struct shared_info; wc_sec_hi
