@@ -60,8 +60,8 @@ _POINTER_LIKE: Final = (Pointer, Array, Func)
 _MASK: Final = (1 << 64) - 1
 
 
-def evaluate(text: str | Node, environment: Environment) -> Value:
-    """The value of an expression, given as text or as the tree that `parse` made.
+def evaluate(text: str | Node, environment: Environment, parsed: Node | None = None) -> Value:
+    """The value of an expression, given as text or as the tree that `parse` made, or both.
 
     Raises:
         ExpressionError: the text is no expression, a name stands for nothing, or C gives it no
@@ -69,7 +69,9 @@ def evaluate(text: str | Node, environment: Environment) -> Value:
             is an error only when the expression needs it as a number.
     """
     source = text if isinstance(text, str) else ""
-    tree = parse(text, environment.is_type) if isinstance(text, str) else text
+    tree = parsed if isinstance(text, str) else text
+    if tree is None:
+        tree = parse(source, environment.is_type)
     value = Evaluator(environment, source).value(tree)
     if isinstance(value.type, Untyped):
         value = Evaluator(environment, source).number_in(value, tree)

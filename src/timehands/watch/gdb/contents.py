@@ -134,11 +134,34 @@ class Contents(Session):
         Each is at most what the stub tells in one packet; None for one that cannot be read, or is
         longer.
         """
+        asked = self._askable(spans)
+        return self._found(spans, asked, await self.ask_all([b"m%x,%x" % span for span in asked]))
+
+    @require(State.STOPPED)
+    async def registers_and(self, spans: Sequence[tuple[int, int]]) -> list[bytes | None]:
+        """`read_each`, and in the same breath all registers of the thread that stopped.
+
+        `registers` has those then.
+        """
+        thread = self._current
+        if thread in self._registers or (thread is not None and thread != self._selected):
+            await self.registers()
+            return await self.read_each(spans)
+        asked = self._askable(spans)
+        held, *replies = await self.ask_all([b"g", *(b"m%x,%x" % span for span in asked)])
+        if not held or is_error(held):
+            raise self.refusal(b"g", held, "tell its registers")
+        self._registers[thread] = self._laid_out(held)
+        return self._found(spans, asked, replies)
+
+    def _askable(self, spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
         for span in spans:
             _require_range(*span)
-        most = self.features.read_bytes
-        asked = [span for span in spans if 0 < span[1] <= most]
-        replies = await self.ask_all([b"m%x,%x" % span for span in asked])
+        return [span for span in spans if 0 < span[1] <= self.features.read_bytes]
+
+    def _found(
+        self, spans: Sequence[tuple[int, int]], asked: list[tuple[int, int]], replies: list[bytes]
+    ) -> list[bytes | None]:
         found = {
             span: self._read_reply(reply, span[1])
             for span, reply in zip(asked, replies, strict=True)
@@ -204,18 +227,6 @@ class Contents(Session):
         self.require_ok(select, first, f"look at thread {thread.thread}")
         self._selected = thread
         return await self.ask(payload) if payload[:1] in b"PG" else reply
-
-    async def _with_code(self, address: int, length: int) -> bytes | None:
-        """Memory there; in the same breath all registers of the thread that stopped."""
-        thread = self._current
-        if thread in self._registers or thread != self._selected:
-            await self.registers()
-            return await self.read(address, length)
-        held, code = await self.ask_all((b"g", b"m%x,%x" % (address, length)))
-        if not held or is_error(held):
-            raise self.refusal(b"g", held, "tell its registers")
-        self._registers[thread] = self._laid_out(held)
-        return self._read_reply(code, length)
 
     def _laid_out(self, reply: bytes) -> Registers:
         try:

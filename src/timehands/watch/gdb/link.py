@@ -91,10 +91,12 @@ class Link:
                 )
             )
 
-    def send(self, payload: bytes) -> None:
-        """Send one packet; the payload is escaped already."""
-        self._sent = frame(payload)
-        self.send_raw(_ACK + self._sent if self._due else self._sent)
+    def send(self, *payloads: bytes) -> None:
+        """Send packets in one piece; the payloads are escaped already."""
+        data = self._sent = frame(payloads[-1])
+        if len(payloads) > 1:
+            data = b"".join((*map(frame, payloads[:-1]), data))
+        self.send_raw(_ACK + data if self._due else data)
         self._due = False
 
     def send_raw(self, data: bytes) -> None:

@@ -117,8 +117,10 @@ class Unpacker:
 
     def feed(self, data: bytes) -> list[Received]:
         """What these bytes complete. Raises `ProtocolBroken` when a packet is too long or bad."""
+        found: list[Received] = []
+        if not self._buffer:
+            data = self._wholes(data, found)
         self._buffer += data
-        found = []
         while (one := self._next()) is not None:
             found.append(one)
         if len(self._buffer) > self._limit:
@@ -126,6 +128,19 @@ class Unpacker:
                 f"a packet is longer than {self._limit} bytes", received=bytes(self._buffer[:200])
             )
         return found
+
+    def _wholes(self, data: bytes, found: list[Received]) -> bytes:
+        """Adds the packets at the beginning that `whole` takes; returns the rest."""
+        at = 0
+        while (end := data.find(b"#", at) + 3) > 2 and end <= len(data):
+            packet = self.whole(data[at:end])
+            if packet is None:
+                break
+            if data[at] == 0x2B:
+                found.append(_ACK)
+            found.append(Received(Kind.PACKET, packet))
+            at = end
+        return data[at:]
 
     def whole(self, data: bytes) -> bytes | None:
         """The payload, where these bytes are one good packet that says what it means.

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import TypeVar, overload
 
 from timehands.errors import ProtocolBroken
 from timehands.watch.gdb.replies import unhex
 from timehands.watch.gdb.target import Layout, Register
+
+T = TypeVar("T")
 
 
 class Registers(Mapping[str, int]):
@@ -43,6 +46,18 @@ class Registers(Mapping[str, int]):
             if not self._has(register):
                 raise KeyError(name)
             value = self._values[name] = self._value(register)
+        return value
+
+    @overload
+    def get(self, name: str, default: None = None, /) -> int | None: ...
+    @overload
+    def get(self, name: str, default: T, /) -> int | T: ...
+    def get(self, name: str, default: object = None, /) -> object:
+        """The value, or ``default`` where there is none."""
+        value = self._values.get(name)
+        if value is None:
+            register = self._layout.by_name.get(name)
+            return default if register is None or not self._has(register) else self[name]
         return value
 
     def __iter__(self) -> Iterator[str]:

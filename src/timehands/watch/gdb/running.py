@@ -253,7 +253,7 @@ class Running(Contents):
         """
         likely, code = self._hopped, None
         if likely is not None and self._current not in self._registers:
-            code = await self._with_code(likely, CODE_BYTES)
+            code = (await self.registers_and([(likely, CODE_BYTES)]))[0]
         registers = await self.registers()
         here = registers.get("rip")
         if here is None or here not in self._addresses:

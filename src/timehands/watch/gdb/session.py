@@ -109,9 +109,10 @@ class Session:
         try:
             link.begin()
             for number, payload in enumerate(payloads):
-                while sent < len(payloads) and (sent == number or self._ahead(sent - number)):
-                    link.send(payloads[sent])
-                    sent += 1
+                until = min(number + self._at_once, len(payloads))
+                if sent < until:
+                    link.send(*payloads[sent:until])
+                    sent = until
                 reply = await link.receive(self.timeout_s)
                 if reply is None:
                     raise self._silent(payload)
@@ -219,8 +220,9 @@ class Session:
         except ProtocolBroken as error:
             raise self._lost(self._link.fail(error), sent, packet) from None
 
-    def _ahead(self, waiting: int) -> bool:
-        return self._link.may_send_ahead and waiting < BATCH
+    @property
+    def _at_once(self) -> int:
+        return BATCH if self._link.may_send_ahead else 1
 
     def _silent(self, payload: bytes) -> GdbError:
         asked = payload[:40].decode(errors="replace")

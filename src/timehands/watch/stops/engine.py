@@ -17,7 +17,7 @@ the guest is let go on: what is looked at is what was there before it.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Final, TypeVar
 
 from timehands.errors import ProtocolBroken, TimehandsError, UsageError
@@ -25,6 +25,7 @@ from timehands.kernels.kernel import Kernel
 from timehands.kernels.memory import Pages, Unreadable, settle
 from timehands.watch.gdb import BreakKind, Cause, GdbClient, State, StopReply
 from timehands.watch.gdb.replies import SIGINT, SIGTRAP
+from timehands.watch.stops.again import Looks
 from timehands.watch.stops.habits import Habits, Span
 from timehands.watch.stops.log import Entry, Log
 from timehands.watch.stops.operations import operand_of, said
@@ -88,6 +89,8 @@ class Stops:
         self._view: View | None = None
         self._strange = 0
         self._habits = Habits()
+        self._pcs = (-1, -2)  # of the last two stops, the last one first
+        self._looks = Looks()
         self._asked: list[Span] | None = None
         self._since = 0.0
 
@@ -125,10 +128,12 @@ class Stops:
 
     # ---- what can be seen
 
-    async def see(self, look: Callable[[View], T]) -> T:
+    async def see(self, look: Callable[[View], T], name: Hashable = None) -> T:
         """What a pure function of a `View` says of the guest as it stands.
 
-        Before the guest has run it is shown the kernel's file. Raises what the function raises.
+        Before the guest has run it is shown the kernel's file. ``name`` is for looks that are made
+        at many stops (`Looks.see`); the same name is the same look. Raises what the function
+        raises.
         """
         if not self._ran:
             return look(View(self.kernel, {}, self.kernel.file_memory, self.constants))
@@ -137,16 +142,33 @@ class Stops:
             self._view = View(self.kernel, registers, self.pages, self.constants)
         view = self._view  # what it has found out already, it does not look for again
         await self._prefetch(view.pc)
-        return await settle(lambda _memory: look(view), self.pages, self._fetch)
+        if name is None:
+            return await settle(lambda _memory: look(view), self.pages, self._fetch)
+        return await settle(
+            lambda _memory: self._looks.see(name, view, look), self.pages, self._fetch
+        )
 
     async def _prefetch(self, pc: int) -> None:
         """Fetch what was looked at before at a stop here, once a stop."""
         spans = self._habits.of(pc) if self._asked is None else ()
         self._asked, self._since = self._asked or [], time.monotonic()
         if spans:
-            for (start, _), data in zip(spans, await self.client.read_each(spans), strict=True):
-                if data is not None:
-                    self.pages.keep(start, data)
+            self._hold(spans, await self.client.read_each(spans))
+
+    async def _expect(self) -> None:
+        """Ask for the registers; where it stopped twice, also for what is looked at there."""
+        spans = self._habits.of(self._pcs[0]) if self._pcs[0] == self._pcs[1] else ()
+        if spans:
+            self._hold(spans, await self.client.registers_and(spans))
+        pc = await self._pc()
+        if spans and pc == self._pcs[0]:
+            self._asked, self._since = [], time.monotonic()
+        self._pcs = (pc, self._pcs[0])
+
+    def _hold(self, spans: Sequence[Span], pieces: Sequence[bytes | None]) -> None:
+        for (start, _), data in zip(spans, pieces, strict=True):
+            if data is not None:
+                self.pages.keep(start, data)
 
     async def _fetch(self, address: int, length: int) -> bytes | None:
         if self._asked is not None:
@@ -291,7 +313,8 @@ class Stops:
         vcpu = max(0, reply.thread.thread - 1) if reply.thread else 0
         if reply.ended:
             return self.log.begin(vcpu, 0, "")
-        return self.log.begin(vcpu, await self._pc(), "")
+        await self._expect()
+        return self.log.begin(vcpu, self._pcs[0], "")
 
     async def _pc(self) -> int:
         """Asked for with all registers: what looks at the stop will need those."""
@@ -354,7 +377,7 @@ class Stops:
         if not condition:
             return True
         try:
-            return await self.see(lambda view: bool(view.value(condition)))
+            return await self.see(lambda view: bool(view.value(condition)), ("if", condition))
         except (TimehandsError, Unreadable) as error:
             notes.append(f"whether {condition} cannot be told: {why_not(error)}")
             return True
@@ -375,7 +398,9 @@ class Stops:
 
     async def _shown(self, expression: str) -> str:
         try:
-            return await self.see(lambda view: view.value(expression).format(1, 8))
+            return await self.see(
+                lambda view: view.value(expression).format(1, 8), ("short", expression)
+            )
         except (TimehandsError, Unreadable):
             return ""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import PurePosixPath
@@ -85,20 +85,23 @@ class Stop:
         self._require_now()
         return await self.stops.client.registers()
 
-    async def see(self, look: Callable[[View], T]) -> T:
-        """What a pure function of a `View` says: it may be run several times.
+    async def see(self, look: Callable[[View], T], name: Hashable = None) -> T:
+        """What a pure function of a `View` says: it may be run several times, or not at all.
 
-        Raises what the function raises, `UsageError` when the guest has gone on.
+        ``name`` is as in `Stops.see`. Raises what the function raises, `UsageError` when the guest
+        has gone on.
         """
         self._require_now()
-        return await self.stops.see(look)
+        return await self.stops.see(look, name)
 
     async def text(self, expression: str) -> str:
         """A C expression's value as a debugger prints it; kept in the recording.
 
         Raises `ExpressionError`. A value that cannot be read is said to be so in the text.
         """
-        text = await self.see(lambda view: view.value(expression).format(DEPTH, ELEMENTS))
+        text = await self.see(
+            lambda view: view.value(expression).format(DEPTH, ELEMENTS), ("text", expression)
+        )
         self.entry.values[expression] = text
         return text
 
@@ -112,11 +115,11 @@ class Stop:
 
     async def number(self, expression: str) -> int:
         """A C expression as a number. Raises `ExpressionError`, `ValueUnreadable`."""
-        return await self.see(lambda view: int(view.value(expression)))
+        return await self.see(lambda view: int(view.value(expression)), ("number", expression))
 
     async def backtrace(self, most: int = 32) -> Backtrace:
         """Who called what is under way; kept in the recording."""
-        found = await self.see(lambda view: view.backtrace(most))
+        found = await self.see(lambda view: view.backtrace(most), ("backtrace", most))
         self.entry.backtrace = found.names
         return found
 

@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Final
+from typing import Final, Protocol, runtime_checkable
 from weakref import WeakKeyDictionary
 
 from timehands.errors import UsageError
 from timehands.kernels.dwarf.locations import Spot
 from timehands.kernels.dwarf.scopes import Scopes, entry_place
 from timehands.kernels.expressions import Environment, SetMemory, SetRegister, assign, evaluate
+from timehands.kernels.expressions.parser import parse
+from timehands.kernels.expressions.tree import Node
 from timehands.kernels.kernel import Kernel
 from timehands.kernels.lines import Source
 from timehands.kernels.memory import Memory
@@ -27,7 +29,20 @@ from timehands.kernels.values import Reading, Value
 #: The registers that can be known in a caller too.
 GENERAL: Final = ("rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "rsp", "r8", "r9", "r10", "r11",
                   "r12", "r13", "r14", "r15", "rip")  # fmt: skip
+#: Those of them that a call preserves, and where it is: mostly all that unwinding needs.
+LEAN: Final = ("rbx", "rbp", "rsp", "r12", "r13", "r14", "r15", "rip")
+MAX_TREES: Final = 1024
 _scopes: WeakKeyDictionary[Kernel, Scopes] = WeakKeyDictionary()
+#: Expressions that were parsed, by their text and where the guest stood.
+_trees: WeakKeyDictionary[Kernel, dict[tuple[str, int], Node]] = WeakKeyDictionary()
+
+
+@runtime_checkable
+class Noting(Protocol):
+    """Registers that note what is asked of them (again.py)."""
+
+    def for_unwinding(self) -> Mapping[str, int]:
+        """All of them, to be taken along."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +55,7 @@ class View:
         memory: of the guest, by virtual address.
         constants: named numbers for expressions.
         cfa: what ``rsp`` was before the call of the function looked at; None: it is found out.
+        lean: unwind with the registers alone that a call preserves.
     """
 
     kernel: Kernel
@@ -47,6 +63,7 @@ class View:
     memory: Memory
     constants: Mapping[str, int] = field(default_factory=dict)
     cfa: int | None = None
+    lean: bool = False
 
     @property
     def pc(self) -> int:
@@ -55,7 +72,13 @@ class View:
 
     def value(self, expression: str) -> Value:
         """The value of a C expression. Raises `ExpressionError`; see `Value` for what is read."""
-        return evaluate(expression, self.environment)
+        trees, key = _trees.setdefault(self.kernel, {}), (expression, self.pc)
+        tree = trees.get(key)
+        if tree is None:  # which names are types depends on the kernel and the place only
+            if len(trees) >= MAX_TREES:
+                trees.clear()
+            tree = trees[key] = parse(expression, self.environment.is_type)
+        return evaluate(expression, self.environment, tree)
 
     def change(self, assignment: str) -> SetMemory | SetRegister:
         """What to write for ``tsc_freq = 1``. Raises `ExpressionError`."""
@@ -100,8 +123,9 @@ class View:
     @cached_property
     def _general(self) -> Mapping[str, int]:
         """The registers that unwinding is about: a stub tells of seventy."""
-        known = self.registers
-        return {name: known[name] for name in GENERAL if name in known}
+        known, names = self.registers, LEAN if self.lean else GENERAL
+        held = known.for_unwinding() if isinstance(known, Noting) else known
+        return {name: held[name] for name in names if name in held}
 
     def caller(self, number: int) -> View:
         """The guest as it was in a caller: 0 is this, 1 who called it, and so on.
