@@ -137,6 +137,17 @@ def test_another_thread_takes_a_vcpu_out_of_the_guest(vm: Vm) -> None:
     assert vcpu.regs().rip == CODE + len(OUT_42)
 
 
+def test_an_interruption_wants_no_answer(vm: Vm) -> None:
+    vcpu = guest(vm, TWICE_IN)
+    run_to(vcpu, PortIn)
+    vcpu.answer(0x12345678)
+    vcpu.interrupt()
+    assert vcpu.run() == Interrupted()
+    with pytest.raises(ValueError, match="wants no answer"):
+        vcpu.answer(0)
+    assert vcpu.run() == PortOut(0x40, 1, b"\x56")
+
+
 def test_an_interrupt_beforehand_counts_once(vm: Vm) -> None:
     vcpu = guest(vm, OUT_42 * 2)
     vcpu.interrupt()

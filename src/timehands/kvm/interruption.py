@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from timehands.kvm.numbers import Request
@@ -40,9 +38,8 @@ class Interruption:
             if self._inside is not None:
                 signal.pthread_kill(self._inside, SIGNAL)
 
-    @contextmanager
-    def entered(self, vcpu: Vcpu) -> Iterator[None]:
-        """Around KVM_RUN. Raises `RuntimeError` when another thread is in it."""
+    def entering(self, vcpu: Vcpu) -> None:
+        """Before KVM_RUN. Raises `RuntimeError` when another thread is in it."""
         thread = threading.get_ident()
         with self._lock:
             if self._inside is not None:
@@ -51,11 +48,11 @@ class Interruption:
                 self._let_through(vcpu)
                 self._masked = thread
             self._inside = thread
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._inside = None
+
+    def left(self) -> None:
+        """After KVM_RUN, whatever came of it."""
+        with self._lock:
+            self._inside = None
 
     def done(self, vcpu: Vcpu) -> None:
         """What was asked for has come about: the vCPU came out, and says so.

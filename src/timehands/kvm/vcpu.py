@@ -8,7 +8,16 @@ from errno import EAGAIN, EINTR
 from fcntl import ioctl
 from typing import TYPE_CHECKING
 
-from timehands.kvm.exits import Exit, Interrupted, decode, io_place
+from timehands.kvm.exits import (
+    Exit,
+    Interrupted,
+    MmioRead,
+    MsrRead,
+    MsrWrite,
+    PortIn,
+    decode,
+    io_place,
+)
 from timehands.kvm.interruption import Interruption
 from timehands.kvm.memory import unmap
 from timehands.kvm.numbers import IO_IN, ExitReason, Request
@@ -60,18 +69,21 @@ class Vcpu(VcpuState):
         Accesses that want an answer and got none by `answer` or `fault` read as all ones; an MSR
         access faults. Raises `KvmRefused` when KVM cannot run the vCPU at all.
         """
-        shared = self.shared
+        shared, interruption = self.shared, self._interruption
+        interruption.entering(self)
         try:
-            with self._interruption.entered(self):
-                ioctl(self._descriptor, _RUN, 0)
+            ioctl(self._descriptor, _RUN, 0)
         except OSError as error:
             # EAGAIN: it waited to be started (INIT, SIPI) and was interrupted.
             if error.errno not in (EINTR, EAGAIN):
                 raise self.refused(Request.RUN, error) from None
-            self._interruption.done(self)
+            interruption.done(self)
+            shared.exit_reason = ExitReason.INTR  # not every KVM says so
             return Interrupted()
+        finally:
+            interruption.left()
         result = decode(shared, self._page)
-        self._answer_by_default(shared)
+        self._answer_by_default(result)
         return result
 
     def interrupt(self) -> None:
@@ -107,16 +119,14 @@ class Vcpu(VcpuState):
             raise ValueError(f"{self.name}: its last exit is no MSR access")
         self.shared.msr.error = 1
 
-    def _answer_by_default(self, shared: Run) -> None:
-        reason = shared.exit_reason
-        if reason == ExitReason.IO:
-            if shared.io.direction == IO_IN:
-                self.answer((1 << 8 * shared.io.size) - 1)
-        elif reason == ExitReason.MMIO:
-            if not shared.mmio.is_write:
-                shared.mmio.data = (c_uint8 * 8)(*b"\xff" * 8)
-        elif reason in (ExitReason.X86_RDMSR, ExitReason.X86_WRMSR):
-            shared.msr.error = 1
+    def _answer_by_default(self, result: Exit) -> None:
+        """As a bus does where nobody drives it, and a processor without that MSR."""
+        if isinstance(result, PortIn):
+            self.answer(b"\xff" * (result.size * result.count))
+        elif isinstance(result, MmioRead):
+            self.answer(b"\xff" * result.size)
+        elif isinstance(result, MsrRead | MsrWrite):
+            self.fault()
 
 
 def _bytes_of(value: int | bytes, size: int, count: int) -> bytes:
