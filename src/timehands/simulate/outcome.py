@@ -40,6 +40,7 @@ class VcpuOutcome:
 class EventOutcome:
     """Of one event. ``jumps_ns`` by vCPU: how far its clock jumped beyond the time due between the
     last read before and the first after (None: no reads on both sides); ``jump_ns`` the furthest.
+    ``stopped_ns``: for how long the guest stood still.
 
     ``told``: the page said GUEST_STOPPED when the guest went on. ``lockup``: the clock advanced by
     20 s or more over a stop of which the guest was not told, so that Linux's watchdog cries.
@@ -51,6 +52,7 @@ class EventOutcome:
     what: str
     jump_ns: int | None
     jumps_ns: tuple[int | None, ...]
+    stopped_ns: int = 0
     told: bool = False
     lockup: bool = False
     dropped: bool = False

@@ -137,6 +137,7 @@ class Judge:
             what=events.in_words(happened.event, hosts),
             jump_ns=furthest(jumps),
             jumps_ns=jumps,
+            stopped_ns=events.stops_for(happened.event),
             told=happened.told,
             lockup=number in self._lockups,
             dropped=happened.dropped,
