@@ -11,8 +11,8 @@ import pytest
 SOURCE = Path(__file__).parent.parent / "src" / "timehands"
 #: From the ground up. A top-level module is a room of one file.
 FLOORS = (
-    "errors", "clocks", "simulate", "kvm", "kernels", "machines", "watch", "story", "guests",
-    "findings", "reports", "kept", "boot", "prove", "debug", "live", "cli",
+    "errors", "clocks", "simulate", "kvm", "kernels", "machines", "monitor", "watch", "story",
+    "guests", "findings", "reports", "kept", "boot", "prove", "debug", "live", "cli",
 )  # fmt: skip
 MODULES = sorted(p for p in SOURCE.rglob("*.py") if p.name not in ("__main__.py",))
 

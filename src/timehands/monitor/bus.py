@@ -1,0 +1,77 @@
+"""Ports and addresses of a guest, and the devices that answer there.
+
+A device sees offsets from its own start. What no device answers reads as all ones, as on a PC, and
+swallows what is written.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import dataclass
+from typing import Protocol
+
+
+class Device(Protocol):
+    """Answers accesses of 1, 2, 4 or 8 bytes. Called from the thread of the vCPU that accesses.
+
+    A device locks what it shares between vCPUs, never blocks, and takes any offset within its
+    range, any size and any value: a guest may do what it likes.
+    """
+
+    def read(self, offset: int, size: int) -> int:
+        """The value that the guest reads; bits above ``8 * size`` are dropped."""
+
+    def write(self, offset: int, size: int, value: int) -> None:
+        """The guest wrote ``value``, of ``size`` bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """A device's place on a bus."""
+
+    start: int
+    size: int
+    device: Device
+
+    @property
+    def end(self) -> int:
+        """The first port or address after it."""
+        return self.start + self.size
+
+
+class Bus:
+    """Devices by port or address."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._ranges: list[Range] = []
+        self._starts: list[int] = []
+
+    def add(self, start: int, size: int, device: Device) -> None:
+        """Place a device. Raises `ValueError` when another one is there."""
+        place = Range(start, size, device)
+        for other in self._ranges:
+            if place.start < other.end and other.start < place.end:
+                raise ValueError(f"{self.name} {start:#x} is taken already")
+        self._ranges.append(place)
+        self._ranges.sort(key=lambda each: each.start)
+        self._starts = [each.start for each in self._ranges]
+
+    def find(self, address: int) -> Range | None:
+        """What answers at an address."""
+        at = bisect_right(self._starts, address) - 1
+        if at >= 0 and address < self._ranges[at].end:
+            return self._ranges[at]
+        return None
+
+    def read(self, address: int, size: int) -> int:
+        """What the guest reads there."""
+        place = self.find(address)
+        ones = (1 << 8 * size) - 1
+        return ones if place is None else place.device.read(address - place.start, size) & ones
+
+    def write(self, address: int, size: int, value: int) -> None:
+        """What the guest writes there."""
+        place = self.find(address)
+        if place is not None:
+            place.device.write(address - place.start, size, value)

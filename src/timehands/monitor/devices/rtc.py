@@ -1,0 +1,193 @@
+"""The MC146818 on a guest's ports 0x70 and 0x71, interrupt 8: the host's date plus an offset.
+
+The date goes on while the guest is paused, as a battery would have it. The interrupts (periodic,
+alarm, update ended) are alarms of guest time. What the guest writes to the time registers moves the
+offset: the chip has no other state than that and its control registers.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+from timehands.clocks.rtc import (
+    Alarm,
+    Register,
+    RegisterA,
+    RegisterB,
+    RegisterC,
+    RegisterD,
+    RtcTime,
+    counts,
+    day_of_week_register,
+    periodic_hz,
+    update_in_progress,
+)
+from timehands.monitor.time import Alarms, GuestTime
+
+INDEX, PORTS, IRQ = 0x70, 2, 8
+NS = 1_000_000_000
+_RAM_BYTES = 128
+_TIME = (Register.SECONDS, Register.MINUTES, Register.HOURS, Register.DAY, Register.MONTH,
+         Register.YEAR, Register.CENTURY)  # fmt: skip
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LAST_SECOND = 253_402_300_799  # 9999-12-31
+
+
+class Rtc:
+    """The chip.
+
+    ``offset_ns``: how far its date is ahead of the host's. ``line`` raises (1) and lowers (0) its
+    interrupt.
+    """
+
+    def __init__(
+        self, clock: GuestTime, alarms: Alarms, offset_ns: int, line: Callable[[int], None]
+    ) -> None:
+        self._clock, self._alarms, self._line = clock, alarms, line
+        self._lock = threading.Lock()
+        self._offset_ns = offset_ns
+        self._index = 0
+        self._ram = bytearray(_RAM_BYTES)
+        self._ram[Register.A] = RegisterA.DIVIDER_32768 | 6
+        self._ram[Register.B] = RegisterB.HOURS_24
+        self._ram[Register.D] = RegisterD.VALID
+
+    def step(self, by_ns: int) -> None:
+        """Move the date."""
+        with self._lock:
+            self._offset_ns += by_ns
+
+    def state(self) -> dict[str, int | str]:
+        """What a snapshot keeps."""
+        return {"offset_ns": self._offset_ns, "index": self._index, "ram": self._ram.hex()}
+
+    def restore(self, offset_ns: int, index: int, ram: bytes) -> None:
+        """Go on with a snapshot's state."""
+        with self._lock:
+            self._offset_ns, self._index = offset_ns, index & 0x7F
+            self._ram[:] = ram[:_RAM_BYTES].ljust(_RAM_BYTES, b"\0")
+            self._arm()
+
+    def read(self, offset: int, _size: int) -> int:
+        """Port 0x70 reads as all ones; 0x71 is the register that was chosen."""
+        if offset == 0:
+            return 0xFF
+        with self._lock:
+            return self._read(self._index)
+
+    def write(self, offset: int, _size: int, value: int) -> None:
+        """Port 0x70 chooses a register (bit 7 masks NMIs); 0x71 writes it."""
+        with self._lock:
+            if offset == 0:
+                self._index = value & 0x7F
+            else:
+                self._write(self._index, value & 0xFF)
+
+    def _read(self, register: int) -> int:
+        if register in _TIME or register == Register.DAY_OF_WEEK:
+            return self._time_register(register)
+        if register == Register.A:
+            busy = self._counts() and update_in_progress(self._now_ns() % NS, 0)
+            return self._ram[register] | (RegisterA.UPDATE_IN_PROGRESS if busy else 0)
+        if register == Register.C:
+            value, self._ram[register] = self._ram[register], 0
+            self._line(0)
+            return value
+        return self._ram[register]
+
+    def _time_register(self, register: int) -> int:
+        if not self._counts():
+            return self._ram[register]
+        date = self._date()
+        if register == Register.DAY_OF_WEEK:
+            return day_of_week_register(date)
+        return _fields(RtcTime.of(date, self._ram[Register.B]))[register]
+
+    def _write(self, register: int, value: int) -> None:
+        if register in (Register.C, Register.D):
+            return
+        before = self._counts()
+        if before and register in _TIME:
+            self._freeze()
+            self._ram[register] = value
+            self._thaw()
+            return
+        if before:
+            self._freeze()
+        self._ram[register] = value & 0x7F if register == Register.A else value
+        if register in (Register.A, Register.B):
+            if self._counts() and not before:
+                self._thaw()
+            self._arm()
+
+    def _counts(self) -> bool:
+        return counts(self._ram[Register.A], self._ram[Register.B])
+
+    def _now_ns(self) -> int:
+        return time.time_ns() + self._offset_ns
+
+    def _date(self) -> datetime:
+        seconds = min(max(self._now_ns() // NS, 0), _LAST_SECOND)
+        return _EPOCH + timedelta(seconds=seconds)
+
+    def _freeze(self) -> None:
+        """The time as it is now into the registers."""
+        for register, value in _fields(RtcTime.of(self._date(), self._ram[Register.B])).items():
+            self._ram[register] = value
+
+    def _thaw(self) -> None:
+        """The date that the registers hold is the date from now on; none that is: nothing."""
+        date = self._held().as_utc()
+        if date is not None:
+            seconds = (date - _EPOCH) // timedelta(seconds=1)
+            self._offset_ns = seconds * NS - time.time_ns()
+
+    def _held(self) -> RtcTime:
+        second, minute, hour, day, month, year, century = (self._ram[r] for r in _TIME)
+        return RtcTime(second, minute, hour, day, month, year, century, self._ram[Register.B])
+
+    # Interrupts
+
+    def _arm(self) -> None:
+        enabled = RegisterB(self._ram[Register.B])
+        hz = periodic_hz(self._ram[Register.A])
+        now = self._clock.now_ns()
+        if enabled & RegisterB.PERIODIC_INTERRUPT and hz:
+            self._alarms.set(self, now + NS // hz, lambda at: self._rang(at, NS // hz))
+        elif enabled & (RegisterB.UPDATE_INTERRUPT | RegisterB.ALARM_INTERRUPT):
+            left = NS - self._now_ns() % NS
+            self._alarms.set(self, now + left, lambda at: self._rang(at, NS))
+        else:
+            self._alarms.clear(self)
+
+    def _rang(self, at_ns: int, step_ns: int) -> None:
+        with self._lock:
+            enabled = RegisterB(self._ram[Register.B])
+            flags = RegisterC(0)
+            if step_ns == NS:
+                flags |= RegisterC.UPDATE_ENDED & _when(enabled & RegisterB.UPDATE_INTERRUPT)
+                rings = enabled & RegisterB.ALARM_INTERRUPT and self._alarm_rings()
+                flags |= RegisterC.ALARM & _when(rings)
+            else:
+                flags |= RegisterC.PERIODIC
+            if flags:
+                self._ram[Register.C] |= flags | RegisterC.INTERRUPT
+                self._line(1)
+            self._alarms.set(self, at_ns + step_ns, lambda at: self._rang(at, step_ns))
+
+    def _alarm_rings(self) -> bool:
+        parts = (Register.SECONDS_ALARM, Register.MINUTES_ALARM, Register.HOURS_ALARM)
+        alarm = Alarm(*(self._ram[register] for register in parts))
+        return alarm.rings(RtcTime.of(self._date(), self._ram[Register.B]))
+
+
+def _fields(date: RtcTime) -> dict[int, int]:
+    values = (date.second, date.minute, date.hour, date.day, date.month, date.year, date.century)
+    return dict(zip(_TIME, values, strict=True))
+
+
+def _when(condition: object) -> int:
+    return -1 if condition else 0

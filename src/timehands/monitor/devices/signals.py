@@ -1,0 +1,94 @@
+"""Ports by which a guest says something to whoever started it: that it ends, where it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+#: The keyboard controller's command port: pulsing its line 0 resets a PC.
+KEYBOARD_COMMAND = 0x64
+_PULSE_RESET = 0xFE
+#: PC/AT: port 0xCF9, bit 2 resets.
+RESET_CONTROL = 0xCF9
+#: QEMU's isa-debug-exit, as kvm-unit-tests use it: the process ends with ``value << 1 | 1``.
+DEBUG_EXIT, DEBUG_EXIT_PORTS = 0xF4, 4
+#: The POST code port, by which Cloud Hypervisor times boot phases.
+POST = 0x80
+#: Firecracker's boot timer: the guest writes 123 here when its init runs.
+BOOT_TIMER, BOOT_TIMER_BYTES, BOOT_TIMER_VALUE = 0xC000_0000, 0x1000, 123
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a guest came to its end.
+
+    ``reason`` in QEMU's words (``guest-reset``, ``guest-shutdown``, ``guest-panic``), or ``lost``:
+    KVM could not go on, as ``words`` say. ``value``: what it wrote to the debug exit port.
+    """
+
+    reason: str
+    value: int = 0
+    words: str = ""
+
+
+class Keyboard:
+    """A keyboard controller that knows one command: reset."""
+
+    def __init__(self, end: Callable[[Ending], None]) -> None:
+        self._end = end
+
+    def read(self, _offset: int, _size: int) -> int:
+        """The status: nothing waits, and commands are taken."""
+        return 0
+
+    def write(self, _offset: int, _size: int, value: int) -> None:
+        """A command."""
+        if value & 0xFF == _PULSE_RESET:
+            self._end(Ending("guest-reset"))
+
+
+class ResetControl:
+    """The reset control register."""
+
+    def __init__(self, end: Callable[[Ending], None]) -> None:
+        self._end, self._value = end, 0
+
+    def read(self, _offset: int, _size: int) -> int:
+        """What was written last."""
+        return self._value
+
+    def write(self, _offset: int, _size: int, value: int) -> None:
+        """Bit 2 resets."""
+        self._value = value & 0xFF
+        if value & 4:
+            self._end(Ending("guest-reset"))
+
+
+class DebugExit:
+    """The port that ends a test with a status."""
+
+    def __init__(self, end: Callable[[Ending], None]) -> None:
+        self._end = end
+
+    def read(self, _offset: int, _size: int) -> int:
+        """Nothing."""
+        return 0
+
+    def write(self, _offset: int, _size: int, value: int) -> None:
+        """The guest ends with this value."""
+        self._end(Ending("guest-shutdown", value))
+
+
+class Heard:
+    """A port or address where what the guest writes is only listened to."""
+
+    def __init__(self, heard: Callable[[int], None]) -> None:
+        self._heard = heard
+
+    def read(self, _offset: int, _size: int) -> int:
+        """Nothing."""
+        return 0
+
+    def write(self, _offset: int, _size: int, value: int) -> None:
+        """Tell it."""
+        self._heard(value)

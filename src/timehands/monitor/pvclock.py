@@ -1,0 +1,171 @@
+"""pvclock provided by us: MSR writes come out, and Python writes the records at entry.
+
+The order is that of docs/pvclock.md. One snapshot of (TSC, time) is the base of all vCPUs' records,
+so that they are of one clock. They are written again only when that base changes: at a jump, after
+a pause, after a restore.
+"""
+
+from __future__ import annotations
+
+import struct
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from timehands.clocks.pvclock.layout import SystemTimeMsr, TimeInfo, next_versions
+from timehands.clocks.pvclock.numbers import (
+    MASK_64,
+    SYSTEM_TIME_MSRS,
+    TIME_INFO_SIZE,
+    WALL_CLOCK_MSRS,
+    WALL_CLOCK_SIZE,
+    Flags,
+)
+from timehands.clocks.pvclock.reading import nanoseconds
+from timehands.clocks.pvclock.scale import Scale, time_scale
+from timehands.clocks.pvclock.wallclock import compose
+from timehands.kvm.memory import GuestMemory
+
+#: The MSRs that must come out to us.
+MSRS = (*SYSTEM_TIME_MSRS, *WALL_CLOCK_MSRS)
+_VERSION = struct.Struct("<I")
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """A moment of which all are known: the guest's TSC, its system time, the host's monotonic time.
+
+    Times in ns.
+    """
+
+    tsc: int
+    system_ns: int
+    host_ns: int
+
+
+class Pvclock:
+    """The provider for one guest.
+
+    ``tsc_khz`` is the true rate of the guests' TSC. ``stable``: whether records say TSC_STABLE.
+    """
+
+    def __init__(self, memory: GuestMemory, tsc_khz: int, *, stable: bool = True) -> None:
+        self._memory = memory
+        self._scale: Scale = time_scale(tsc_khz)
+        self._stable = stable
+        self._lock = threading.Lock()
+        self._base = Base(0, 0, 0)
+        self._pages: dict[int, int] = {}
+        self._values: dict[tuple[int, int], int] = {}
+        self._due: set[int] = set()
+        self._stopped: set[int] = set()
+        self._wall_offset_ns = 0
+
+    def set_base(self, base: Base) -> None:
+        """From now on time is counted from here; all records are due."""
+        with self._lock:
+            self._base = base
+            self._due.update(self._pages)
+
+    def step_wall(self, by_ns: int) -> None:
+        """Move the date that the wall clock record tells when it is written next."""
+        self._wall_offset_ns += by_ns
+
+    def now_ns(self, tsc: int) -> int:
+        """The system time at a guest TSC."""
+        return nanoseconds(self._record(0, 0), tsc)
+
+    def stopped(self) -> None:
+        """The guest was paused: its records say so at their next update."""
+        with self._lock:
+            self._stopped.update(self._pages)
+            self._due.update(self._pages)
+
+    def write_msr(self, vcpu: int, msr: int, value: int) -> bool:
+        """The guest writes one of `MSRS`. False: refused, the guest is to get a fault."""
+        with self._lock:
+            taken = self._register(vcpu, value) if msr in SYSTEM_TIME_MSRS else self._wall(value)
+            if taken:
+                self._values[vcpu, msr] = value
+            return taken
+
+    def read_msr(self, vcpu: int, msr: int) -> int:
+        """What was written last."""
+        return self._values.get((vcpu, msr), 0)
+
+    def before_entry(self, vcpu: int) -> None:
+        """Write the vCPU's record if it is due. Called by its thread, while it is not running."""
+        if vcpu in self._due:
+            with self._lock:
+                self._due.discard(vcpu)
+                self._publish(vcpu)
+
+    @property
+    def registered(self) -> Mapping[int, int]:
+        """The address of each vCPU's record."""
+        return dict(self._pages)
+
+    def restore(self, values: Mapping[tuple[int, int], int]) -> None:
+        """Register again what a snapshot says; records are written at the next entries."""
+        for (vcpu, msr), value in values.items():
+            if msr in SYSTEM_TIME_MSRS:
+                self.write_msr(vcpu, msr, value)
+            else:
+                self._values[vcpu, msr] = value
+
+    @property
+    def msr_values(self) -> Mapping[tuple[int, int], int]:
+        """All MSRs as they were written, by vCPU and number; a snapshot keeps them."""
+        return dict(self._values)
+
+    def _register(self, vcpu: int, value: int) -> bool:
+        wish = SystemTimeMsr.parse(value)
+        if not wish.enabled:
+            self._pages.pop(vcpu, None)
+            return True
+        if not wish.aligned or not self._is_memory(wish.address, TIME_INFO_SIZE):
+            return False
+        self._pages[vcpu] = wish.address
+        self._due.add(vcpu)
+        return True
+
+    def _is_memory(self, address: int, size: int) -> bool:
+        return any(slot.address <= address and address + size <= slot.end for slot in self._memory)
+
+    def _wall(self, address: int) -> bool:
+        if address % 4 or not self._is_memory(address, WALL_CLOCK_SIZE):
+            return False
+        version = _VERSION.unpack(self._memory.read(address, 4))[0]
+        odd, even = next_versions(version)
+        realtime_ns = time.time_ns() + self._wall_offset_ns
+        record = replace(compose(realtime_ns, self._system_ns_now()), version=odd).build()
+        self._memory.write(address, record)
+        self._memory.write(address, _VERSION.pack(even))
+        return True
+
+    def _system_ns_now(self) -> int:
+        return self._base.system_ns + time.monotonic_ns() - self._base.host_ns
+
+    def _publish(self, vcpu: int) -> None:
+        """The record, with its version odd while the rest is written. The vCPU does not run now,
+        but another one may read: the bytes go in the order of these calls (x86 stores)."""
+        address = self._pages.get(vcpu)
+        if address is None:
+            return
+        old = TimeInfo.parse(self._memory.read(address, TIME_INFO_SIZE))
+        odd, even = next_versions(old.version)
+        flags = old.flags & Flags.GUEST_STOPPED
+        if vcpu in self._stopped:
+            self._stopped.discard(vcpu)
+            flags |= Flags.GUEST_STOPPED
+        self._memory.write(address, _VERSION.pack(odd))
+        self._memory.write(address, self._record(odd, flags).build())
+        self._memory.write(address, _VERSION.pack(even))
+
+    def _record(self, version: int, flags: int) -> TimeInfo:
+        base, scale = self._base, self._scale
+        flags |= Flags.TSC_STABLE if self._stable else 0
+        return TimeInfo(
+            version, base.tsc & MASK_64, base.system_ns, scale.mul, scale.shift, int(flags)
+        )

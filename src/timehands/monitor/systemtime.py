@@ -1,0 +1,71 @@
+"""pvclock's time over a pause: what it was is kept, and where it goes on is the policy's choice.
+
+What it was is asked of pvclock itself, after all vCPUs came out: by any other clock the guest could
+have read a later time than the one that we go on from. KVM's own is set by KVM_SET_CLOCK before any
+vCPU runs, and KVM_KVMCLOCK_CTRL says in each record that the guest was paused.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from timehands.clocks.msr import ClockMsr
+from timehands.errors import KvmRefused
+from timehands.kvm.numbers import Capability
+from timehands.monitor.pvclock import Base
+from timehands.monitor.settings import Maker, Policy
+
+if TYPE_CHECKING:
+    from timehands.kvm.vcpu import Vcpu
+    from timehands.monitor.microvm import Microvm
+
+#: Of so many samples the one with the least doubt is taken.
+_SAMPLES = 5
+
+
+def keep_system_time(guest: Microvm) -> None:
+    """All vCPUs are out: note pvclock's time, and the host's."""
+    tsc, guest.paused_ns = tsc_now(guest.vcpus[0])
+    if guest.pvclock is not None:
+        guest.system_ns = guest.pvclock.now_ns(tsc)
+        guest.pvclock.stopped()
+    elif guest.settings.clocks.pvclock is Maker.KVM:
+        guest.system_ns = guest.vm.clock().ns
+
+
+def start_system_time(guest: Microvm) -> None:
+    """Before any vCPU runs: have pvclock go on from the time that was kept, or catch up."""
+    if guest.pvclock is not None:
+        tsc, host_ns = tsc_now(guest.vcpus[0])
+        guest.pvclock.set_base(Base(tsc, _wanted_ns(guest, host_ns), host_ns))
+    elif guest.settings.clocks.pvclock is Maker.KVM:
+        guest.vm.set_clock(_wanted_ns(guest, time.monotonic_ns()))
+        for vcpu in guest.vcpus if guest.time.now_ns() else ():
+            _say_paused(vcpu)
+
+
+def tsc_now(vcpu: Vcpu) -> tuple[int, int]:
+    """Its TSC, and the host's monotonic time at which that was read, in ns."""
+    samples = []
+    for _ in range(_SAMPLES):
+        before = time.monotonic_ns()
+        tsc = vcpu.msr(ClockMsr.TSC)
+        after = time.monotonic_ns()
+        samples.append((after - before, tsc, (before + after) // 2))
+    return min(samples)[1:]
+
+
+def _wanted_ns(guest: Microvm, host_ns: int) -> int:
+    if guest.settings.clocks.policy is Policy.WALL and guest.time.now_ns():
+        return guest.system_ns + max(0, host_ns - guest.paused_ns)
+    return guest.system_ns
+
+
+def _say_paused(vcpu: Vcpu) -> None:
+    if not vcpu.vm.has(Capability.KVMCLOCK_CTRL):
+        return
+    try:
+        vcpu.kvmclock_ctrl()
+    except KvmRefused:  # it has no record: nothing to say it in
+        return

@@ -1,0 +1,114 @@
+"""The time that our own devices count: the host's monotonic clock less the time spent paused.
+
+`Alarms` calls functions at moments of it, from one thread, and waits in between.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import threading
+import time
+from collections.abc import Callable
+
+
+class GuestTime:
+    """ns since the guest first ran. It stands still while the guest is paused."""
+
+    def __init__(self) -> None:
+        self._offset_ns = -time.monotonic_ns()
+        self._paused_at_ns: int | None = 0
+
+    @property
+    def paused(self) -> bool:
+        """Whether it stands still: also before the first `resume`."""
+        return self._paused_at_ns is not None
+
+    def now_ns(self) -> int:
+        """What it is now."""
+        if self._paused_at_ns is not None:
+            return self._paused_at_ns
+        return time.monotonic_ns() + self._offset_ns
+
+    def pause(self) -> None:
+        """Stand still."""
+        self._paused_at_ns = self.now_ns()
+
+    def resume(self, at_ns: int | None = None) -> None:
+        """Go on from where it stood, or from ``at_ns`` (a snapshot's)."""
+        start = self.now_ns() if at_ns is None else at_ns
+        self._offset_ns = start - time.monotonic_ns()
+        self._paused_at_ns = None
+
+
+class Alarms:
+    """Functions to be called at moments of guest time. Use as a context manager: it has a thread.
+
+    Each ``owner`` has one alarm; a new one takes the place of the old one. A function may set an
+    alarm itself. None is called while the guest is paused.
+    """
+
+    def __init__(self, clock: GuestTime) -> None:
+        self._clock = clock
+        self._condition = threading.Condition()
+        self._queue: list[tuple[int, int, object]] = []
+        self._set: dict[object, tuple[int, Callable[[int], None]]] = {}
+        self._numbers = itertools.count()
+        self._closing = False
+        self._thread = threading.Thread(target=self._work, name="alarms", daemon=True)
+        self._thread.start()
+
+    def set(self, owner: object, at_ns: int, ring: Callable[[int], None]) -> None:
+        """Have ``ring(at_ns)`` called at ``at_ns``, or soon when that is past."""
+        with self._condition:
+            number = next(self._numbers)
+            self._set[owner] = (number, ring)
+            heapq.heappush(self._queue, (at_ns, number, owner))
+            if self._queue[0][1] == number:
+                self._condition.notify()
+
+    def clear(self, owner: object) -> None:
+        """Have nothing called for this owner."""
+        with self._condition:
+            self._set.pop(owner, None)
+
+    def wake(self) -> None:
+        """Guest time goes on, or stands still, or jumped: look again."""
+        with self._condition:
+            self._condition.notify()
+
+    def close(self) -> None:
+        """Call nothing any more, and end the thread."""
+        with self._condition:
+            self._closing = True
+            self._condition.notify()
+        self._thread.join()
+
+    def __enter__(self) -> Alarms:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self.close()
+
+    def _work(self) -> None:
+        while (due := self._next()) is not None:
+            at_ns, ring = due
+            ring(at_ns)
+
+    def _next(self) -> tuple[int, Callable[[int], None]] | None:
+        """Wait for the next alarm that is due; None when closing."""
+        with self._condition:
+            while not self._closing:
+                wait_s = self._until_next()
+                if wait_s is not None and wait_s <= 0:
+                    at_ns, number, owner = heapq.heappop(self._queue)
+                    if self._set.get(owner, (None,))[0] == number:
+                        return at_ns, self._set.pop(owner)[1]
+                else:
+                    self._condition.wait(wait_s)
+        return None
+
+    def _until_next(self) -> float | None:
+        if not self._queue or self._clock.paused:
+            return None
+        return (self._queue[0][0] - self._clock.now_ns()) / 1e9
