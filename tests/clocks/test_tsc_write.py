@@ -84,6 +84,19 @@ def test_the_first_value_from_outside_is_taken_even_if_near() -> None:
     assert first.vm.set_from_outside
 
 
+def test_before_that_was_mended_it_was_not() -> None:
+    first = write_from_outside(
+        NEW.vm,
+        42,
+        now_ns=10**9 + 10,
+        scaled_host_tsc=5 * SECOND,
+        tsc_khz=KHZ,
+        after_startup=True,
+    )
+    assert first.matched
+    assert first.offset == NEW.offset
+
+
 SET = LastWrite(
     at_ns=10**9, value=100 * SECOND, tsc_khz=KHZ, offset=77, generation=3, set_from_outside=True
 )
@@ -95,7 +108,7 @@ SET = LastWrite(
 )
 def test_a_later_value_matches_within_one_second_of_the_last(off: int, matches: bool) -> None:
     value = SET.value + cycles(5 * 10**9, KHZ) + off
-    assert synchronizes(SET, value, 6 * 10**9, KHZ, outside=True) is matches
+    assert synchronizes(SET, value, 6 * 10**9, KHZ) is matches
 
 
 def test_a_snapshot_of_two_vcpus_restored_a_moment_apart_is_synchronised() -> None:

@@ -192,10 +192,11 @@ def rate_selection(hz: int) -> int | None:
 def counts(register_a: int, register_b: int) -> bool:
     """Whether the clock goes: the divider chain runs, and nobody holds the registers to set them.
 
-    With SET the divider goes on, but no update is made.
+    The chain runs for a crystal of 32,768 Hz or a faster one; other selections hold it in reset or
+    test it. With SET it goes on, but no update is made. As QEMU has it (rtc_running).
     """
     divider = register_a & RegisterA.DIVIDER
-    return divider == RegisterA.DIVIDER_32768 and not register_b & RegisterB.SET
+    return divider <= RegisterA.DIVIDER_32768 and not register_b & RegisterB.SET
 
 
 def update_in_progress(ns_of_second: int, update_ns: int = UPDATE_CYCLE_NS) -> bool:

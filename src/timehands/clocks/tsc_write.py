@@ -86,13 +86,19 @@ def cycles(ns: int, tsc_khz: int) -> int:
     return scale_delta(ns, mul, shift)
 
 
-def synchronizes(vm: LastWrite, value: int, now_ns: int, tsc_khz: int, *, outside: bool) -> bool:
-    """Whether KVM takes a write for an attempt to synchronise. All arithmetic is modulo 2^64."""
+def synchronizes(
+    vm: LastWrite, value: int, now_ns: int, tsc_khz: int, *, after_startup: bool = False
+) -> bool:
+    """Whether KVM takes a write for an attempt to synchronise. All arithmetic is modulo 2^64.
+
+    ``after_startup``: as before the commit above, when a value near to what KVM itself wrote at
+    the vCPUs' creation counted, too (a guest younger than a second could not be restored).
+    """
     if tsc_khz == 0:
         return False
     if value == 0:
         return True
-    if not (outside and vm.set_from_outside):
+    if not (vm.set_from_outside or after_startup):
         return False
     second = tsc_khz * 1000
     expected = (vm.value + cycles((now_ns - vm.at_ns) & U64, tsc_khz)) & U64
@@ -109,13 +115,15 @@ def write_from_outside(
     generation: int = 0,
     outside: bool = True,
     host_stable: bool = True,
+    after_startup: bool = False,
 ) -> Written:
     """A write to one vCPU's TSC by KVM's user, or (``outside`` False) KVM's own at its creation.
 
     ``scaled_host_tsc``: the host's TSC now, times the vCPU's ratio. ``generation``: the one that
     this vCPU got at its last write, 0 before. ``host_stable``: the host trusts its TSC.
+    ``after_startup``: see `synchronizes`.
     """
-    matches = synchronizes(vm, value, now_ns, tsc_khz, outside=outside)
+    matches = synchronizes(vm, value, now_ns, tsc_khz, after_startup=after_startup)
     matches = matches and tsc_khz == vm.tsc_khz
     if matches and not host_stable:
         value = (value + cycles((now_ns - vm.at_ns) & U64, tsc_khz)) & U64

@@ -64,3 +64,31 @@ def test_the_program_tells_a_case_that_is_wrong(implementer: Path) -> None:
     good = "pvclock_scale.kvm 1000000 2147483648 1 0xf4240 0x3b9aca00 0x3b9aca00"
     bad = good.replace("2147483648", "2147483649")
     assert run(implementer, [good, bad, "unknown.group 1"]) == [bad, "unknown.group 1", "tried 3"]
+
+
+def spoilt(text: str) -> str:
+    """Another value of the same type, in the flat form."""
+    if text == "-":
+        return "1"
+    if "," in text:
+        head, _, last = text.rpartition(",")
+        return f"{head},{int(last) ^ 1}"
+    if text.startswith("0x"):
+        return hex(int(text, 16) ^ 1)
+    try:
+        return str(int(text) ^ 1)
+    except ValueError:
+        return f"{text[:-2]}{'00' if text[-2:] != '00' else '01'}"
+
+
+@pytest.mark.parametrize("path", sorted(VECTORS.glob("*.json")), ids=lambda p: p.stem)
+def test_each_output_is_looked_at(implementer: Path, path: Path) -> None:
+    subject = json.loads(path.read_text())
+    cases = list(lines(path))
+    for name, group in subject["groups"].items():
+        outputs = [field for field in group["outputs"] if field != "why"]
+        first = next(case for case in cases if case.startswith(f"{subject['subject']}.{name} "))
+        words = first.split()
+        for at, field in enumerate(outputs, start=1 + len(group["inputs"])):
+            bad = " ".join([*words[:at], spoilt(words[at]), *words[at + 1 :]])
+            assert run(implementer, [bad]) == [bad, "tried 1"], field
