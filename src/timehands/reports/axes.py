@@ -173,13 +173,13 @@ def time_axis(end_ns: int, breaks: Sequence[Break] = ()) -> TimeAxis:
 MOST_CUT = 8
 
 
-def axis_for(values: Iterable[int], unit: Unit) -> Axis:
-    """An axis that holds all values and zero, its ends at ticks."""
+def axis_for(values: Iterable[int], unit: Unit, *, even: bool = False) -> Axis:
+    """An axis that holds all values and zero, its ends at ticks; linear in any case if ``even``."""
     all_of_them = sorted([0, *values])
     low, high = all_of_them[0], all_of_them[-1]
     if low == high:
         high = unit.scales[-1][0]
-    linear = _uneven(all_of_them)
+    linear = None if even else _uneven(all_of_them)
     if linear is not None:
         return _bent_axis(low, high, unit, linear)
     step = _step(high - low, unit)

@@ -56,9 +56,9 @@ class Panel:
     title: str
     unit: Unit
     lines: tuple[Line, ...]
-    #: The values that the axis must hold besides those of the lines; for panels to be compared.
-    low: int = 0
-    high: int = 0
+    #: The values that the axis must hold besides those of the lines, for panels to be compared.
+    #: Their axes are then the same, and linear.
+    held: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +80,17 @@ class Plot:
     marks: tuple[Mark, ...] = ()
     #: When nothing ran: drawn as bands, and cut short where they are long.
     breaks: tuple[Break, ...] = ()
+    #: The height of a panel in pixels.
+    panel: int = PANEL
 
-    @property
-    def height(self) -> int:
-        """The height in pixels."""
-        rows = _MARK_ROW * _MARK_ROWS if self.marks else 0
-        return TITLE + rows + len(self.panels) * (PANEL + GAP) + FOOT - GAP + 16
+
+@dataclass(frozen=True, slots=True)
+class _Name:
+    """What is written of a mark, where it starts and in which row."""
+
+    words: str
+    x: float
+    row: int
 
 
 @dataclass(slots=True)
@@ -94,12 +99,32 @@ class _Paper:
 
     plot: Plot
     time: TimeAxis
-    dots: int = MOST_DOTS
+    names: tuple[_Name, ...]
     out: list[str] = field(default_factory=list)
+
+    @property
+    def top(self) -> int:
+        """Where the first panel begins."""
+        rows = max((name.row + 1 for name in self.names), default=0)
+        return TITLE + _MARK_ROW * rows + 16
+
+    @property
+    def bottom(self) -> int:
+        """Where the last panel ends."""
+        return self.top + len(self.plot.panels) * (self.plot.panel + GAP) - GAP
+
+    @property
+    def height(self) -> int:
+        """The height of the chart in pixels."""
+        return self.bottom + FOOT
 
     def x(self, at_ns: int) -> float:
         """The place of a moment."""
-        return LEFT + float(self.time.share(at_ns)) * (WIDTH - LEFT - RIGHT)
+        return _x(self.time, at_ns)
+
+    def y(self, axis: Axis, value: int, top: int) -> float:
+        """The place of a value in the panel that begins at ``top``."""
+        return top + (1 - float(axis.share(value))) * self.plot.panel
 
 
 def style() -> str:
@@ -109,14 +134,15 @@ def style() -> str:
 
 def svg(plot: Plot) -> str:
     """The chart as an SVG file that stands alone, light or dark as its reader prefers."""
-    head = _head(plot, f'xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{plot.height}"')
+    paper = _drawn(plot)
+    size = f'width="{WIDTH}" height="{paper.height}"'
     lines = [
         '<?xml version="1.0" encoding="UTF-8"?>',
-        head,
+        _head(paper, f'xmlns="http://www.w3.org/2000/svg" {size}'),
         f"<title>{_text(plot.title)}</title>",
         f"<style>{style()}</style>",
         '<rect class="ground" width="100%" height="100%"/>',
-        *_body(plot),
+        *paper.out,
         "</svg>",
     ]
     return "\n".join(lines) + "\n"
@@ -124,24 +150,24 @@ def svg(plot: Plot) -> str:
 
 def inline(plot: Plot) -> str:
     """The chart as an element of a page that has the `style`."""
-    return "\n".join([_head(plot, f'aria-label="{_text(plot.title)}"'), *_body(plot), "</svg>"])
+    paper = _drawn(plot)
+    return "\n".join([_head(paper, f'aria-label="{_text(plot.title)}"'), *paper.out, "</svg>"])
 
 
-def _head(plot: Plot, attributes: str) -> str:
-    return f'<svg {attributes} class="plot" role="img" viewBox="0 0 {WIDTH} {plot.height}">'
+def _head(paper: _Paper, attributes: str) -> str:
+    return f'<svg {attributes} class="plot" role="img" viewBox="0 0 {WIDTH} {paper.height}">'
 
 
-def _body(plot: Plot) -> list[str]:
-    paper = _Paper(plot, time_axis(plot.end_ns, plot.breaks))
-    paper.out.append(f'<text class="head" x="{LEFT}" y="16">{_text(plot.title, 130)}</text>')
-    top = TITLE + (_MARK_ROW * _MARK_ROWS if plot.marks else 0) + 16
-    bottom = top + len(plot.panels) * (PANEL + GAP) - GAP
-    _draw_breaks(paper, top, bottom)
-    _draw_marks(paper, bottom)
+def _drawn(plot: Plot) -> _Paper:
+    time = time_axis(plot.end_ns, plot.breaks)
+    paper = _Paper(plot, time, tuple(_names(plot, time)))
+    paper.out.append(f'<text class="head" x="{LEFT}" y="16">{_text(plot.title, 100)}</text>')
+    _draw_breaks(paper)
+    _draw_marks(paper)
     for number, panel in enumerate(plot.panels):
-        _draw_panel(paper, panel, top + number * (PANEL + GAP))
-    _draw_time(paper, bottom)
-    return paper.out
+        _draw_panel(paper, panel, paper.top + number * (plot.panel + GAP))
+    _draw_time(paper)
+    return paper
 
 
 _END = 'text-anchor="end"'
@@ -151,7 +177,8 @@ _MIDDLE = 'text-anchor="middle"'
 # Time, and what happened
 
 
-def _draw_time(paper: _Paper, bottom: int) -> None:
+def _draw_time(paper: _Paper) -> None:
+    bottom = paper.bottom
     paper.out.append('<g class="axis">')
     for tick in paper.time.ticks:
         x, words = _px(paper.x(tick.at_ns)), tick.words
@@ -163,8 +190,9 @@ def _draw_time(paper: _Paper, bottom: int) -> None:
     paper.out.append(f'<text class="soft" x="{LEFT}" y="{bottom + 34}">{words}</text></g>')
 
 
-def _draw_breaks(paper: _Paper, top: int, bottom: int) -> None:
+def _draw_breaks(paper: _Paper) -> None:
     """Bands where nothing ran; one that is cut says how long it is."""
+    top, bottom = paper.top, paper.bottom
     for stop in paper.plot.breaks:
         x, end = paper.x(stop.start_ns), paper.x(stop.end_ns)
         words = f"stopped for {TIME.words(stop.length_ns)}"
@@ -179,34 +207,36 @@ def _draw_breaks(paper: _Paper, top: int, bottom: int) -> None:
         paper.out.append("</g>")
 
 
-def _draw_marks(paper: _Paper, bottom: int) -> None:
-    """The upright lines; a name goes into the first row where it does not meet another one."""
-    taken = [0.0] * _MARK_ROWS
-    for number, mark in enumerate(paper.plot.marks, 1):
-        x = paper.x(mark.at_ns)
-        name = clipped(harmless(mark.name), 40)
-        row, words, start = _place(taken, x, name, str(number))
-        y = TITLE + 10 + _MARK_ROW * row
-        detail = (
-            f"{number}. {mark.name}: {mark.detail}" if mark.detail else f"{number}. {mark.name}"
-        )
+def _draw_marks(paper: _Paper) -> None:
+    """The upright lines and their names."""
+    for number, (mark, name) in enumerate(zip(paper.plot.marks, paper.names, strict=True), 1):
+        x, y = _px(paper.x(mark.at_ns)), TITLE + 10 + _MARK_ROW * name.row
+        detail = f"{number}. {mark.name}" + (f": {mark.detail}" if mark.detail else "")
         paper.out.append(
             f'<g class="mark"><title>{_text(detail)}</title>'
-            f'<line x1="{_px(x)}" x2="{_px(x)}" y1="{y + 3}" y2="{bottom}"/>'
-            f'<text x="{_px(start)}" y="{y}">{_text(words)}</text></g>'
+            f'<line x1="{x}" x2="{x}" y1="{y + 3}" y2="{paper.bottom}"/>'
+            f'<text x="{_px(name.x)}" y="{y}">{_text(name.words)}</text></g>'
         )
 
 
-def _place(taken: list[float], x: float, name: str, number: str) -> tuple[int, str, float]:
-    """(row, words, where they start) for a name at ``x``; only its number where no row is free."""
+def _names(plot: Plot, time: TimeAxis) -> Iterator[_Name]:
+    """Each mark's name, in the first row where it does not meet another one."""
+    taken = [0.0] * _MARK_ROWS
+    for number, mark in enumerate(plot.marks, 1):
+        x = _x(time, mark.at_ns)
+        yield _place(taken, x, clipped(harmless(mark.name), 40), str(number))
+
+
+def _place(taken: list[float], x: float, name: str, number: str) -> _Name:
+    """Where a name at ``x`` goes; only its number, or nothing, where no row is free."""
     for words in (f"{number} {name}", number):
         width = len(words) * _LETTER
         start = max(4.0, min(x - 3, WIDTH - width - 4))
         for row, until in enumerate(taken):
             if start >= until:
                 taken[row] = start + width + 8
-                return row, words, start
-    return len(taken) - 1, "", x
+                return _Name(words, start, row)
+    return _Name("", x, len(taken) - 1)
 
 
 # Panels
@@ -214,7 +244,7 @@ def _place(taken: list[float], x: float, name: str, number: str) -> tuple[int, s
 
 def _draw_panel(paper: _Paper, panel: Panel, top: int) -> None:
     values = [value for line in panel.lines for value in line.values]
-    axis = axis_for([*values, panel.low, panel.high], panel.unit)
+    axis = axis_for([*values, *(panel.held or ())], panel.unit, even=panel.held is not None)
     title = f"{panel.title}, {axis.unit_name}"
     paper.out.append(f'<text class="name" x="{LEFT}" y="{top - 6}">{_text(title)}</text>')
     _draw_legend(paper, panel, top - 6)
@@ -249,7 +279,7 @@ def _look(line: Line) -> str:
 def _draw_ticks(paper: _Paper, axis: Axis, top: int) -> None:
     paper.out.append('<g class="axis">')
     for tick in axis.ticks:
-        y = _px(_y(axis, tick, top))
+        y = _px(paper.y(axis, tick, top))
         kind = ' class="zero"' if tick == 0 else ""
         paper.out.append(f'<line{kind} x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y}" y2="{y}"/>')
         words = axis.tick_words(tick)
@@ -261,9 +291,9 @@ def _draw_line(paper: _Paper, axis: Axis, line: Line, top: int, points: int) -> 
     """One line with its runs, and dots to point at, fewer where there are many points."""
     paper.out.append(f'<g class="line {_look(line)}">')
     told = f"{line.name}: {line.detail}" if line.detail else line.name
-    every = -(-points // paper.dots)
+    every = -(-points // MOST_DOTS)
     for run in line.runs:
-        places = [(_px(paper.x(at)), _px(_y(axis, value, top))) for at, value in run]
+        places = [(_px(paper.x(at)), _px(paper.y(axis, value, top))) for at, value in run]
         path = " ".join(f"{x},{y}" for x, y in _thinned(places))
         paper.out.append(f'<polyline points="{path}"><title>{_text(told)}</title></polyline>')
         for (at, value), (x, y) in list(zip(run, places, strict=True))[::every]:
@@ -279,8 +309,8 @@ def _thinned(places: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
     return [*places[:1], *(b for a, b in pairwise(places) if a != b)]
 
 
-def _y(axis: Axis, value: int, top: int) -> float:
-    return top + (1 - float(axis.share(value))) * PANEL
+def _x(time: TimeAxis, at_ns: int) -> float:
+    return LEFT + float(time.share(at_ns)) * (WIDTH - LEFT - RIGHT)
 
 
 def _px(value: float) -> str:

@@ -1,0 +1,141 @@
+"""Charts of simulations: each vCPU's offset and rate error over time, or providers side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from timehands.reports import simulation_words as words
+from timehands.reports.axes import RATE, TIME, Break
+from timehands.reports.plots import Line, Mark, Panel, Plot
+from timehands.simulate.outcome import Outcome, Sample
+from timehands.simulate.segments import NS_PER_S
+
+#: A rate is told from a stretch of at least this share of the time that the vCPUs ran.
+_RATE_SHARE = 50
+#: The height of a chart that stands beside others, in pixels.
+SMALL = 110
+OFFSET, RATE_ERROR = "clock against what is due", "rate error"
+
+Run = tuple[Sample, ...]
+Points = tuple[tuple[int, int], ...]
+
+
+def chart(outcome: Outcome) -> Plot:
+    """Offset and rate error over true time: one line for each vCPU, events marked and named."""
+    return Plot(
+        title=f"{outcome.scenario or outcome.title}, provider {outcome.provider}",
+        end_ns=outcome.duration_ns,
+        panels=(
+            Panel(OFFSET, TIME, tuple(_offset_lines(outcome))),
+            Panel(RATE_ERROR, RATE, tuple(_rate_lines(outcome))),
+        ),
+        marks=marks(outcome),
+        breaks=breaks(outcome),
+    )
+
+
+def small(outcome: Outcome, beside: Sequence[Outcome]) -> Plot:
+    """The offset alone, on the axis that holds those of all outcomes that it is shown beside."""
+    values = [sample.offset_ns for other in beside for line in other.samples for sample in line]
+    panel = Panel(
+        OFFSET,
+        TIME,
+        tuple(_offset_lines(outcome)),
+        (min(values, default=0), max(values, default=0)),
+    )
+    return Plot(
+        title=f"{outcome.provider}, reader {outcome.reader}",
+        end_ns=outcome.duration_ns,
+        panels=(panel,),
+        marks=marks(outcome),
+        breaks=breaks(outcome),
+        panel=SMALL,
+    )
+
+
+def together(outcomes: Sequence[Outcome], title: str) -> Plot:
+    """One panel in which each outcome has a line: that of its vCPU that ends furthest off."""
+    lines = []
+    for number, outcome in enumerate(outcomes):
+        worst = max(outcome.samples, key=lambda line: abs(line[-1].offset_ns) if line else 0)
+        lines.append(Line(outcome.provider, _points(_runs(outcome, worst)), number))
+    return Plot(
+        title=title,
+        end_ns=outcomes[0].duration_ns,
+        panels=(Panel(OFFSET, TIME, tuple(lines)),),
+        marks=marks(outcomes[0]),
+        breaks=breaks(outcomes[0]),
+    )
+
+
+def marks(outcome: Outcome) -> tuple[Mark, ...]:
+    """The events, at the moments at which they end, with the jump of the clock."""
+    return tuple(
+        Mark(
+            event.at_ns,
+            event.what,
+            "jump " + words.time_words(event.jump_ns) if event.jump_ns is not None else "",
+        )
+        for event in outcome.events
+    )
+
+
+def breaks(outcome: Outcome) -> tuple[Break, ...]:
+    """When the guest stood still."""
+    return tuple(
+        Break(event.at_ns, event.at_ns + event.stopped_ns)
+        for event in outcome.events
+        if event.stopped_ns
+    )
+
+
+def _offset_lines(outcome: Outcome) -> Iterator[Line]:
+    for row, samples in zip(outcome.vcpus, outcome.samples, strict=True):
+        ends = f"{words.time_words(row.offset_last_ns)} at the end"
+        worst = f"{words.time_words(row.offset_worst_ns)} at worst"
+        points = _points(_runs(outcome, samples))
+        yield Line(f"vCPU {row.vcpu}", points, row.vcpu, f"{ends}, {worst}")
+
+
+def _rate_lines(outcome: Outcome) -> Iterator[Line]:
+    running_ns = outcome.duration_ns - sum(stop.length_ns for stop in breaks(outcome))
+    least_ns = max(1, running_ns // _RATE_SHARE)
+    edges = [event.at_ns for event in outcome.events]
+    for row, samples in zip(outcome.vcpus, outcome.samples, strict=True):
+        runs = [_rates(run, least_ns) for run in _split(samples, edges)]
+        detail = f"{words.rate_words(row.rate_error_ppb)} over the whole run"
+        yield Line(f"vCPU {row.vcpu}", tuple(run for run in runs if run), row.vcpu, detail)
+
+
+def _runs(outcome: Outcome, samples: Sequence[Sample]) -> Iterator[Run]:
+    """The samples, broken where the guest stood still."""
+    return _split(samples, [stop.start_ns for stop in breaks(outcome)])
+
+
+def _split(samples: Sequence[Sample], edges: Sequence[int]) -> Iterator[Run]:
+    """The samples before the first edge, from there to the next, and so on; empty ones left out."""
+    left = list(samples)
+    for edge in edges:
+        at = next((n for n, sample in enumerate(left) if sample.t_ns >= edge), len(left))
+        if left[:at]:
+            yield tuple(left[:at])
+        left = left[at:]
+    if left:
+        yield tuple(left)
+
+
+def _points(runs: Iterator[Run]) -> tuple[Points, ...]:
+    return tuple(tuple((sample.t_ns, sample.offset_ns) for sample in run) for run in runs)
+
+
+def _rates(run: Run, least_ns: int) -> Points:
+    """Rate errors in ppb, each over a stretch of at least ``least_ns``, drawn as steps."""
+    points: list[tuple[int, int]] = []
+    first = run[0]
+    for sample in run[1:]:
+        passed = sample.t_ns - first.t_ns
+        if passed >= least_ns:
+            ppb = (sample.offset_ns - first.offset_ns) * NS_PER_S // passed
+            points += [(first.t_ns, ppb), (sample.t_ns, ppb)]
+            first = sample
+    return tuple(points)
