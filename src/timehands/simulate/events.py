@@ -121,9 +121,14 @@ class TscWrite:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetDate:
-    """The guest sets its date from its host's: an agent, NTP, or by reading the wall clock anew."""
+    """The guest sets its date from its host's: an agent, NTP, or by reading the wall clock anew.
+
+    ``gap_ns``: the date is read so long after the clock that it is set against, since KVM gives no
+    pair of both (KVM_GET_CLOCK has none before the first entry makes the master clock).
+    """
 
     at_ns: int
+    gap_ns: int = 0
 
 
 Event = Pause | Restore | ClockStep | ClockSlew | TscWrite | SetDate

@@ -19,7 +19,18 @@ from typing import NamedTuple
 
 from timehands.clocks.pvclock import reading
 from timehands.clocks.pvclock.layout import TimeInfo
-from timehands.clocks.pvclock.scale import scale_delta_64
+from timehands.clocks.pvclock.programs import readers as programs
+from timehands.clocks.pvclock.programs.functions import nanoseconds_64
+
+__all__ = [
+    "READERS",
+    "LastValue",
+    "Reader",
+    "keeps_last",
+    "nanoseconds",
+    "nanoseconds_64",
+    "refuses",
+]
 
 U64 = (1 << 64) - 1
 _HALF = 1 << 63
@@ -29,12 +40,16 @@ class LastValue(Enum):
     """When a reader holds its answer to the last one that any vCPU got."""
 
     NEVER = "never"
-    UNLESS_STABLE = "unless stable"
+    UNLESS_STABLE = "not stable"
     ALWAYS = "always"
 
 
 class Reader(NamedTuple):
-    """The rules of one guest's reader. ``arithmetic`` takes a page and a TSC and gives ns (u64)."""
+    """The rules of one guest's reader. ``arithmetic`` takes a page and a TSC and gives ns (u64).
+
+    ``reads_page``: it has one; the TSC's reader goes by a record of its own. ``reads_first``: all
+    vCPUs read the page of vCPU 0.
+    """
 
     name: str
     arithmetic: Callable[[TimeInfo, int], int]
@@ -42,25 +57,30 @@ class Reader(NamedTuple):
     last_value: LastValue
     needs_stable: bool
     reads_page: bool = True
+    reads_first: bool = False
 
 
-def nanoseconds_64(info: TimeInfo, tsc: int) -> int:
-    """As `reading.nanoseconds`, with a product of 64 bits only: OpenBSD's first driver."""
-    delta = (tsc - info.tsc_timestamp) & U64
-    return (info.system_time + scale_delta_64(delta, info.tsc_to_system_mul, info.tsc_shift)) & U64
-
-
-_exact = reading.nanoseconds
-READERS: dict[str, Reader] = {
-    reader.name: reader
-    for reader in (
-        Reader("linux", _exact, False, LastValue.UNLESS_STABLE, False),
-        Reader("freebsd", _exact, False, LastValue.UNLESS_STABLE, False),
-        Reader("netbsd", _exact, True, LastValue.UNLESS_STABLE, False),
-        Reader("openbsd-1", nanoseconds_64, False, LastValue.NEVER, True),
-        Reader("openbsd", _exact, False, LastValue.UNLESS_STABLE, False),
-        Reader("tsc", _exact, False, LastValue.NEVER, False, reads_page=False),
+def _rules(reader: programs.Reader) -> Reader:
+    """What counts here of a reader's program."""
+    keeps = programs.Clamp.LAST_VALUE in reader.clamp
+    return Reader(
+        reader.name,
+        nanoseconds_64 if reader.arithmetic is nanoseconds_64 else reading.nanoseconds,
+        programs.Clamp.DELTA in reader.clamp,
+        LastValue(reader.when.value) if keeps else LastValue.NEVER,
+        reader.needs_stable,
+        reads_first=reader.name == "linux-vdso",
     )
+
+
+#: No clamp at all: OSv before its fix (osv#164), and whoever believes the page of each vCPU.
+_UNCLAMPED = Reader("unclamped", reading.nanoseconds, False, LastValue.NEVER, False)
+_TSC = Reader("tsc", reading.nanoseconds, False, LastValue.NEVER, False, reads_page=False)
+#: The readers by name: those of `timehands.clocks.pvclock.programs`, one that never clamps, and the
+#: TSC as a timecounter.
+READERS: dict[str, Reader] = {name: _rules(reader) for name, reader in programs.READERS.items()} | {
+    "unclamped": _UNCLAMPED,
+    "tsc": _TSC,
 }
 
 

@@ -200,7 +200,7 @@ def _check_event(scenario: Scenario, event: Event, where: str) -> None:
         _bound(f"{where}value", event.value, 0, 2**64 - 1)
         if event.vcpu is not None:
             _bound(f"{where}vcpu", event.vcpu, 0, scenario.vcpus - 1)
-    for name in ("by_ns", "for_ns"):
+    for name in ("by_ns", "for_ns", "gap_ns"):
         amount = getattr(event, name, 0)
         low = -MAX_DURATION_NS if name == "by_ns" else 0
         _bound(f"{where}{name[:-3]}", amount, low, MAX_DURATION_NS, time=True)

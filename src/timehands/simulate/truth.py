@@ -77,8 +77,8 @@ class Judge:
         if number is not None:
             event = self._world.scenario.events[number]
             if isinstance(event, events.SetDate):
-                now_ns = event.at_ns
-                self._date_error_ns = self._world.provider.host.realtime_ns(now_ns) - now_ns
+                read_ns = event.at_ns + event.gap_ns
+                self._date_error_ns = self._world.provider.host.realtime_ns(read_ns) - event.at_ns
 
     def _close(self, course: _Course, tally: Tally) -> int | None:
         """End a vCPU's stretch; by how much its clock had jumped at the beginning of it."""

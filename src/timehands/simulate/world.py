@@ -198,19 +198,22 @@ class World:
             heapq.heappush(self._queue, (due_ns, vcpu.number, vcpu.epoch))
 
     def _view(self, vcpu: int) -> tuple[Line, TimeInfo]:
-        page = self._own or self.provider.page(vcpu)
+        page = self._own or self.provider.page(0 if self._reader.reads_first else vcpu)
         if page is None:
             raise AssertionError("a provider without a page has no reader of pages")
         return self.provider.tsc(vcpu), page
 
     def _refresh(self, t_ns: int) -> None:
         """What a provider changed under a running vCPU begins a new segment."""
-        for number in sorted(self.provider.changed):
+        changed = self.provider.changed
+        if self._reader.reads_first and 0 in changed:
+            changed |= set(range(self.scenario.vcpus))
+        for number in sorted(changed):
             vcpu = self._vcpus[number]
             if vcpu.running:
                 self._cut(vcpu, t_ns)
                 vcpu.view = self._view(number)
-        self.provider.changed.clear()
+        changed.clear()
 
     def _cut(self, vcpu: Vcpu, t_ns: int) -> None:
         """End the present segment, with as many reads as the running time since asks for."""
@@ -251,7 +254,7 @@ class World:
         happened = self.happened[number]
         for vcpu in self._vcpus:
             self._come_back(vcpu, t_ns, going.new_vm)
-        self.provider.changed.clear()
+        self._refresh(t_ns)
         page = self.provider.page(0)
         happened.told = page is not None and bool(page.flags & 2)
         happened.timer = restored_timer(t_ns, saved, going, self.provider)

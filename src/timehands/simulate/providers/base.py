@@ -179,8 +179,12 @@ class Provider:
             late = vcpu * going.vmm.tsc_gap_ns
             self.write_saved_tsc(vcpu, t_ns, (tsc + ahead) & U64, late)
         if going.vmm.tsc_sync:
-            for state in self.vcpus:
-                state.offset = self.vcpus[0].offset
+            self.sync_tsc(t_ns)
+
+    def sync_tsc(self, t_ns: int) -> None:
+        """The VMM gives all vCPUs the offset of the first."""
+        for state in self.vcpus:
+            state.offset = self.vcpus[0].offset
 
     def write_saved_tsc(self, vcpu: int, t_ns: int, value: int, late_ns: int) -> None:
         """Write a TSC ``late_ns`` after ``t_ns`` (all vCPUs enter after the last; what counts is

@@ -73,6 +73,16 @@ class Kvm(Provider):
         self._last_write, self._last_ns = value, now_ns
         self._generations[vcpu] = self._generation
 
+    def sync_tsc(self, t_ns: int) -> None:
+        """KVM_VCPU_TSC_OFFSET of each (kvm_arch_tsc_set_attr): an offset equal to the last one that
+        was set counts as synchronised, so that all match in the end.
+        """
+        super().sync_tsc(t_ns)
+        self._generation += 1
+        self._cur_write, self._cur_ns = self.tsc(0).at(t_ns), self.kernel_ns(t_ns)
+        self._cur_offset = self.vcpus[0].offset
+        self._generations = [self._generation] * len(self.vcpus)
+
     def _catch_up(self, vcpu: int, t_ns: int) -> None:
         """compute_guest_tsc: a TSC behind the kernel's time is set forward."""
         due = self._cur_write + cycles(self.kernel_ns(t_ns) - self._cur_ns, self.khz)
