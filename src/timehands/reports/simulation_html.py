@@ -35,10 +35,13 @@ def _page(outcomes: Sequence[Outcome], charts: Sequence[str]) -> str:
     from markupsafe import Markup
 
     environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=lambda said: said if isinstance(said, Markup) else harmless(str(said)),
     )
     environment.filters["clip"] = lambda text, limit: clipped(harmless(text), limit)
-    environment.filters["time"] = words.time_words
     environment.filters["ns"] = in_words
     style = "\n".join(map(resource, _STYLES))
     context: dict[str, Any] = {

@@ -209,6 +209,11 @@ def time_words(ns: int | None) -> str:
     return NOTHING if ns is None else in_words(ns)
 
 
+def jump_words(outcome: Outcome, place: int) -> str:
+    """By how much the clock jumped at an event; a dash where there is no such event."""
+    return time_words(outcome.events[place].jump_ns) if place < len(outcome.events) else NOTHING
+
+
 def event_notes(event: EventOutcome) -> str:
     """What an event did besides a jump."""
     notes = []
