@@ -10,6 +10,7 @@ SUBVERBS = (
     "pvclock_decode",
     "pvclock_scale",
     "pvclock_check",
+    "pvclock_simulate",
 )  # fmt: skip
 
 
