@@ -2,8 +2,10 @@
 
 As it is (sys/dev/nvmm/x86/nvmm_x86_{svm,vmx}.c): at an exit it keeps the guest's TSC (gtsc); at the
 next entry it sets the offset anew so that the TSC continues from there, if the host's CPU changed
-or userland wrote the MSRs back meanwhile (gtsc_want_update), which libnvmm's assists for I/O and
-memory do. So the time outside of the guest is lost to it.
+or userland wrote the MSRs back meanwhile (gtsc_want_update). libnvmm's assists for I/O and memory
+(nvmm_assist_io, nvmm_assist_mem) read the MSRs but write general registers only; QEMU writes all
+back when it has synchronised a vCPU's state (nvmm_set_registers). So the time outside of the guest
+is lost to it. DragonFly BSD's NVMM keeps the offset (gtsc_offset); that is provider ``tsc``.
 """
 
 from __future__ import annotations
