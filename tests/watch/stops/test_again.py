@@ -115,7 +115,7 @@ def test_looks_and_their_results_are_bounded() -> None:
     assert len(looks._kept) <= MAX_LOOKS
     for number in range(MAX_MISSES):
         looks.see("rax", view([], rip=1, rax=number), lambda view: view.registers["rax"])
-    assert len(looks._kept["rax", 1].results) == MAX_RESULTS
+    assert sum(map(len, looks._kept["rax", 1].results.values())) <= MAX_RESULTS
 
 
 def test_a_look_that_reads_too_much_is_not_remembered() -> None:

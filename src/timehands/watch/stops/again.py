@@ -14,46 +14,68 @@ from dataclasses import replace
 from typing import Any, Final, NamedTuple, TypeVar, cast
 
 from timehands.kernels.memory import Pages, Unreadable
-from timehands.watch.stops.view import GENERAL, LEAN, View
+from timehands.watch.stops.view import GENERAL, LEAN, Noting, View
 
 T = TypeVar("T")
 #: Looks that are remembered, and how many results of each: callers differ.
 MAX_LOOKS: Final = 1024
-MAX_RESULTS: Final = 8
+MAX_RESULTS: Final = 64
 #: What one look may read and be remembered: pieces of memory, and bytes.
 MAX_READS: Final = 128
 MAX_BYTES: Final = 16 << 10
 #: A look that found nothing as before so many times in a row is not remembered any more, until it
 #: was made so many times in all.
-MAX_MISSES: Final = 64
-PASSED_OVER: Final = 2048
+MAX_MISSES: Final = 128
+PASSED_OVER: Final = 4096
 
 
 class _Result(NamedTuple):
-    """A result and what it came of; None: there is no such register, no such memory."""
+    """A result and the memory that it came of; None: that could not be read."""
 
-    registers: tuple[tuple[str, int | None], ...]
     memory: tuple[tuple[int, int, bytes | None], ...]
     found: Any
 
-    def holds(self, registers: Mapping[str, int], memory: Pages) -> bool:
+    def holds(self, memory: Pages) -> bool:
         """Whether all is as it was. In the order of the look, so it reads no more than that."""
-        for name, value in self.registers:
-            if registers.get(name) != value:
-                return False
         return all(_read(memory, at, length) == data for at, length, data in self.memory)
 
 
+#: The values of some registers, None for one that there is not.
+_Values = tuple[int | None, ...]
+
+
 class _Kept:
-    """One look's results, the last one that held first."""
+    """One look's results, by the names of the registers that were read, and their values."""
 
     def __init__(self) -> None:
-        self.results: list[_Result] = []
+        self.results: dict[tuple[str, ...], dict[_Values, list[_Result]]] = {}
         self.misses = 0
+        self._held = 0
+
+    def find(self, registers: Mapping[str, int], memory: Pages) -> _Result | None:
+        """The result that came of the same."""
+        for names, results in self.results.items():
+            for result in results.get(tuple(map(registers.get, names)), ()):
+                if result.holds(memory):
+                    return result
+        return None
+
+    def add(self, registers: Mapping[str, int | None], result: _Result) -> None:
+        """Keep one more; all others go when there are too many."""
+        if self._held >= MAX_RESULTS:
+            self.forget()
+        self._held += 1
+        results = self.results.setdefault(tuple(registers), {})
+        results.setdefault(tuple(registers.values()), []).append(result)
+
+    def forget(self) -> None:
+        """All results."""
+        self.results.clear()
+        self._held = 0
 
     def pass_over(self) -> None:
         """It is always something new; but perhaps not for ever."""
-        self.results.clear()
+        self.forget()
         self.misses = self.misses + 1 if self.misses < PASSED_OVER else 0
 
 
@@ -70,21 +92,15 @@ class Looks:
         raises; that is not remembered.
         """
         kept = self._kept_for((name, view.pc))
-        memory = cast("Pages", view.memory)
         if kept.misses > MAX_MISSES:
             kept.pass_over()
             return look(view)
-        for number, result in enumerate(kept.results):
-            if result.holds(view.registers, memory):
-                if number:
-                    kept.results.insert(0, kept.results.pop(number))
-                kept.misses = 0
-                return cast("T", result.found)
+        result = kept.find(view.registers, cast("Pages", view.memory))
+        if result is not None:
+            kept.misses = 0
+            return cast("T", result.found)
         kept.misses += 1
-        found, new = _noted(view, look)
-        if new is not None:
-            kept.results = [new, *kept.results[: MAX_RESULTS - 1]]
-        return found
+        return _noted(view, look, kept)
 
     def _kept_for(self, key: Hashable) -> _Kept:
         if key not in self._kept:
@@ -94,16 +110,16 @@ class Looks:
         return self._kept[key]
 
 
-def _noted(view: View, look: Callable[[View], T]) -> tuple[T, _Result | None]:
-    """The result, and what it came of; None when that is too much."""
+def _noted(view: View, look: Callable[[View], T], kept: _Kept) -> T:
+    """The result; it is kept with what it came of, unless that is too much."""
     registers, memory = _Registers(view.registers), _Memory(cast("Pages", view.memory))
     found = look(replace(view, registers=registers, memory=memory))
     if registers.general:
         registers.note(LEAN if _needs_few(view, look, found) else GENERAL)
-    if len(memory.read_so_far) > MAX_READS or memory.bytes > MAX_BYTES:
-        return found, None
-    pieces = tuple((*piece, data) for piece, data in memory.read_so_far.items())
-    return found, _Result(tuple(registers.read_so_far.items()), pieces, found)
+    if len(memory.read_so_far) <= MAX_READS and memory.bytes <= MAX_BYTES:
+        pieces = tuple((*piece, data) for piece, data in memory.read_so_far.items())
+        kept.add(registers.read_so_far, _Result(pieces, found))
+    return found
 
 
 def _needs_few(view: View, look: Callable[[View], T], found: T) -> bool:
@@ -114,7 +130,7 @@ def _needs_few(view: View, look: Callable[[View], T], found: T) -> bool:
     return bool(look(replace(view, lean=True)) == found)
 
 
-class _Registers(Mapping[str, int]):
+class _Registers(Noting):
     """Registers that note who was asked for; ``general``: `View` took all that unwinding needs."""
 
     def __init__(self, held: Mapping[str, int]) -> None:

@@ -6,10 +6,11 @@ memory is somebody else's matter.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Final, Protocol, runtime_checkable
+from typing import Final, cast
 from weakref import WeakKeyDictionary
 
 from timehands.errors import UsageError
@@ -37,10 +38,10 @@ _scopes: WeakKeyDictionary[Kernel, Scopes] = WeakKeyDictionary()
 _trees: WeakKeyDictionary[Kernel, dict[tuple[str, int], Node]] = WeakKeyDictionary()
 
 
-@runtime_checkable
-class Noting(Protocol):
+class Noting(Mapping[str, int]):
     """Registers that note what is asked of them (again.py)."""
 
+    @abstractmethod
     def for_unwinding(self) -> Mapping[str, int]:
         """All of them, to be taken along."""
 
@@ -183,11 +184,14 @@ class View:
 
     @cached_property
     def _spot(self) -> Spot:
-        cfa = self.cfa
-        if cfa is None and "rsp" in self.registers:
-            frames = backtrace(self.kernel, self._general, self.memory, 1, source=False)
-            cfa = frames[0].cfa if frames else None
-        return Spot(self.reading, self.pc, cfa)
+        return cast("Spot", _Here(self))
+
+    @cached_property
+    def _found_cfa(self) -> int | None:
+        if self.cfa is not None or "rsp" not in self.registers:
+            return self.cfa
+        frames = backtrace(self.kernel, self._general, self.memory, 1, source=False)
+        return frames[0].cfa if frames else None
 
     def _no_argument(self, which: str | int) -> str:
         place = self.kernel.symbols.find(self.pc)
@@ -200,6 +204,20 @@ class View:
                 "give the number, from 0"
             )
         return f"{function}: arguments are numbered from 0 to {len(ARGUMENTS) - 1}"
+
+
+class _Here:
+    """A `Spot` whose frame is looked for when something in it is asked for: most arguments are in
+    registers where a function begins."""
+
+    def __init__(self, view: View) -> None:
+        self._view = view
+        self.reading = view.reading
+        self.pc = view.pc
+
+    @property
+    def cfa(self) -> int | None:
+        return self._view._found_cfa
 
 
 def _scopes_of(kernel: Kernel) -> Scopes:
