@@ -28,9 +28,18 @@ Who does it:
   method that returns False, its fastest way, in which a script cannot let the guest run by itself.
   It keeps no recording, and takes a fifth as many stops.
 
+*One CPU* is all of that, QEMU too, held to one processor from the start, as taskset(1) does: what
+is done one after the other is then done without waking idle processors. Our client and sessions do
+that by themselves (timehands/watch/gdb/together.py); *apart* is our client when it does not. What
+of the gain is the processor's shows in *bound* and *gdb* with and without.
+
+*Ever other* callers and names are those of 97 stops in turn, each with a stack pointer of its own:
+more than a session remembers (timehands/watch/stops/again.py).
+
 Times are within one process, from the first stop to the last. Both sides' answers are compared
-where names are asked for. Nothing else is asserted. What *bound* is of gdb's best is the most that
-any client of this stub could gain on gdb with the same work.
+where names are asked for. Nothing else is asserted. What *bound* is of gdb's best, each on one
+processor or each not, is the most that any client of this stub could gain on gdb with the same
+work.
 
 Why breakpoints cost more than watchpoints: two runs and two stops of the guest instead of one
 (a step, then on), and each stop that is no watchpoint's makes QEMU under TCG throw away all code
@@ -79,6 +88,9 @@ FLAGS = (
 )  # fmt: skip
 SOURCE = """
 struct timecounter { int tc_quality; const char *tc_name; } i8254 = { 100, "i8254" };
+struct timecounter varied[9] = {
+    { 0, "i8254" }, { 1, "HPET" }, { 2, "ACPI-fast" }, { 3, "ACPI-safe" }, { 4, "TSC" },
+    { 5, "TSC-low" }, { 6, "LAPIC" }, { 7, "kvmclock" }, { 8, "Hyper-V" } };
 /* On a page without code: the emulator translates code anew when its page is written. */
 volatile struct { unsigned counted, more[2047]; } page __attribute__((aligned(4096)));
 void tick(void);
@@ -86,7 +98,21 @@ __asm__("tick: .byte 0x0f, 0x1f, 0x44, 0, 0; incl page; ret");
 __attribute__((noinline)) void tc_init(struct timecounter *tc) { tc->tc_quality++; tick(); }
 __attribute__((noinline)) void startrtclock(void) { tc_init(&i8254); page.more[0] = 0; }
 __attribute__((noinline)) void cpu_configure(void) { startrtclock(); page.more[1] = 0; }
-void cpu_startup(void) { for (;;) cpu_configure(); }
+__attribute__((noinline)) void tc_windup(struct timecounter *tc) { tc->tc_quality++; tick(); }
+__attribute__((noinline)) void statclock(int n) {
+    volatile char room[16 * n + 16];
+    room[0] = 0;
+    tc_windup(&varied[n % 9]);
+    page.more[2] = 0;
+}
+__attribute__((noinline)) void hardclock(int n) { statclock(n); page.more[3] = 0; }
+void cpu_startup(void) {
+    for (unsigned n = 0;; n = (n + 1) % 97) {
+        cpu_configure();
+        hardclock(n);
+        page.more[4] = 0;
+    }
+}
 void cpu_idle(void) {}
 void timer_interrupt(void) {}
 void traps_init(void) {}
@@ -134,13 +160,18 @@ with open("{log}", "w") as log:
     print(len(rows), rows[-1][0] - rows[0][0], *rows[-1][1], file=log)
 gdb.execute("kill")
 """
-#: What every stop at ``tc_init`` has to say.
-NAMED = ("i8254", "startrtclock", "cpu_configure", "cpu_startup")
+#: The callers that every stop at these functions has to tell, and the names, in turn.
+NAMED = {
+    "tc_init": ("startrtclock", "cpu_configure", "cpu_startup"),
+    "tc_windup": ("statclock", "hardclock", "cpu_startup"),
+}
+VARIED = ("i8254", "HPET", "ACPI-fast", "ACPI-safe", "TSC", "TSC-low", "LAPIC", "kvmclock",
+          "Hyper-V")  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Task:
-    """Where to stop (``watch``: at writes), how often; ``named``: name and callers at each."""
+    """Where to stop (``watch``: at writes), how often; ``names``: name and callers at each."""
 
     qemu: str
     gdb: str
@@ -149,7 +180,7 @@ class Task:
     symbol: str
     watch: bool
     stops: int
-    named: bool = False
+    names: bool = False
 
     @property
     def address(self) -> int:
@@ -167,6 +198,11 @@ class Task:
     def want(self) -> str:
         """As a session knows it."""
         return f"write of {self.symbol}.counted" if self.watch else self.symbol
+
+    def named(self, number: int) -> tuple[str, ...]:
+        """What a stop has to say, counted from 0."""
+        varies = self.symbol == "tc_windup"
+        return VARIED[number % 97 % len(VARIED) if varies else 0], *NAMED[self.symbol]
 
     @property
     def machine(self) -> list[str]:
@@ -189,8 +225,8 @@ def build(folder: Path) -> Path:
     return guest
 
 
-def wired(task: Task, use: Callable[[socket.socket], float]) -> float:
-    """What comes of using the stub of a machine."""
+def wired(task: Task, use: Callable[[socket.socket, int], float]) -> float:
+    """What comes of using the stub of a machine, whose process is named."""
     ours, theirs = socket.socketpair()
     stub = ["-chardev", f"socket,id=gdb,fd={theirs.fileno()}", "-gdb", "chardev:gdb"]
     qemu = subprocess.Popen(
@@ -198,7 +234,7 @@ def wired(task: Task, use: Callable[[socket.socket], float]) -> float:
     )
     theirs.close()
     try:
-        return use(ours)
+        return use(ours, qemu.pid)
     finally:
         qemu.kill()
         qemu.wait()
@@ -208,7 +244,7 @@ def wired(task: Task, use: Callable[[socket.socket], float]) -> float:
 def bound(task: Task) -> float:
     """Stops a second of a loop around the socket."""
 
-    def use(stub: socket.socket) -> float:
+    def use(stub: socket.socket, _process: int) -> float:
         stub.settimeout(TIMEOUT_S)
         times: list[int] = []
         ask(stub, b"?")
@@ -232,12 +268,12 @@ def ask(stub: socket.socket, payload: bytes) -> None:
         reply += stub.recv(1 << 16)
 
 
-def client(task: Task, passing: Passing = Passing.STEP) -> float:
+def client(task: Task, passing: Passing = Passing.STEP, *, apart: bool = False) -> float:
     """Stops a second of our client."""
 
-    async def stop_often(stub: socket.socket) -> float:
+    async def stop_often(stub: socket.socket, process: int) -> float:
         rows: list[tuple[int, int, int]] = []
-        async with await GdbClient.connect(stub) as gdb:
+        async with await GdbClient.connect(stub, process=None if apart else process) as gdb:
             await gdb.insert(task.point)
             gdb.passing = passing
             while len(rows) < task.stops:
@@ -247,12 +283,24 @@ def client(task: Task, passing: Passing = Passing.STEP) -> float:
                 rows.append((time.monotonic_ns(), registers["rip"], registers["rax"]))
         return (len(rows) - 1) * 1e9 / (rows[-1][0] - rows[0][0])
 
-    return wired(task, lambda stub: asyncio.run(stop_often(stub)))
+    return wired(task, lambda stub, process: asyncio.run(stop_often(stub, process)))
 
 
-def hopping(task: Task) -> float:
-    """Stops a second of our client that hops."""
-    return client(task, Passing.HOP)
+def on_one_cpu(way: Way) -> Way:
+    """The same with this thread, and so all that it starts, held to one processor."""
+
+    def held(task: Task) -> float:
+        before = os.sched_getaffinity(0)
+        os.sched_setaffinity(0, {min(before)})
+        try:
+            return way(task)
+        finally:
+            os.sched_setaffinity(0, before)
+
+    return held
+
+
+hopping = partial(client, passing=Passing.HOP)
 
 
 Session = Callable[[Task, Stops], Awaitable[list[int]]]
@@ -268,7 +316,7 @@ def recorded(task: Task, session: Session) -> float:
         recorder = Recorder(folder, header, Plan())
         async with started(task.qemu, recorder, None, talks=False, gdb=True) as guest:
             assert guest.gdb is not None
-            async with await GdbClient.connect(guest.gdb) as gdb:
+            async with await GdbClient.connect(guest.gdb, process=guest.process_id) as gdb:
                 return await session(task, Stops(gdb, task.kernel, log=Log(recorder)))
 
     with tempfile.TemporaryDirectory(dir=task.folder) as name:
@@ -298,10 +346,10 @@ async def shown(task: Task, stops: Stops) -> list[int]:
         stop = await stops.run(TIMEOUT_S)
         if stop is None:
             sys.exit("the guest did not stop")
-        if task.named:
+        if task.names:
             name, trace = await stop.text("tc->tc_name"), await stop.backtrace(4)
             found = (name.split('"')[1], *trace.names[1:4])
-            if found != NAMED:
+            if found != task.named(len(times)):
                 sys.exit(f"the session found {found}")
         else:
             await stop.registers()
@@ -314,7 +362,7 @@ def with_gdb(task: Task, loop: bool) -> float:
     path, log, script = (task.folder / name for name in ("gdb", "log", "script.py"))
     path.unlink(missing_ok=True)
     count = max(2, task.stops // 5)
-    look = "name_and_callers" if task.named else "registers"
+    look = "name_and_callers" if task.names else "registers"
     script.write_text(
         SCRIPT.format(
             kernel=task.kernel.path, socket=path, address=hex(task.address), watch=task.watch,
@@ -335,25 +383,27 @@ def with_gdb(task: Task, loop: bool) -> float:
         qemu.kill()
         qemu.wait()
     number, ns, *last = log.read_text().split()
-    if task.named and tuple(last) != NAMED:
+    if task.names and tuple(last) != task.named(int(number) - 1):
         sys.exit(f"gdb found {last}")
     return (int(number) - 1) * 1e9 / int(ns)
 
 
+GDB: dict[str, Way] = {
+    "gdb, a loop": partial(with_gdb, loop=True),
+    "gdb, stop()": partial(with_gdb, loop=False),
+    "gdb, stop(), one CPU": on_one_cpu(partial(with_gdb, loop=False)),
+}
 REGISTERS: dict[str, Way] = {
     "bound": bound,
+    "bound, one CPU": on_one_cpu(bound),
+    "client, apart": partial(client, apart=True),
     "client": client,
     "client, hopping": hopping,
     "session, passed": partial(recorded, session=passed),
     "session, shown": partial(recorded, session=shown),
-    "gdb, a loop": partial(with_gdb, loop=True),
-    "gdb, stop()": partial(with_gdb, loop=False),
+    **GDB,
 }
-NAMES: dict[str, Way] = {
-    "session, shown": partial(recorded, session=shown),
-    "gdb, a loop": partial(with_gdb, loop=True),
-    "gdb, stop()": partial(with_gdb, loop=False),
-}
+NAMES: dict[str, Way] = {"session, shown": partial(recorded, session=shown), **GDB}
 
 
 def measure(qemu: str, gdb: str, stops: int, rounds: int) -> None:
@@ -364,12 +414,13 @@ def measure(qemu: str, gdb: str, stops: int, rounds: int) -> None:
         kernel = Kernel.open(build(folder), cache=False)
         writes = Task(qemu, gdb, kernel, folder, "page", True, stops)
         calls = replace(writes, symbol="tick", watch=False)
-        told = replace(calls, symbol="tc_init", named=True)
+        told = replace(calls, symbol="tc_init", names=True)
         hops = {who: way for who, way in REGISTERS.items() if way is not hopping}
         for words, task, ways in (
             ("watchpoint, registers", writes, hops),
             ("breakpoint, registers", calls, REGISTERS),
             ("breakpoint, name and callers", told, NAMES),
+            ("... ever other ones", replace(told, symbol="tc_windup"), NAMES),
         ):
             rates: dict[str, list[float]] = {who: [] for who in ways}
             for _ in range(rounds):
@@ -379,13 +430,15 @@ def measure(qemu: str, gdb: str, stops: int, rounds: int) -> None:
 
 
 def show(words: str, rates: dict[str, list[float]]) -> None:
-    """The rows, and how they stand to gdb's faster way."""
+    """The rows, and how they stand to gdb's faster way: as it comes, and on one processor."""
     medians = {who: statistics.median(found) for who, found in rates.items()}
-    gdb = max(rate for who, rate in medians.items() if who.startswith("gdb"))
-    print(f"  {words:32}median   least to greatest    of gdb's best")
+    gdb = max(medians["gdb, a loop"], medians["gdb, stop()"])
+    held = medians["gdb, stop(), one CPU"]
+    print(f"  {words:32}median   least to greatest    of gdb's best   of it on one CPU")
     for who, found in rates.items():
         span = f"{min(found):,.0f} to {max(found):,.0f}"
-        print(f"    {who:26}{medians[who]:10,.0f}   {span:20}{medians[who] / gdb:8.1f}")
+        print(f"    {who:26}{medians[who]:10,.0f}   {span:20}"
+              f"{medians[who] / gdb:8.1f}{medians[who] / held:17.1f}")  # fmt: skip
 
 
 def main() -> int:

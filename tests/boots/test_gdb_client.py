@@ -54,7 +54,11 @@ class Heard:
 
 @asynccontextmanager
 async def steered(
-    kernel: Path, machine: Machine | None = None, heard: Heard | None = None
+    kernel: Path,
+    machine: Machine | None = None,
+    heard: Heard | None = None,
+    *,
+    together: bool = False,
 ) -> AsyncIterator[tuple[Guest, GdbClient]]:
     """A guest with its client, stopped before its first instruction."""
     guest = await Guest.start(
@@ -62,7 +66,8 @@ async def steered(
     )
     async with guest:
         assert guest.gdb is not None
-        async with await GdbClient.connect(guest.gdb) as client:
+        process = guest.process_id if together else None
+        async with await GdbClient.connect(guest.gdb, process=process) as client:
             yield guest, client
 
 
@@ -104,6 +109,28 @@ def test_each_call_is_one_stop_however_a_breakpoint_is_passed(
                 assert await count(client, symbols["n"]) == calls
 
     asyncio.run(run())
+
+
+def test_console_qmp_and_timers_do_not_wait_for_the_end_of_a_storm_of_stops(
+    tmp_path: Path,
+) -> None:
+    kernel = build_guest(tmp_path, "for (;;) { tick(); put_char('.'); }", before=TICK)
+    heard, before = Heard(), os.sched_getaffinity(0)
+
+    async def run() -> None:
+        async with steered(kernel, heard=heard, together=True) as (guest, client):
+            await client.insert(Breakpoint(BreakKind.WRITE, symbols_of(kernel)["n"], 4))
+            asked = asyncio.create_task(guest.qmp("query-status"))
+            slept = asyncio.create_task(asyncio.sleep(0.02))
+            for calls in range(1, 20_000):
+                await stops(client, 1)
+                if asked.done() and slept.done() and calls >= 1000 and len(heard.text) > 100:
+                    break
+            assert asked.done() and slept.done() and len(heard.text) > 100
+            assert await count(client, symbols_of(kernel)["n"]) == calls
+
+    asyncio.run(run())
+    assert os.sched_getaffinity(0) == before
 
 
 def test_a_watchpoint_tells_every_write_and_who_wrote(tmp_path: Path) -> None:
