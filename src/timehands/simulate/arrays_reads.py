@@ -134,8 +134,12 @@ class Reads:
         start = 0
         for one in chunk:
             end = start + one.reads
-            t, ns, work = (buffer[start:end] for buffer in (self._t, self._ns, self.work[0]))
-            self._compute(self._k[: one.reads], _Values(*one[2:]), t, ns, work)
+            k, t, ns = self._k[: one.reads], self._t[start:end], self._ns[start:end]
+            fused = _Fused.of(one, self._reader) if self._wide else None
+            if fused:
+                fused.compute(k, one, t, ns)
+            else:
+                self._compute(k, _Values(*one[2:]), t, ns, self.work[0][start:end])
             start = end
 
     def _short(self, chunk: Sequence[Stretch], counts: list[int], total: int) -> None:
@@ -166,6 +170,50 @@ class Reads:
         pvclock.shift_delta(cycles, of.shift, out=cycles)
         np.multiply(cycles, _u64(of.mul), out=cycles)
         np.right_shift(cycles, _32, out=cycles)
+
+
+class _Fused(NamedTuple):
+    """The same in fewer steps, for a stretch in which nothing wraps and x below has 32 bits.
+
+    ``shifted = begin + x``, where ``begin`` is that of the stretch's start without the bits that a
+    right shift drops (they are put into ``parts``); then ``shifted * mul >> 32`` is
+    ``high + (low + x * mul >> 32)`` with ``high * 2**32 + low = begin * mul``.
+    """
+
+    parts: int
+    shift: int
+    mul: int
+    low: int
+    ns: int
+
+    @classmethod
+    def of(cls, one: Stretch, reader: Reader) -> _Fused | None:
+        """None where it does not hold."""
+        right, left = max(-one.shift, 0), max(one.shift, 0)
+        dropped = one.ahead & ((1 << right) - 1)
+        parts = one.rest + dropped * NS_PER_S
+        most = parts + one.length_ns * one.hz
+        last = (one.ahead - dropped + most // NS_PER_S) << left
+        x = most // NS_PER_S << left >> right
+        bound = U64 >> 1 if reader.clamps_delta else U64
+        if left >= _WIDTH or right >= _WIDTH or most > U64 or last > bound or x >= 1 << 32:
+            return None
+        high, low = divmod((one.ahead << left >> right) * one.mul, 1 << 32)
+        return cls(parts, one.shift, one.mul, low, (high + one.system_time) & U64)
+
+    def compute(self, k: U64s, one: Stretch, t: U64s, ns: U64s) -> None:
+        """As `Reads._compute`."""
+        np.multiply(k, _u64(one.length_ns), out=t)
+        np.floor_divide(t, _u64(one.reads), out=t)
+        np.multiply(t, _u64(one.hz), out=ns)
+        np.add(t, _u64(one.start_ns), out=t)
+        np.add(ns, _u64(self.parts), out=ns)
+        np.floor_divide(ns, _PER_S, out=ns)
+        pvclock.shift_delta(ns, self.shift, out=ns)
+        np.multiply(ns, _u64(self.mul), out=ns)
+        np.add(ns, _u64(self.low), out=ns)
+        np.right_shift(ns, _32, out=ns)
+        np.add(ns, _u64(self.ns), out=ns)
 
 
 class _Values(NamedTuple):
