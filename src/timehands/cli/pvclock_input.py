@@ -21,15 +21,14 @@ MAX_BYTES = 64 << 10
 _TEXT = frozenset(b"\t\n\r\f\v" + bytes(range(0x20, 0x7F)))
 #: ``00001000:``, ``0x1000 <hv_clock+8>:``
 _ADDRESS = re.compile(r"^\s*(?:0x)?[0-9a-fA-F]+(?:\s*<[^>]*>)?:")
-#: hexdump's and od's: seven digits, or more and then groups that are shorter; at the end alone.
-_OFFSET = re.compile(
-    r"^\s*[0-9a-fA-F]{7}(?=\s|$)|^\s*[0-9a-fA-F]{7,16}(?=\s+[0-9a-fA-F]{2,4}(?:\s|$))|"
-    r"^\s*[0-9a-fA-F]{7,8}$"
-)
 _COLONS = re.compile(r"^\s*[0-9a-fA-F]{2}(?::[0-9a-fA-F]{2})+\s*$")
+_DIGITS = frozenset("0123456789abcdefABCDEF")
 _HEX = re.compile(r"^(?:[0-9a-fA-F]{2})+$")
+#: hexdump's and od's offsets have no colon: longer or shorter than the groups that follow.
+_OFFSET_DIGITS = range(6, 17)
 _WORD = re.compile(r"^0x([0-9a-fA-F]+)$")
 _WORD_DIGITS = (4, 8, 16)
+_GROUP_DIGITS = (2, *_WORD_DIGITS)
 
 
 def words_or_file(words: list[str], *, offset: int = 0, raw: bool = False) -> tuple[bytes, str]:
@@ -43,7 +42,7 @@ def words_or_file(words: list[str], *, offset: int = 0, raw: bool = False) -> tu
             return read_bytes(file, raw=raw), words[0]
     if offset or raw or (len(words) == 1 and not _HEX.match(words[0].removeprefix("0x"))):
         raise UsageError(f"{' '.join(words)[:80]}: no such file, and no hex digits")
-    return parse_hex(" ".join(words)), "the command line"
+    return parse_hex(" ".join(words), offsets=False), "the command line"
 
 
 def read_bytes(file: BufferedReader, *, raw: bool = False) -> bytes:
@@ -91,12 +90,17 @@ def is_text(data: bytes) -> bool:
     return bool(data.strip()) and _TEXT.issuperset(data)
 
 
-def parse_hex(text: str) -> bytes:
-    """The bytes of a dump in any of the forms above. Raises `UsageError`."""
+def parse_hex(text: str, *, offsets: bool = True) -> bytes:
+    """The bytes of a dump in any of the forms above. Raises `UsageError`.
+
+    Without ``offsets`` a first group that looks like hexdump's or od's offset is data.
+    """
+    lines = text.splitlines()
+    offsets = offsets and _has_offsets(next((line for line in lines if line.strip()), ""))
     data = bytearray()
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(lines, 1):
         try:
-            data += _line(line)
+            data += _line(line, offsets)
         except ValueError as error:
             raise UsageError(
                 f"line {number} is no hex dump: {error}",
@@ -108,21 +112,33 @@ def parse_hex(text: str) -> bytes:
     return bytes(data)
 
 
-def _line(line: str) -> bytes:
+def _has_offsets(line: str) -> bool:
+    """Whether a dump's first line begins with an offset that no colon follows."""
+    offset, *groups = line.partition("|")[0].split() or [""]
+    lengths = {len(group) for group in groups}
+    return (
+        len(lengths) == 1
+        and lengths <= set(_GROUP_DIGITS)
+        and len(offset) in _OFFSET_DIGITS
+        and len(offset) not in lengths
+        and all(digit in _DIGITS for digit in offset)
+    )
+
+
+def _line(line: str, offsets: bool) -> bytes:
     if line.strip() == "*":
         raise ValueError("repeated lines were left out (hexdump -v prints them)")
     if _COLONS.match(line):
         return bytes.fromhex(line.replace(":", ""))
-    rest, found = _ADDRESS.subn("", line)
-    little_endian = False
-    if found:  # xxd: two spaces before the characters
-        rest = re.split(r"(?<=\S)  ", rest, maxsplit=1)[0] if "0x" not in rest else rest
-    else:
-        rest, found = _OFFSET.subn("", line)
-        groups = rest.split("|")[0].split()
-        little_endian = bool(found) and all(len(group) in _WORD_DIGITS for group in groups)
+    rest, addressed = _ADDRESS.subn("", line)
+    if addressed and "0x" not in rest:  # xxd: two spaces before the characters
+        rest = re.split(r"(?<=\S)  ", rest, maxsplit=1)[0]
     tokens = re.split(r"[\s,;{}]+", rest.split("|")[0].replace("\\x", " 0x"))
-    return b"".join(_token(token, little_endian) for token in tokens if token)
+    tokens = [token for token in tokens if token]
+    if offsets:
+        tokens = tokens[1:]
+    words = offsets and all(len(token) in _WORD_DIGITS for token in tokens)
+    return b"".join(_token(token, words) for token in tokens)
 
 
 def _token(token: str, little_endian: bool) -> bytes:

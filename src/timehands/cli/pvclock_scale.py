@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from timehands.clocks.pvclock.scale import Scale
 
 JSON_SCHEMA = 1
-_LABEL = 13
 _DEFAULT_SECONDS = (1, 60, 86_400)
 
 
@@ -173,43 +172,48 @@ def _horizon_json(horizon: Horizon | None) -> dict[str, Any] | None:
 
 def page(asked: Asked) -> Iterator[str]:
     """The lines for a terminal."""
+    from timehands.cli.pvclock_rows import row
     from timehands.clocks.pvclock import rounding
     from timehands.clocks.pvclock.numbers import NS_PER_S
 
     scale, hz = asked.scale, asked.true_hz
     who = {"kvm": "KVM (kvm_get_time_scale)", "xen": "Xen (set_time_scale)"}[asked.provider]
-    yield _row("factors", f"mul {scale.mul:,} ({scale.mul:#010x}), shift {scale.shift}")
-    yield _row("", f"as {who} gives them for {asked.tsc_hz:,} Hz")
+    yield from row("factors", f"mul {scale.mul:,} ({scale.mul:#010x}), shift {scale.shift}")
+    yield from row("", f"as {who} gives them for {asked.tsc_hz:,} Hz")
     yield from _inverse_rows(asked)
     rate, drift = rounding.rate_error(scale, hz), rounding.drift_ns_per_day(scale, hz)
-    yield _row("rate", f"{_number(rate * 10**9)} ppb, {_number(drift / 1000)} us a day")
-    yield _row("", f"against a TSC of {_number(hz)} Hz")
-    yield _row("one read", f"loses at most {_number(rounding.truncation_ns(scale))} ns by rounding")
+    yield from row("rate", f"{_number(rate * 10**9)} ppb, {_number(drift / 1000)} us a day")
+    yield from row("", f"against a TSC of {_number(hz)} Hz")
+    yield from row(
+        "one read", f"loses at most {_number(rounding.truncation_ns(scale))} ns by rounding"
+    )
     for s in asked.seconds:
         low, high = rounding.error_within(scale, hz, s * NS_PER_S)
-        yield _row("", f"within {s:,} s of an update: {_number(low)} to {_number(high)} ns off")
+        yield from row("", f"within {s:,} s of an update: {_number(low)} to {_number(high)} ns off")
     yield from _overflow_rows(scale)
 
 
 def _inverse_rows(asked: Asked) -> Iterator[str]:
+    from timehands.cli.pvclock_rows import row
     from timehands.clocks.pvclock.rounding import implied_hz
 
     told, hz = _inverses(asked), implied_hz(asked.scale)
     lost = told["linux_khz_lost"]
-    yield _row("stands for", f"{_number(hz or Fraction(0))} Hz")
+    yield from row("stands for", f"{_number(hz or Fraction(0))} Hz")
     note = f" ({lost} kHz lost: it divides before it shifts)" if lost else ""
-    yield _row("", f"Linux reads {told['linux_khz']:,} kHz{note}")
-    yield _row("", f"FreeBSD reads {told['freebsd_hz']:,} Hz")
+    yield from row("", f"Linux reads {told['linux_khz']:,} kHz{note}")
+    yield from row("", f"FreeBSD reads {told['freebsd_hz']:,} Hz")
 
 
 def _overflow_rows(scale: Scale) -> Iterator[str]:
+    from timehands.cli.pvclock_rows import row
     from timehands.clocks.pvclock.rounding import product_horizon_64, shift_horizon
 
     shifted, product = shift_horizon(scale), product_horizon_64(scale)
     words = "never leaves 64 bits" if shifted is None else f"leaves 64 bits {_when(shifted)}"
-    yield _row("overflow", f"cycles << shift {words}")
+    yield from row("overflow", f"cycles << shift {words}")
     if product:
-        yield _row("", f"a product of only 64 bits is wrong {_when(product)}")
+        yield from row("", f"a product of only 64 bits is wrong {_when(product)}")
 
 
 def _when(horizon: Horizon) -> str:
@@ -219,8 +223,6 @@ def _when(horizon: Horizon) -> str:
 
 def _number(value: Fraction) -> str:
     """A fraction for people, to three places."""
-    return f"{float(value):,.3f}".rstrip("0").rstrip(".")
+    from timehands.clocks.pvclock.describe import decimal
 
-
-def _row(label: str, text: str) -> str:
-    return f"{label:<{_LABEL}}{text}"
+    return decimal(value)
