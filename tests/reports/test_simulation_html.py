@@ -102,10 +102,10 @@ def test_the_rate_is_told_from_stretches_between_events() -> None:
 
 
 def test_one_chart_with_a_line_for_each_provider_stands_alone() -> None:
-    text = plots.svg(simulation_plot.together([outcome(), good()], "NVMM's remedies"))
+    text = plots.svg(simulation_plot.together([outcome(), good()]))
     tree = ElementTree.fromstring(text)
     assert lines(tree) == ["c0", "c1"]
-    assert tree.findtext(f"{NS}title") == "NVMM's remedies"
+    assert tree.findtext(f"{NS}title") == "TSC as timecounter on a loaded host"
 
 
 @pytest.mark.parametrize("one", ALL)

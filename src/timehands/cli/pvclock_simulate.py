@@ -85,6 +85,7 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--html", type=Path, metavar="FILE", help="write it as one HTML file, with plots"
     )
+    parser.add_argument("--svg", type=Path, metavar="FILE", help="write the plots as an SVG file")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -101,8 +102,8 @@ def run(args: argparse.Namespace) -> int:
         return 0
     scenario = _scenario(args)
     if pvclock_campaign.wanted(args):
-        if args.html:
-            raise UsageError("a campaign has no page of plots", advice="Run one seed for that.")
+        if args.html or args.svg:
+            raise UsageError("a campaign has no plots", advice="Run one seed for that.")
         request = pvclock_campaign.request_from(args, scenario)
         return pvclock_campaign.run(request, scenario.name, as_json=args.json)
     outcome = _simulate(scenario, args, args.provider)
@@ -141,6 +142,12 @@ def _show(outcomes: list[Outcome], args: argparse.Namespace, *, alone: bool) -> 
         render = simulation_html.render_comparison
         page = simulation_html.render(outcomes[0]) if alone else render(outcomes)
         write_page(args.html, page)
+    if args.svg:
+        from timehands.cli.show import write_page
+        from timehands.reports import plots, simulation_plot
+
+        chart = simulation_plot.chart(outcomes[0]) if alone else simulation_plot.together(outcomes)
+        write_page(args.svg, plots.svg(chart))
     if args.json:
         data = [outcome.to_json() for outcome in outcomes]
         print(json.dumps(data[0] if alone else {"schema": JSON_SCHEMA, "outcomes": data}))

@@ -53,14 +53,14 @@ def small(outcome: Outcome, beside: Sequence[Outcome]) -> Plot:
     )
 
 
-def together(outcomes: Sequence[Outcome], title: str) -> Plot:
+def together(outcomes: Sequence[Outcome]) -> Plot:
     """One panel in which each outcome has a line: that of its vCPU that ends furthest off."""
     lines = []
     for number, outcome in enumerate(outcomes):
         worst = max(outcome.samples, key=lambda line: abs(line[-1].offset_ns) if line else 0)
         lines.append(Line(outcome.provider, _points(_runs(outcome, worst)), number))
     return Plot(
-        title=title,
+        title=outcomes[0].title,
         end_ns=outcomes[0].duration_ns,
         panels=(Panel(OFFSET, TIME, tuple(lines)),),
         marks=marks(outcomes[0]),
@@ -103,7 +103,7 @@ def _rate_lines(outcome: Outcome) -> Iterator[Line]:
     edges = [event.at_ns for event in outcome.events]
     for row, samples in zip(outcome.vcpus, outcome.samples, strict=True):
         runs = [_rates(run, least_ns) for run in _split(samples, edges)]
-        detail = f"{words.rate_words(row.rate_error_ppb)} over the whole run"
+        detail = f"{words.rate_words(words.rate_of(row))} in the worst stretch"
         yield Line(f"vCPU {row.vcpu}", tuple(run for run in runs if run), row.vcpu, detail)
 
 

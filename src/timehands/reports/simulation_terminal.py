@@ -88,6 +88,9 @@ class _Simulated(Page):
         across = words.across_words(outcome)
         if across:
             self.print(self.styled(f"Across vCPUs {across}."))
+        unstable = words.unstable_words(outcome)
+        if unstable:
+            self.print(self.styled(unstable))
 
     def events(self, outcome: Outcome) -> None:
         """What happened, and by how much the clock jumped."""

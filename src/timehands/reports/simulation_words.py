@@ -32,7 +32,7 @@ VCPU_COLUMNS = (
     Column("worst", "the largest step backwards"),
     Column("stalls", "readings equal to the one before"),
     Column("longest", "the longest time for which the clock stood still"),
-    Column("rate error", "over the whole run; positive: the clock is fast"),
+    Column("rate error", "of the worst stretch of a second or more between events; +: fast"),
     Column("offset at end", "how far the clock is from what its policy owes; positive: ahead"),
     Column("worst offset", "the offset furthest from 0"),
     Column("refused", "readings that gave no time: no valid page, or no TSC_STABLE"),
@@ -120,12 +120,15 @@ def _reading_troubles(outcome: Outcome) -> Iterator[str]:
 
 
 def _rate_troubles(outcome: Outcome) -> Iterator[str]:
-    rate = outcome.all.rate_error_ppb
-    worst = outcome.all.worst_rate_error_ppb
-    if rate is not None and abs(rate) > NTP_PPB and not _jumped(outcome):
-        yield f"{per_second(rate)}"
-    elif worst is not None and abs(worst) > NTP_PPB:
-        yield f"{per_second(worst)} between events"
+    """A rate beyond what NTP makes good; where the clock went back it has none to speak of."""
+    rate = rate_of(outcome.all)
+    if rate is not None and abs(rate) > NTP_PPB and not outcome.all.warps:
+        yield per_second(rate)
+
+
+def rate_of(row: VcpuOutcome) -> int | None:
+    """The rate error to show, in ppb: between events, whose jumps are told by themselves."""
+    return row.rate_error_ppb if row.worst_rate_error_ppb is None else row.worst_rate_error_ppb
 
 
 def per_second(ppb: int) -> str:
@@ -134,17 +137,14 @@ def per_second(ppb: int) -> str:
     return f"{word} {in_words(abs(ppb) * NS_PER_S // 10**9)} a second"
 
 
-def _jumped(outcome: Outcome) -> bool:
-    return any(
-        event.jump_ns is not None and abs(event.jump_ns) >= SEEN_NS for event in outcome.events
-    )
-
-
 def _event_troubles(outcome: Outcome) -> Iterator[str]:
     jumps = [event.jump_ns for event in outcome.events if event.jump_ns is not None]
     worst = max(jumps, key=abs, default=0)
     if abs(worst) >= SEEN_NS:
         yield f"jumps by {in_words(worst)}"
+    dropped = sum(event.dropped for event in outcome.events)
+    if dropped:
+        yield f"ignores a write to the TSC{'' if dropped == 1 else f' {_times(dropped)}'}"
     lockups = sum(event.lockup for event in outcome.events)
     if lockups:
         yield f"makes the guest's watchdog cry {_times(lockups)}"
@@ -171,7 +171,7 @@ def vcpu_cells(row: VcpuOutcome) -> tuple[str, ...]:
         in_words(row.worst_warp_ns) if row.warps else NOTHING,
         count(row.stalls),
         in_words(row.worst_stall_ns) if row.stalls else NOTHING,
-        rate_words(row.rate_error_ppb),
+        rate_words(rate_of(row)),
         time_words(row.offset_last_ns),
         time_words(row.offset_worst_ns),
         count(row.refused),
@@ -184,7 +184,7 @@ def compared_cells(outcome: Outcome) -> tuple[str, ...]:
     return (
         count(outcome.warps_across),
         in_words(outcome.worst_warp_across_ns) if outcome.warps_across else NOTHING,
-        rate_words(whole.rate_error_ppb),
+        rate_words(rate_of(whole)),
         time_words(whole.offset_last_ns),
         time_words(whole.offset_worst_ns),
         time_words(outcome.figures()["worst_jump"]),
@@ -250,9 +250,21 @@ def setting_words(outcome: Outcome) -> str:
 
 def across_words(outcome: Outcome) -> str:
     """What happened from one vCPU to another; empty where there is one only."""
+    number = outcome.warps_across
     if len(outcome.vcpus) < 2:
         return ""
-    if not outcome.warps_across:
+    if not number:
         return "no reading is below one that any vCPU took before"
     by = in_words(outcome.worst_warp_across_ns)
-    return f"{count(outcome.warps_across)} readings are below one taken before, by {by} at worst"
+    if number == 1:
+        return f"one reading is below one taken before, by {by}"
+    return f"{count(number)} readings are below one taken before, by {by} at worst"
+
+
+def unstable_words(outcome: Outcome) -> str:
+    """How often the page did not say TSC_STABLE, which costs guests their fast path; or empty."""
+    number = outcome.all.unstable_reads
+    if not number:
+        return ""
+    every = "Every reading" if number == outcome.all.reads else f"{count(number)} readings"
+    return f"{every} found a page without TSC_STABLE."
