@@ -109,6 +109,11 @@ def successor(version: int) -> int:
     return (version + 1) & MASK_32
 
 
+def at_snapshot(_host_tsc: int, value: int) -> int:
+    """The value for the page, which follows from the provider's own time."""
+    return value
+
+
 def keep_stopped(new: int, old: int) -> int:
     """The new flags, and GUEST_STOPPED where the guest has not cleared it."""
     return new | old & Flags.GUEST_STOPPED

@@ -7,7 +7,7 @@ compiler may not move is what the program's fences forbid to move under the weak
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -184,6 +184,18 @@ def program(name: str, *parts: Op | Label, inputs: tuple[str, ...] = ()) -> Prog
         if isinstance(op, Branch) and op.to not in labels:
             raise ValueError(f"{name}: no label {op.to!r}")
     return Program(name, tuple(ops), labels, inputs)
+
+
+def edited(old: Program, name: str, edit: Callable[[Op], Iterable[Op]]) -> Program:
+    """A program in which each instruction is replaced by what ``edit`` makes of it."""
+    ops: list[Op] = []
+    places = []
+    for op in old.ops:
+        places.append(len(ops))
+        ops += edit(op)
+    places.append(len(ops))
+    labels = {label: places[at] for label, at in old.labels.items()}
+    return Program(name, tuple(ops), labels, old.inputs)
 
 
 def reads(op: Op) -> tuple[str, ...]:

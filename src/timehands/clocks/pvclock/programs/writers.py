@@ -44,13 +44,19 @@ class Writer:
 
 
 WMB = Fence(FenceKind.STORE_STORE)
-#: The provider takes its own time before it begins to write.
-SNAPSHOT = ReadTsc("host_tsc", ordered=True)
+#: The provider takes its own time, from which the page's times follow, before it begins to write.
+SNAPSHOT: tuple[Op, ...] = (
+    ReadTsc("host_tsc", ordered=True),
+    Compute("stamp", f.at_snapshot, ("host_tsc", "new_tsc_timestamp")),
+    Compute("time", f.at_snapshot, ("host_tsc", "new_system_time")),
+)
+_TIMES = {"tsc_timestamp": "stamp", "system_time": "time"}
 
 
 def store_all(names: tuple[str, ...] = DATA, **other: str) -> tuple[Store, ...]:
     """A store of each field from its input, or from the register that ``other`` names."""
-    return tuple(Store(name, other.get(name, f"new_{name}")) for name in names)
+    registers = {**_TIMES, **other}
+    return tuple(Store(name, registers.get(name, f"new_{name}")) for name in names)
 
 
 def begin(field: str = "version") -> tuple[Op, ...]:
@@ -70,7 +76,7 @@ def end(field: str = "version") -> tuple[Op, ...]:
 def _kvm() -> Program:
     return program(
         "kvm",
-        SNAPSHOT,
+        *SNAPSHOT,
         *begin(),
         WMB,
         Load("old_flags", "flags"),
@@ -86,7 +92,7 @@ def _kvm() -> Program:
 def _xen() -> Program:
     return program(
         "xen",
-        SNAPSHOT,
+        *SNAPSHOT,
         *begin(),
         WMB,
         Store("version", "odd_version"),
