@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from timehands.reports import simulation_words as words
-from timehands.reports.axes import RATE, TIME, Break
+from timehands.reports.axes import RATE, TIME, Break, Unit
 from timehands.reports.plots import Line, Mark, Panel, Plot
 from timehands.simulate.outcome import Outcome, Sample
 from timehands.simulate.segments import NS_PER_S
 
 #: A rate is told from a stretch of at least this share of the time that the vCPUs ran.
 _RATE_SHARE = 50
+#: Below these an axis goes no further: a read has 1 ns, and a sample's rate some ppb.
+LEAST_NS, LEAST_PPB = 100, 1000
 #: The height of a chart that stands beside others, in pixels.
 SMALL = 110
 OFFSET, RATE_ERROR = "clock against what is due", "rate error"
@@ -26,23 +28,25 @@ def chart(outcome: Outcome) -> Plot:
         title=f"{outcome.scenario or outcome.title}, provider {outcome.provider}",
         end_ns=outcome.duration_ns,
         panels=(
-            Panel(OFFSET, TIME, tuple(_offset_lines(outcome))),
-            Panel(RATE_ERROR, RATE, tuple(_rate_lines(outcome))),
+            _panel(OFFSET, TIME, tuple(_offset_lines(outcome)), LEAST_NS),
+            _panel(RATE_ERROR, RATE, tuple(_rate_lines(outcome)), LEAST_PPB),
         ),
         marks=marks(outcome),
         breaks=breaks(outcome),
     )
 
 
+def _panel(title: str, unit: Unit, lines: tuple[Line, ...], least: int) -> Panel:
+    """A panel whose axis does not blow up what is nothing but rounding."""
+    tiny = all(abs(value) < least for line in lines for value in line.values)
+    return Panel(title, unit, lines, (-least, least) if tiny else None)
+
+
 def small(outcome: Outcome, beside: Sequence[Outcome]) -> Plot:
     """The offset alone, on the axis that holds those of all outcomes that it is shown beside."""
     values = [sample.offset_ns for other in beside for line in other.samples for sample in line]
-    panel = Panel(
-        OFFSET,
-        TIME,
-        tuple(_offset_lines(outcome)),
-        (min(values, default=0), max(values, default=0)),
-    )
+    held = (min(values, default=0), max(values, default=0))
+    panel = Panel(OFFSET, TIME, tuple(_offset_lines(outcome)), held)
     return Plot(
         title=f"{outcome.provider}, reader {outcome.reader}",
         end_ns=outcome.duration_ns,

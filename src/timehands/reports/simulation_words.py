@@ -171,7 +171,7 @@ def vcpu_cells(row: VcpuOutcome) -> tuple[str, ...]:
         in_words(row.worst_warp_ns) if row.warps else NOTHING,
         count(row.stalls),
         in_words(row.worst_stall_ns) if row.stalls else NOTHING,
-        rate_words(rate_of(row)),
+        NOTHING if row.warps else rate_words(rate_of(row)),
         time_words(row.offset_last_ns),
         time_words(row.offset_worst_ns),
         count(row.refused),
