@@ -327,6 +327,23 @@ def test_check_a_log_with_a_line_without_end(
     assert [(v["code"], v["count"], v["line"]) for v in data["verdicts"]] == [("PV214", 1, 2)]
 
 
+def test_check_several_pages(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    names = []
+    for number, record in enumerate((*KVM_RECORDS, GOOD)):
+        (tmp_path / str(number)).write_bytes(record.build())
+        names.append(str(tmp_path / str(number)))
+    data = json_of(capsys, "check", *names[:3])
+    assert (data["source"], data["samples"], data["rate_ppb"]) == ("3 pages", 3, None)
+    assert {verdict["code"] for verdict in data["verdicts"]} == {"PV113", "PV207"}
+    data = json_of(capsys, "check", *names, status=1)
+    (back,) = (verdict for verdict in data["verdicts"] if verdict["code"] == "PV205")
+    assert (back["ns"], back["line"]) == (4_998_851_869, 4)
+    (tmp_path / "0").write_bytes(b"short")
+    assert "PV101" in said(capsys, "check", *names[:2], "--raw", status=1)
+    assert run("check", *names, "--tsc", "5") == 2
+    assert "for a single file" in capsys.readouterr().err
+
+
 def test_check_what_is_not_there(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert run("check", str(tmp_path / "none")) == 2
     assert "No such file" in capsys.readouterr().err
@@ -334,7 +351,8 @@ def test_check_what_is_not_there(capsys: pytest.CaptureFixture[str], tmp_path: P
     assert "PV101" in said(capsys, "check", str(tmp_path / "empty"), status=1)
 
 
-def test_the_document_names_each_code_with_its_title() -> None:
+def test_the_document_has_each_code_with_its_words() -> None:
     text = (Path(__file__).parents[2] / "docs" / "pvclock-pages.md").read_text()
     for code, trouble in TROUBLES.items():
-        assert f"| {code} | {trouble.severity.name.lower()} | {trouble.title} |" in text
+        words = (code, trouble.severity.name.lower(), trouble.title, trouble.meaning)
+        assert f"| {' | '.join(words)} |\n" in text

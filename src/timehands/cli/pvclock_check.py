@@ -1,10 +1,11 @@
 """``timehands pvclock check``: what is wrong with a pvclock page, or with pages over time.
 
 A file whose first character is ``{`` is a log of samples, one JSON object a line
-(`timehands.clocks.pvclock.history`); anything else is a page, as ``decode`` takes it. Exit status 1
-when there is more than notes. ``--json`` prints for a page what ``decode --json`` prints, for a log
-one object: ``schema`` (1), ``source``, ``samples``, ``pages``, ``rate_ppb`` (the guest's clock
-against the host's, or null), ``verdicts``.
+(`timehands.clocks.pvclock.history`); anything else is a page, as ``decode`` takes it. Several files
+are pages of one vCPU in the order of time. Exit status 1 when there is more than notes. ``--json``
+prints for a page what ``decode --json`` prints, for a log or several pages one object: ``schema``
+(1), ``source``, ``samples``, ``pages``, ``rate_ppb`` (the guest's clock against the host's, or
+null), ``verdicts``.
 """
 
 from __future__ import annotations
@@ -36,7 +37,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "vcpu) also shows versions, steps and rates that a single page cannot. Exit status 1 when "
         "there is more than notes.",
     )
-    parser.add_argument("file", help="a page (binary or a dump), or a log of samples; - is stdin")
+    parser.add_argument(
+        "file",
+        nargs="+",
+        help="a page (binary or a dump), or a log of samples; - is stdin; several files are pages "
+        "of one vCPU in the order of time",
+    )
     add_page_options(parser)
     parser.set_defaults(run=run)
 
@@ -45,7 +51,9 @@ def run(args: argparse.Namespace) -> int:
     """Print verdicts; 1 when something is wrong. Raises `UsageError`."""
     from timehands.cli.pvclock_input import opened
 
-    with opened(args.file, args.offset) as file:
+    if len(args.file) > 1:
+        return _check_pages(args)
+    with opened(args.file[0], args.offset) as file:
         if file.peek().lstrip()[:1] == b"{" and not args.raw:
             return _check_log(file, args)
         return _check_page(file, args)
@@ -56,20 +64,43 @@ def _check_page(file: BufferedReader, args: argparse.Namespace) -> int:
     from timehands.cli.pvclock_input import read_bytes
     from timehands.clocks.pvclock.verdicts import is_wrong
 
-    subject = subject_of(read_bytes(file, raw=args.raw), args.file, args)
+    subject = subject_of(read_bytes(file, raw=args.raw), args.file[0], args)
     print_subject(subject, args.json)
     return _TROUBLE if is_wrong(subject.verdicts) else 0
 
 
 def _check_log(file: BufferedReader, args: argparse.Namespace) -> int:
     from timehands.clocks.pvclock.history import check_history, parse_samples
+
+    return _print_history(check_history(parse_samples(_lines(file))), args)
+
+
+def _check_pages(args: argparse.Namespace) -> int:
+    from timehands.clocks.pvclock.history import check_history, page_sample
+    from timehands.errors import UsageError
+
+    if args.xen or args.wall_clock or args.tsc is not None:
+        raise UsageError("--tsc, --wall-clock and --xen are for a single file")
+    pages = enumerate(_pages(args), 1)
+    return _print_history(check_history(page_sample(page, at) for at, page in pages), args)
+
+
+def _pages(args: argparse.Namespace) -> Iterator[bytes]:
+    from timehands.cli.pvclock_input import opened, read_bytes
+
+    for name in args.file:
+        with opened(name, args.offset) as file:
+            yield read_bytes(file, raw=args.raw)
+
+
+def _print_history(history: History, args: argparse.Namespace) -> int:
     from timehands.clocks.pvclock.verdicts import is_wrong
 
-    history = check_history(parse_samples(_lines(file)))
+    source = args.file[0] if len(args.file) == 1 else f"{len(args.file)} pages"
     if args.json:
-        print(json.dumps(_json(args.file, history), indent=2, ensure_ascii=False))
+        print(json.dumps(_json(source, history), indent=2, ensure_ascii=False))
     else:
-        print("\n".join(page(args.file, history)))
+        print("\n".join(page(source, history)))
     return _TROUBLE if is_wrong(history.verdicts) else 0
 
 
@@ -97,7 +128,7 @@ def page(source: str, history: History) -> Iterator[str]:
     """The lines for a terminal."""
     from timehands.cli.pvclock_rows import row, verdict_rows
 
-    yield from row("log", source)
+    yield from row("pvclock of", source)
     yield from row("samples", f"{history.samples:,} of {history.pages:,} different pages")
     if history.rate_ppb is not None:
         yield from row("rate", f"{history.rate_ppb:+,} ppb against the host's clock")

@@ -60,6 +60,17 @@ def parse_samples(lines: Iterable[str]) -> Iterator[Sample | Verdict]:
             yield Verdict("PV214", f"line {number}: {_reason(error)}", line=number)
 
 
+def page_sample(page: bytes, number: int) -> Sample | Verdict:
+    """A page of which it is not known when it was read: taken as read at its own timestamp.
+
+    ``number`` counts the pages from 1. One that is too short is a verdict.
+    """
+    if len(page) < TIME_INFO_SIZE:
+        return Verdict("PV101", f"page {number}: {len(page)} of {TIME_INFO_SIZE} bytes")
+    info = TimeInfo.parse(page)
+    return Sample(info.tsc_timestamp, page[:TIME_INFO_SIZE], line=number)
+
+
 def check_history(samples: Iterable[Sample | Verdict]) -> History:
     """Judge samples in the order of time, of one vCPU or of several. Bounded memory."""
     judge = _Judge()

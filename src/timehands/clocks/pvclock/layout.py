@@ -144,5 +144,8 @@ class SystemTimeMsr:
 
     @property
     def crosses_page(self) -> bool:
-        """The record lies in two pages of 4 KiB: KVM's older caches did not take that."""
+        """The record lies in two pages of 4 KiB: KVM takes the value and never writes the record.
+
+        So since commit 916d3608df82 (2022; virt/kvm/pfncache.c, kvm_gpc_is_valid_len).
+        """
         return self.address % 4096 > 4096 - TIME_INFO_SIZE

@@ -175,8 +175,8 @@ TROUBLES: Mapping[str, Trouble] = MappingProxyType(
         "PV116": Trouble(
             _ERROR,
             "shift loses bits",
-            "So many cycles after the update the left shift leaves 64 bits: every guest's time "
-            "falls back.",
+            "So many cycles after the update the left shift leaves 64 bits: every guest's time is "
+            "wrong from there on.",
         ),
         "PV117": Trouble(
             _NOTE,
@@ -187,8 +187,8 @@ TROUBLES: Mapping[str, Trouble] = MappingProxyType(
         "PV118": Trouble(
             _WARNING,
             "system time of centuries",
-            "2^63 ns or more: negative to guests that take ns as signed (Linux's ktime, "
-            "FreeBSD's sbintime); most often a difference that wrapped.",
+            "2^63 ns or more: negative to guests that take ns as signed (Linux's ktime); most "
+            "often a difference that wrapped.",
         ),
         "PV119": Trouble(
             _ERROR,
