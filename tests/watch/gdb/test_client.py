@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -10,6 +11,8 @@ import pytest
 
 from timehands.errors import StubRefused, UsageError, WrongState
 from timehands.watch.gdb import BreakKind, Breakpoint, Cause, GdbClient, Passing, State, ThreadId
+from timehands.watch.gdb.link import Link
+from timehands.watch.gdb.packets import frame
 from watch.gdb.stub import Stub, connected
 
 Talk = Callable[[GdbClient], Awaitable[Any]]
@@ -357,3 +360,41 @@ def test_hopping_asks_for_registers_and_code_at_once_and_trusts_only_code_of_her
     asked = [request for request in stub.requests if request[:1] in b"gmcs"]
     guess = [b"g", b"m1010,f"]
     assert asked == [*guess, b"c1015", *guess, b"c1015", *guess, b"m1020,f", b"c1024"]
+
+
+class Prompt:
+    """A socket whose other end has always answered already: nobody ever waits for it."""
+
+    def __init__(self, real: socket.socket) -> None:
+        self._real = real
+
+    def send(self, data: bytes, _flags: int = 0) -> int:
+        return len(data)
+
+    def recv(self, _size: int, _flags: int = 0) -> bytes:
+        return b"+" + frame(b"OK")
+
+    def fileno(self) -> int:
+        return self._real.fileno()
+
+    def close(self) -> None:
+        self._real.close()
+
+
+def test_others_have_their_turn_also_when_answers_come_at_once_for_ever() -> None:
+    async def run() -> None:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            link = Link(ours)
+            link._socket = Prompt(ours)  # type: ignore[assignment]
+            other = asyncio.create_task(asyncio.sleep(0.01))
+            for _ in range(200_000):
+                link.begin()
+                link.send(b"?")
+                assert await link.receive(5) == b"OK"
+                if other.done():
+                    break
+            link.close()
+            assert other.done()
+
+    asyncio.run(run())

@@ -14,15 +14,15 @@ from dataclasses import replace
 from typing import Any, Final, NamedTuple, TypeVar, cast
 
 from timehands.kernels.memory import Pages, Unreadable
-from timehands.watch.stops.view import GENERAL, LEAN, Noting, View
+from timehands.watch.stops.view import FRAME, GENERAL, PRESERVED, Noting, View
 
 T = TypeVar("T")
 #: Looks that are remembered, and how many results of each: callers differ.
-MAX_LOOKS: Final = 1024
+MAX_LOOKS: Final = 256
 MAX_RESULTS: Final = 64
 #: What one look may read and be remembered: pieces of memory, and bytes.
 MAX_READS: Final = 128
-MAX_BYTES: Final = 16 << 10
+MAX_BYTES: Final = 4 << 10
 #: A look that found nothing as before so many times in a row is not remembered any more, until it
 #: was made so many times in all.
 MAX_MISSES: Final = 128
@@ -115,19 +115,22 @@ def _noted(view: View, look: Callable[[View], T], kept: _Kept) -> T:
     registers, memory = _Registers(view.registers), _Memory(cast("Pages", view.memory))
     found = look(replace(view, registers=registers, memory=memory))
     if registers.general:
-        registers.note(LEAN if _needs_few(view, look, found) else GENERAL)
+        registers.note(_needed(view, look, found))
     if len(memory.read_so_far) <= MAX_READS and memory.bytes <= MAX_BYTES:
         pieces = tuple((*piece, data) for piece, data in memory.read_so_far.items())
         kept.add(registers.read_so_far, _Result(pieces, found))
     return found
 
 
-def _needs_few(view: View, look: Callable[[View], T], found: T) -> bool:
-    """Whether the callers are the same when only those registers are known that calls preserve.
+def _needed(view: View, look: Callable[[View], T], found: T) -> tuple[str, ...]:
+    """The registers that unwinding needed: it takes all along, and hardly ever looks at most.
 
-    An unwinder takes all registers along, and hardly ever needs the others.
+    With those alone it finds the same.
     """
-    return bool(look(replace(view, lean=True)) == found)
+    for few in (FRAME, PRESERVED):
+        if look(replace(view, unwinds=few)) == found:
+            return few
+    return GENERAL
 
 
 class _Registers(Noting):

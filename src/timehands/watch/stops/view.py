@@ -30,8 +30,9 @@ from timehands.kernels.values import Reading, Value
 #: The registers that can be known in a caller too.
 GENERAL: Final = ("rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "rsp", "r8", "r9", "r10", "r11",
                   "r12", "r13", "r14", "r15", "rip")  # fmt: skip
-#: Those of them that a call preserves, and where it is: mostly all that unwinding needs.
-LEAN: Final = ("rbx", "rbp", "rsp", "r12", "r13", "r14", "r15", "rip")
+#: Those of them that unwinding mostly needs, and with those that a call preserves.
+FRAME: Final = ("rbp", "rsp", "rip")
+PRESERVED: Final = (*FRAME, "rbx", "r12", "r13", "r14", "r15")
 MAX_TREES: Final = 1024
 _scopes: WeakKeyDictionary[Kernel, Scopes] = WeakKeyDictionary()
 #: Expressions that were parsed, by their text and where the guest stood.
@@ -56,7 +57,7 @@ class View:
         memory: of the guest, by virtual address.
         constants: named numbers for expressions.
         cfa: what ``rsp`` was before the call of the function looked at; None: it is found out.
-        lean: unwind with the registers alone that a call preserves.
+        unwinds: the registers that are taken along to the callers.
     """
 
     kernel: Kernel
@@ -64,7 +65,7 @@ class View:
     memory: Memory
     constants: Mapping[str, int] = field(default_factory=dict)
     cfa: int | None = None
-    lean: bool = False
+    unwinds: tuple[str, ...] = GENERAL
 
     @property
     def pc(self) -> int:
@@ -124,9 +125,9 @@ class View:
     @cached_property
     def _general(self) -> Mapping[str, int]:
         """The registers that unwinding is about: a stub tells of seventy."""
-        known, names = self.registers, LEAN if self.lean else GENERAL
+        known = self.registers
         held = known.for_unwinding() if isinstance(known, Noting) else known
-        return {name: held[name] for name in names if name in held}
+        return {name: value for name in self.unwinds if (value := held.get(name)) is not None}
 
     def caller(self, number: int) -> View:
         """The guest as it was in a caller: 0 is this, 1 who called it, and so on.
