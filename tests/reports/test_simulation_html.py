@@ -104,7 +104,8 @@ def test_the_rate_is_told_from_stretches_between_events() -> None:
 def test_one_chart_with_a_line_for_each_provider_stands_alone() -> None:
     text = plots.svg(simulation_plot.together([outcome(), good()]))
     tree = ElementTree.fromstring(text)
-    assert lines(tree) == ["c0", "c1"]
+    assert lines(tree) == ["c0", "c1", "c1"]
+    assert "without nvmm" in text
     assert tree.findtext(f"{NS}title") == "TSC as timecounter on a loaded host"
 
 

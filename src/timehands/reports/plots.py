@@ -12,7 +12,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from importlib import resources
-from itertools import pairwise
 
 from timehands.reports.axes import TIME, Axis, Break, TimeAxis, Unit, axis_for, time_axis
 from timehands.reports.plain import clipped, harmless
@@ -22,13 +21,13 @@ WIDTH = 1000
 LEFT, RIGHT = 88, 26
 TITLE, PANEL, GAP, FOOT = 24, 190, 34, 40
 _MARK_ROW, _MARK_ROWS = 14, 3
-_LETTER = 6.1
+_LETTER = 6.8
 #: Lines are told apart by eight colours, and then by how they are dashed.
 COLOURS, DASHES = 8, 3
 #: A legend has no more names than this.
 MOST_NAMES = 8
-#: A chart has no more dots to point at than this.
-MOST_DOTS = 3000
+#: A panel has about so many dots to point at; each line has one at its beginning.
+MOST_DOTS = 200
 _STYLE = "plots.css"
 
 
@@ -305,8 +304,14 @@ def _draw_line(paper: _Paper, axis: Axis, line: Line, top: int, points: int) -> 
 
 
 def _thinned(places: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Without points that lie on the one before."""
-    return [*places[:1], *(b for a, b in pairwise(places) if a != b)]
+    """Without points between two others at the same height, and such as lie on the one before."""
+    kept: list[tuple[str, str]] = []
+    for place in places:
+        if len(kept) > 1 and kept[-2][1] == kept[-1][1] == place[1]:
+            kept.pop()
+        if not kept or kept[-1] != place:
+            kept.append(place)
+    return kept
 
 
 def _x(time: TimeAxis, at_ns: int) -> float:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from timehands.reports import simulation_words as words
 from timehands.reports.axes import RATE, TIME, Break, Unit
-from timehands.reports.plots import Line, Mark, Panel, Plot
+from timehands.reports.plots import PANEL, Line, Mark, Panel, Plot
 from timehands.simulate.outcome import Outcome, Sample
 from timehands.simulate.segments import NS_PER_S
 
@@ -14,6 +14,8 @@ from timehands.simulate.segments import NS_PER_S
 _RATE_SHARE = 50
 #: Below these an axis goes no further: a read has 1 ns, and a sample's rate some ppb.
 LEAST_NS, LEAST_PPB = 100, 1000
+#: How much further off one must be for the others to have a panel of their own.
+_FAR = 20
 #: The height of a chart that stands beside others, in pixels.
 SMALL = 110
 OFFSET, RATE_ERROR = "clock against what is due", "rate error"
@@ -58,18 +60,33 @@ def small(outcome: Outcome, beside: Sequence[Outcome]) -> Plot:
 
 
 def together(outcomes: Sequence[Outcome]) -> Plot:
-    """One panel in which each outcome has a line: that of its vCPU that ends furthest off."""
-    lines = []
-    for number, outcome in enumerate(outcomes):
-        worst = max(outcome.samples, key=lambda line: abs(line[-1].offset_ns) if line else 0)
-        lines.append(Line(outcome.provider, _points(_runs(outcome, worst)), number))
+    """Each outcome has a line: that of its vCPU that ends furthest off.
+
+    Where one is so far off that the others lie on each other, these have a second panel.
+    """
+    lines = [_furthest_line(outcome, number) for number, outcome in enumerate(outcomes)]
+    lines.sort(key=_size, reverse=True)
+    panels = [_panel(OFFSET, TIME, tuple(lines), LEAST_NS)]
+    if len(lines) > 1 and _size(lines[0]) > _FAR * _size(lines[1]):
+        title = f"{OFFSET}, without {lines[0].name}"
+        panels.append(_panel(title, TIME, tuple(lines[1:]), LEAST_NS))
     return Plot(
         title=outcomes[0].title,
         end_ns=outcomes[0].duration_ns,
-        panels=(Panel(OFFSET, TIME, tuple(lines)),),
+        panels=tuple(panels),
         marks=marks(outcomes[0]),
         breaks=breaks(outcomes[0]),
+        panel=(PANEL + SMALL) // 2,
     )
+
+
+def _furthest_line(outcome: Outcome, number: int) -> Line:
+    worst = max(outcome.samples, key=lambda line: abs(line[-1].offset_ns) if line else 0)
+    return Line(outcome.provider, _points(_runs(outcome, worst)), number, words.summary(outcome))
+
+
+def _size(line: Line) -> int:
+    return max(map(abs, line.values), default=0)
 
 
 def marks(outcome: Outcome) -> tuple[Mark, ...]:
