@@ -20,10 +20,11 @@ import struct
 import sys
 import threading
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from timehands.clocks.cpuid.numbers import Leaf, Leaf1Ecx
 from timehands.clocks.msr import ClockMsr
 from timehands.clocks.pvclock.layout import SystemTimeMsr, TimeInfo
 from timehands.clocks.pvclock.numbers import TIME_INFO_SIZE, Flags
@@ -31,6 +32,7 @@ from timehands.clocks.pvclock.reading import nanoseconds
 from timehands.clocks.pvclock.scale import time_scale
 from timehands.kernels.kernel import Kernel
 from timehands.kvm import Kvm, Vcpu, Vm, start_protected_mode
+from timehands.kvm.cpuid import CpuidEntry
 from timehands.kvm.exits import InternalError, MsrWrite, PortIn, PortOut
 from timehands.kvm.msr_filter import denying
 from timehands.kvm.numbers import MsrFilterFlags, MsrReason
@@ -207,9 +209,17 @@ def load(vm: Vm, kernel: Kernel) -> Vcpu:
     )
     vm.memory.write(_START_INFO, info)
     vcpu = vm.add_vcpu()
-    vcpu.set_cpuid(vm.kvm.supported_cpuid())
+    vcpu.set_cpuid(map(under_hypervisor, vm.kvm.supported_cpuid()))
     start_protected_mode(vcpu, kernel.pvh_entry, rbx=_START_INFO)
     return vcpu
+
+
+def under_hypervisor(entry: CpuidEntry) -> CpuidEntry:
+    """Leaf 1 says that there is a hypervisor: KVM leaves that to us."""
+    if entry.leaf != Leaf.FEATURES:
+        return entry
+    registers = entry.registers
+    return replace(entry, registers=registers._replace(ecx=registers.ecx | Leaf1Ecx.HYPERVISOR))
 
 
 def moment(vcpu: Vcpu) -> Moment:

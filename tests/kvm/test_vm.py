@@ -176,6 +176,14 @@ def guest_that_writes_to_0x20000(vm: Vm):  # type: ignore[no-untyped-def]
 # The clock
 
 
+def test_before_the_first_entry_the_clock_is_not_yet_the_guests(vm: Vm) -> None:
+    need(vm.kvm, Capability.ADJUST_CLOCK)
+    vcpu = guest(vm, HALT)
+    assert vm.clock().flags == ClockFlags(0)
+    halted(vcpu)
+    assert vm.clock().ns > 0
+
+
 def test_the_clock_goes_on_and_can_be_set(vm: Vm) -> None:
     need(vm.kvm, Capability.ADJUST_CLOCK)
     halted(guest(vm, HALT))
@@ -242,9 +250,11 @@ def test_only_the_lapic_can_be_in_the_kernel(vm: Vm) -> None:
         vm.irqchip(IrqChip.IOAPIC)
 
 
-def test_an_i8254_needs_its_irqchip(vm: Vm) -> None:
-    need(vm.kvm, Capability.PIT2)
-    with pytest.raises(KvmRefused, match="KVM_CREATE_PIT2 needs KVM_CREATE_IRQCHIP before it"):
+def test_there_is_one_i8254(vm: Vm) -> None:
+    need(vm.kvm, Capability.IRQCHIP, Capability.PIT2)
+    vm.create_irqchip()
+    vm.create_pit()
+    with pytest.raises(KvmRefused, match=r"KVM_CREATE_PIT2 needs .* to come once"):
         vm.create_pit()
 
 

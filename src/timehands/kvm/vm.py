@@ -120,7 +120,11 @@ class Vm(Asked):
     # The clock
 
     def clock(self) -> ClockReading:
-        """kvmclock now. Raises `KvmLacks`, `KvmRefused`."""
+        """kvmclock now. Raises `KvmLacks`, `KvmRefused`.
+
+        Before a vCPU was first entered the flags are empty: it is not yet the clock that guests
+        will read.
+        """
         self.need(Capability.ADJUST_CLOCK, "KVM_GET_CLOCK")
         data = self.get(Request.GET_CLOCK, ClockData)
         flags = ClockFlags(data.flags)
