@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import stat
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +18,7 @@ from hypothesis import strategies as st
 
 from timehands.errors import RecordingError
 from timehands.watch import recorder as module
+from timehands.watch.interventions import Did, Intervention, Stopped
 from timehands.watch.plan import Function, Plan, Read
 from timehands.watch.recorder import Recorder, is_progress, new_folder, split_lines
 from timehands.watch.recording import Recording
@@ -212,3 +216,36 @@ def test_machine_events_are_kept_to_a_bound(
     assert 0 < len(made.machine_events) < 5
     assert made.machine_events[0].data == {"offset": 0}
     assert json.loads((made.folder / "recording.json").read_text())["format"]
+
+
+DIES = """
+import asyncio, os, pathlib, signal, sys
+from timehands.watch.plan import Plan
+from timehands.watch.recorder import Recorder
+from watch.stream import header
+from watch.test_recorder import CHANGE, STOPS
+
+async def record():
+    recorder = Recorder(pathlib.Path(sys.argv[1]), header(), Plan())
+    for stop in STOPS:
+        recorder.stopped(stop)
+    recorder.intervened(CHANGE)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+asyncio.run(record())
+"""
+STOPS = [Stopped(n, 10 * n, 10 * n + 1, 0, 0x1000, "tc_init") for n in range(3)]
+CHANGE = Intervention(0, 5, Did.VARIABLE, "tsc_freq = 1 (was 0)", 0)
+
+
+def test_stops_and_changes_survive_a_sudden_death(tmp_path: Path) -> None:
+    """Each is written when it is over: nobody has to close the recording."""
+    died = subprocess.run(
+        [sys.executable, "-c", DIES, str(tmp_path / "r")],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        check=False,
+    )
+    assert died.returncode == -signal.SIGKILL
+    recording = Recording.open(tmp_path / "r")
+    assert list(recording.stops) == STOPS
+    assert list(recording.interventions) == [CHANGE]

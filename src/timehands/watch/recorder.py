@@ -138,7 +138,11 @@ class Recorder:
         self._row("machine", self._machine, {"ns": host_ns, "name": name, "data": data})
 
     def stopped(self, stop: Stopped) -> None:
-        """A stop of the guest, when it is over."""
+        """A stop of the guest, when it is over.
+
+        Written at once, not in batches: it is there also when we are killed, or QEMU is. (A host
+        that loses its power may lose it: nothing is synced.)
+        """
         self._row("stops", self._stops, stop.to_json())
 
     def intervened(self, done: Intervention) -> None:
