@@ -60,6 +60,11 @@ class Reader(NamedTuple):
     reads_first: bool = False
 
 
+#: Those that read one page on every CPU, vCPU 0's: Linux's vDSO (vvar's pvclock page), OpenBSD
+#: (sys/dev/pv/pvclock.c: one page, registered by the boot CPU), NetBSD's driver that was made of it.
+_READS_FIRST = ("linux-vdso", "openbsd-1", "openbsd", "netbsd")
+
+
 def _rules(reader: programs.Reader) -> Reader:
     """What counts here of a reader's program."""
     keeps = programs.Clamp.LAST_VALUE in reader.clamp
@@ -69,7 +74,7 @@ def _rules(reader: programs.Reader) -> Reader:
         programs.Clamp.DELTA in reader.clamp,
         LastValue(reader.when.value) if keeps else LastValue.NEVER,
         reader.needs_stable,
-        reads_first=reader.name == "linux-vdso",
+        reads_first=reader.name in _READS_FIRST,
     )
 
 
