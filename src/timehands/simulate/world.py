@@ -152,7 +152,7 @@ class World:
         while True:
             timer_ns = self.provider.next_timer_ns()
             due_ns = self._next_due()
-            at_ns = max(t_ns, min(end_ns, *(n for n in (timer_ns, due_ns) if n is not None)))
+            at_ns = max(t_ns, min([end_ns, *(n for n in (timer_ns, due_ns) if n is not None)]))
             if at_ns >= end_ns:
                 break
             if timer_ns is not None and timer_ns <= at_ns:
