@@ -258,7 +258,7 @@ def test_a_stub_that_dawdles_with_each_piece_comes_to_an_end() -> None:
         await stop.see(lambda view: [view.memory.read(STACK + 512 * n, 8) for n in range(4000)])
 
     with pytest.raises(StubSilent, match="came to no end"):
-        session(Slow(way=[here()]), use, timeout_s=0.05)
+        session(Slow(way=[here()]), use, timeout_s=0.1)
 
 
 def test_a_packet_that_comes_while_we_look_ends_it() -> None:
