@@ -395,11 +395,12 @@ class SeedFailed(CampaignError):
 class WorkersLost(CampaignError):
     """The processes that do the work died again and again; ``seeds`` were in their hands."""
 
-    def __init__(self, seeds: range, *, times: int, how: str) -> None:
+    def __init__(self, seeds: range, *, how: str) -> None:
         span = f"{seeds[0]} to {seeds[-1]}" if len(seeds) > 1 else f"{seeds[0]}"
         super().__init__(
-            f"{times} workers died, one after the other, at the seeds {span} ({how})",
-            advice="Look for a lack of memory (dmesg), and run these seeds with --jobs 1.",
+            f"workers died again and again with the seeds {span} in hand ({how})",
+            advice="What was done is kept. Look for a lack of memory (dmesg), and run these seeds "
+            "alone with --jobs 1.",
         )
         self.seeds = seeds
 

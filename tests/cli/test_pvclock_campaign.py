@@ -28,6 +28,7 @@ def parsed(*words: str) -> argparse.Namespace:
     parser.add_argument("--seed", type=int)
     parser.add_argument("--provider")
     parser.add_argument("--reader")
+    parser.add_argument("--engine", default="arrays")
     pvclock_campaign.add_options(parser)
     return parser.parse_args(words)
 

@@ -63,7 +63,7 @@ def request_from(args: argparse.Namespace, scenario: Scenario) -> CampaignReques
 
     first = args.seed or 0
     return CampaignRequest(
-        ScenarioJob.of(scenario, args.provider, args.reader),
+        replace(ScenarioJob.of(scenario, args.provider, args.reader), engine=args.engine),
         range(first, first + args.seeds),
         jobs=args.jobs,
         scheduler=args.scheduler,

@@ -15,6 +15,7 @@ from timehands.errors import ClusterUnavailable, ExtraMissing, SeedFailed, Worke
 from timehands.simulate.campaign import CampaignRequest, CampaignSummary, run_campaign
 from timehands.simulate.campaign.cluster import AHEAD, Cluster
 
+dask = pytest.importorskip("dask", reason="dask is not installed")
 distributed = pytest.importorskip("distributed", reason="dask.distributed is not installed")
 pytest.importorskip("pyarrow", reason="pyarrow is not installed")
 WORKERS = 3
@@ -34,8 +35,11 @@ def local_cluster(workers: int) -> Any:
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
-    """Three workers, for all tests of this file."""
-    with local_cluster(WORKERS) as running:
+    """Three workers, for all tests of this file. Two that die with a task make Dask give it up."""
+    with (
+        dask.config.set({"distributed.scheduler.allowed-failures": 1}),
+        local_cluster(WORKERS) as running,
+    ):
         yield running
 
 
@@ -67,6 +71,7 @@ def test_the_campaign_survives_the_death_of_a_worker(cluster: Any, tmp_path: Pat
     summary = campaign(cluster, Dies(once=tmp_path / "died"), range(100), there)
     assert (tmp_path / "died").exists()
     assert (summary.done, summary.interrupted) == (100, False)
+    assert summary.lost_workers > 0
     run_campaign(CampaignRequest(MadeUp(), range(100), jobs=1, out=here))
     assert table(there) == table(here)
 
@@ -104,9 +109,24 @@ def test_a_cluster_without_workers_is_told() -> None:
 
 
 def test_seeds_that_kill_every_worker_are_named(cluster: Any) -> None:
-    with pytest.raises(WorkersLost) as caught:
-        campaign(cluster, Dies(), range(12, 15))
-    assert 13 in caught.value.seeds
+    with pytest.raises(WorkersLost, match="seeds 13 in hand") as caught:
+        campaign(cluster, Dies(), range(13, 14))
+    assert caught.value.seeds == range(13, 14)
+
+
+def test_a_scheduler_that_ends_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("timehands.simulate.campaign.cluster.CONNECT_S", 1)
+    with local_cluster(1) as short:
+        workers = Cluster(MadeUp(), short.scheduler_address)
+        try:
+            workers.hand_in(range(1))
+            assert [one.seeds for one in workers.wait()] == [range(1)]
+            short.close()
+            workers.hand_in(range(1, 2))
+            with pytest.raises(ClusterUnavailable, match="failed"):
+                workers.wait()
+        finally:
+            workers.close()
 
 
 def test_a_scheduler_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,8 +1,10 @@
 """The work of a campaign on a Dask cluster: the scheduler's address is all that has to be known.
 
 At most a few ranges of seeds for each thread of the cluster are with it at any time. Dask itself
-gives the work of a lost worker to another; after `RETRIES` such losses it gives up on a range, and
-so do we. The workers need the same version of Timehands as the one that asks them.
+gives the work of a lost worker to another. A range that was with too many that died (its setting
+``distributed.scheduler.allowed-failures``) it gives up; such a range we hand in once more, since
+whatever was with a worker is blamed for its death. The workers need the same version of Timehands
+as the one that asks them.
 """
 
 from __future__ import annotations
@@ -10,6 +12,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -22,7 +26,8 @@ CONNECT_S = 10
 WORKERS_S = 30
 #: How many ranges each of the cluster's threads has waiting: it need not wait for our answer.
 AHEAD = 2
-RETRIES = 5
+RETRIES = 1
+_LOOK_S = 1.0
 
 
 class Cluster:
@@ -40,9 +45,11 @@ class Cluster:
             self._client = distributed.Client(address, timeout=CONNECT_S, set_as_default=False)
         except self._timeouts as error:
             raise _unreachable(address, error) from error
-        self._pending: dict[Any, range] = {}
+        self._pending: dict[Any, tuple[range, int]] = {}
         self._completed = distributed.as_completed(loop=self._client.loop)
-        self._workers = self._threads = 0
+        self._workers: set[str] = set()
+        self._threads = 1
+        self._look_again_s = 0.0
         try:
             self._client.wait_for_workers(1, timeout=workers_s)
             self._look()
@@ -54,11 +61,15 @@ class Cluster:
             ) from error
 
     def _look(self) -> None:
-        """How large the cluster is now. Workers come and go."""
-        workers = self._client.scheduler_info(n_workers=-1)["workers"]
-        self.lost += max(0, self._workers - len(workers))
-        self._workers = len(workers)
-        self._threads = sum(one["nthreads"] for one in workers.values()) or self._threads or 1
+        """How large the cluster is now: workers come and go. Asked once in a while."""
+        now_s = time.monotonic()
+        if now_s < self._look_again_s:
+            return
+        self._look_again_s = now_s + _LOOK_S
+        threads: dict[str, int] = self._client.nthreads()
+        self.lost += len(self._workers - threads.keys())
+        self._workers = set(threads)
+        self._threads = sum(threads.values()) or self._threads
 
     @property
     def room(self) -> int:
@@ -72,29 +83,36 @@ class Cluster:
 
     def hand_in(self, seeds: range) -> None:
         """Send a range to the cluster."""
-        future = self._client.submit(run_seeds, self._job, seeds, pure=False, retries=RETRIES)
-        self._pending[future] = seeds
+        self._hand_in(seeds, tries=0)
+
+    def _hand_in(self, seeds: range, *, tries: int) -> None:
+        future = self._client.submit(run_seeds, self._job, seeds, pure=False)
+        self._pending[future] = seeds, tries
         self._completed.add(future)
 
     def wait(self) -> list[Done]:
         """What is done. Raises `ClusterUnavailable`, `WorkersLost`."""
-        future = next(self._completed)
-        seeds = self._pending.pop(future)
-        try:
-            done = future.result(timeout=CONNECT_S)
-        except self._killed as error:
-            raise WorkersLost(seeds, times=RETRIES + 1, how="killed, says Dask") from error
-        except Exception as error:
-            raise self._failed(error) from error
-        finally:
-            with contextlib.suppress(Exception):
-                future.release()
-        self._look()
-        return [self._checked(done)]
+        while True:
+            future = next(self._completed)
+            seeds, tries = self._pending.pop(future)
+            try:
+                done = future.result(timeout=CONNECT_S)
+            except self._killed as error:
+                if tries >= RETRIES:
+                    raise WorkersLost(seeds, how=_one_line(error)) from error
+                self._hand_in(seeds, tries=tries + 1)
+                continue
+            except (Exception, asyncio.CancelledError) as error:
+                raise self._failed(error) from error
+            finally:
+                with contextlib.suppress(Exception):
+                    future.release()
+            self._look()
+            return [self._checked(done)]
 
-    def _failed(self, error: Exception) -> ClusterUnavailable:
+    def _failed(self, error: BaseException) -> ClusterUnavailable:
         return ClusterUnavailable(
-            f"the Dask cluster at {self._address} failed: {type(error).__name__}: {error}",
+            f"the Dask cluster at {self._address} failed: {_one_line(error)}",
             advice="What was done is kept. The workers need this version of Timehands, "
             f"{__version__}.",
         )
@@ -110,11 +128,27 @@ class Cluster:
 
     def close(self) -> None:
         """Take back what is not done, and leave the cluster as it was."""
-        logging.getLogger("distributed").setLevel(logging.CRITICAL)
-        with contextlib.suppress(Exception):
-            self._client.cancel(list(self._pending), force=True)
-        with contextlib.suppress(Exception):
-            self._client.close(timeout=CONNECT_S)
+        self._look_again_s = 0.0
+        with _quiet():
+            for step in (self._look, self._take_back, lambda: self._client.close(CONNECT_S)):
+                with contextlib.suppress(Exception, asyncio.CancelledError):
+                    step()
+
+    def _take_back(self) -> None:
+        self._client.cancel(list(self._pending), force=True)
+        self._pending.clear()
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Dask logs what it thinks of a client that leaves."""
+    logger = logging.getLogger("distributed")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def _distributed() -> Any:
@@ -135,8 +169,11 @@ async def _knock(distributed: Any, address: str) -> None:
 
 
 def _unreachable(address: str, error: Exception) -> ClusterUnavailable:
-    why = " ".join(str(error).split()) or type(error).__name__
     return ClusterUnavailable(
-        f"no Dask scheduler answers at {address or repr(address)}: {why}",
+        f"no Dask scheduler answers at {address or repr(address)}: {_one_line(error)}",
         advice="Start one with: dask scheduler --no-dashboard (it prints its address).",
     )
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:300] or type(error).__name__

@@ -32,7 +32,7 @@ MAX_JOBS = 1024
 _RANGE_NS = 250_000_000
 _RANGE_SEEDS = 256
 #: Rows that came are written after so long even if a part is not full: what a kill may cost.
-_PART_NS = 10_000_000_000
+_PART_NS = 30_000_000_000
 
 Progress = Callable[[int, int], None]
 

@@ -153,7 +153,7 @@ class Processes:
         self.lost += 1
         assert seeds is not None
         if tries >= RETRIES:
-            raise WorkersLost(seeds, times=tries + 1, how=_how(worker.process))
+            raise WorkersLost(seeds, how=f"the last by {_how(worker.process)}")
         self._hand_in(seeds, tries=tries + 1)
 
     def _start(self) -> _Worker:
