@@ -99,9 +99,10 @@ def test_a_comparison_has_a_row_and_a_sentence_for_each() -> None:
         ({"refused": 3}, "cannot be read 3 times"),
         ({"warps": 1, "worst_warp_ns": 68_000}, "goes back once, by 68 us at worst"),
         ({"stalls": 2, "worst_stall_ns": 5 * MS}, "stands still for up to 5 ms"),
+        ({"worst_rate_error_ppb": 0, "offset_worst_ns": -1_582_000}, "is up to 1.582 ms behind"),
         ({"worst_rate_error_ppb": 41_200_000}, "gains 41.2 ms a second"),
         ({"rate_error_ppb": -41_200_000, "worst_rate_error_ppb": None}, "loses 41.2 ms a second"),
-        ({"rate_error_ppb": -41_200_000, "worst_rate_error_ppb": -499_999}, ""),
+        ({"worst_rate_error_ppb": -499_999, "offset_worst_ns": -9}, ""),
     ],
 )
 def test_troubles_are_told_by_name(changes: dict[str, int | None], said: str) -> None:

@@ -101,7 +101,15 @@ def _clock(outcome: Outcome) -> str:
 
 def troubles(outcome: Outcome) -> list[str]:
     """What is wrong with the clock, each as the end of a sentence that begins with "the clock"."""
-    return [*_reading_troubles(outcome), *_rate_troubles(outcome), *_event_troubles(outcome)]
+    moved = [*_rate_troubles(outcome), *_event_troubles(outcome)]
+    return [*_reading_troubles(outcome), *(moved or _offset_troubles(outcome))]
+
+
+def _offset_troubles(outcome: Outcome) -> Iterator[str]:
+    """An offset that neither a rate nor an event accounts for."""
+    worst = outcome.all.offset_worst_ns
+    if worst is not None and abs(worst) >= SEEN_NS and not outcome.all.warps:
+        yield f"is up to {in_words(abs(worst))} {'behind' if worst < 0 else 'ahead'}"
 
 
 def _reading_troubles(outcome: Outcome) -> Iterator[str]:
