@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import select
 import signal
 import subprocess
@@ -12,12 +13,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from campaign_jobs import Dies, Fails, Holds, MadeUp, made_up_row
 from timehands.errors import SeedFailed, UsageError, WorkersLost
-from timehands.simulate.campaign import ALL_VCPUS, CampaignRequest, run, run_campaign
+from timehands.simulate.campaign import ALL_VCPUS, CampaignRequest, Row, run, run_campaign
 from timehands.simulate.campaign.job import Done, Job, run_seeds
 from timehands.simulate.campaign.workers import Processes
 
@@ -275,3 +277,31 @@ def test_workers_are_gone_after_close(tmp_path: Path) -> None:
         assert pipe.at_end()
     pipe.close()
     assert not workers.busy
+
+
+# What the document says.
+
+DOCUMENT = TESTS.parent / "docs" / "campaigns.md"
+
+
+def test_all_columns_are_documented() -> None:
+    words = DOCUMENT.read_text()
+    assert [name for name in Row._fields if f"`{name}`" not in words] == []
+
+
+def test_the_document_s_programs_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
+    by_arrow = next(block for block in blocks if "pyarrow" in block.splitlines()[0])
+    own = next(block for block in blocks if "run_campaign" in block)
+    monkeypatch.chdir(tmp_path)
+    run_campaign(CampaignRequest(MadeUp(), range(9), jobs=1, out=Path("disagree.parquet")))
+    names: dict[str, Any] = {}
+    exec(by_arrow, names)
+    assert names["runs"].num_rows == 9
+    script = tmp_path / "own.py"
+    script.write_text(own.replace("range(20)", "range(2)"))
+    command = [sys.executable, str(script)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
+    assert done.stderr == ""
+    assert "'worst_warp_across_ns': 0" in done.stdout
+    assert len(kept(tmp_path / "linux.parquet")) == 2 * 3
