@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from timehands.simulate.units import NS, PPB, in_words, ppm_in_words, quantity, span
+from timehands.simulate.units import NS, PPB, exactly, in_words, ppm_in_words, quantity, span
 
 #: What can be expected, and the units of its numbers (none: a count). `truth.Outcome.figures`.
 FIGURES: Mapping[str, Mapping[str, int]] = {
@@ -44,13 +44,13 @@ class Expectation(NamedTuple):
         return (self.low is None or value >= self.low) and (self.high is None or value <= self.high)
 
     def __str__(self) -> str:
-        show = shown(self.figure)
+        units = dict(FIGURES[self.figure])
         if self.low is None or self.high is None:
             sign, bound = ("<=", self.high) if self.low is None else (">=", self.low)
-            return f"{self.figure} {sign} {show(bound or 0)}"
+            return f"{self.figure} {sign} {exactly(bound or 0, units)}"
         if self.low == self.high:
-            return f"{self.figure} = {show(self.low)}"
-        return f"{self.figure} {show(self.low)} .. {show(self.high)}"
+            return f"{self.figure} = {exactly(self.low, units)}"
+        return f"{self.figure} {exactly(self.low, units)} .. {exactly(self.high, units)}"
 
 
 def shown(figure: str) -> Callable[[int], str]:

@@ -55,6 +55,7 @@ class Host:
         self.spec = spec
         self._lines = [Line(spec.tsc_start + skew, 0, spec.hz) for skew in spec.skew_cycles]
         self._realtime_ns = spec.realtime_offset_ns
+        self._slewed_ns = 0
         self._slews: list[tuple[int, int, int]] = []
 
     def tsc(self, cpu: int) -> Line:
@@ -66,10 +67,8 @@ class Host:
         return t_ns * self.spec.hz // (self.spec.tsc_khz * 1000)
 
     def disciplined_ns(self, t_ns: int) -> int:
-        """The disciplined clock: true time, and what it was slewed by."""
-        return t_ns + sum(
-            ppb * max(0, min(t_ns, end) - start) // PPB for start, end, ppb in self._slews
-        )
+        """The disciplined clock: true time, and what it was slewed by (not before the last one)."""
+        return t_ns + self._slewed_ns + sum(_slewed(slew, t_ns) for slew in self._slews)
 
     def realtime_ns(self, t_ns: int) -> int:
         """The date, in ns since the true start."""
@@ -80,8 +79,16 @@ class Host:
         self._realtime_ns += by_ns
 
     def slew(self, start_ns: int, for_ns: int, ppb: int) -> None:
-        """Let the disciplined clock run faster by so much for so long."""
+        """Let the disciplined clock run faster by so much for so long, from now on."""
+        self._slewed_ns += sum(_slewed(s, start_ns) for s in self._slews if s[1] <= start_ns)
+        self._slews = [slew for slew in self._slews if slew[1] > start_ns]
         self._slews.append((start_ns, start_ns + for_ns, ppb))
+
+
+def _slewed(slew: tuple[int, int, int], t_ns: int) -> int:
+    """What a slew (start, end, ppb) has added by then."""
+    start_ns, end_ns, ppb = slew
+    return ppb * max(0, min(t_ns, end_ns) - start_ns) // PPB
 
 
 def scaled(line: Line, guest_khz: int, host_khz: int) -> Line:

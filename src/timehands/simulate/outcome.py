@@ -109,6 +109,8 @@ class Outcome:
     def to_json(self) -> dict[str, Any]:
         """Plain values: ``schema`` (1), the fields as above, and ``passed``."""
         data = {"schema": JSON_SCHEMA} | asdict(self)
+        data["vcpus"] = list(data["vcpus"])
+        data["events"] = [e | {"jumps_ns": list(e["jumps_ns"])} for e in data["events"]]
         data["samples"] = [[list(point) for point in line] for line in self.samples]
         data["expectations"] = [
             {"figure": e.figure, "low": e.low, "high": e.high, "text": str(e), "value": v, "met": m}

@@ -61,7 +61,7 @@ class Reader(NamedTuple):
 
 
 #: Those that read one page on every CPU, vCPU 0's: Linux's vDSO (vvar's pvclock page), OpenBSD
-#: (sys/dev/pv/pvclock.c: one page, registered by the boot CPU), NetBSD's driver that was made of it.
+#: (sys/dev/pv/pvclock.c: one page, registered by the boot CPU), NetBSD's driver made of that.
 _READS_FIRST = ("linux-vdso", "openbsd-1", "openbsd", "netbsd")
 
 

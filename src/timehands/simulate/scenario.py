@@ -22,7 +22,7 @@ MIN_KHZ, MAX_KHZ = 1, 10**9
 MAX_DRIFT_PPB = 10**8
 MAX_VCPUS = 256
 MAX_CPUS = 1024
-MAX_EVENTS = 10_000
+MAX_EVENTS = 2_000
 MAX_DURATION_NS = 100 * 365 * 86400 * NS_PER_S
 #: What a run may take: minutes, not hours.
 MAX_READS = 2 * 10**10

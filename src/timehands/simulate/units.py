@@ -84,6 +84,16 @@ def in_words(ns: int) -> str:
     return f"{'-' if ns < 0 else ''}{_decimal(size, NS[unit])} {unit}"
 
 
+def exactly(number: int, units: dict[str, int]) -> str:
+    """A number in the largest unit in which it has three decimals at most: nothing is rounded."""
+    if not units:
+        return f"{number:,}"
+    size, sign = abs(number), "-" if number < 0 else ""
+    fits = [u for u, factor in units.items() if size >= factor and size * 1000 % factor == 0]
+    unit = max(fits, key=lambda u: units[u], default=min(units, key=lambda u: units[u]))
+    return f"{sign}{_decimal(size, units[unit])} {unit}"
+
+
 def ppm_in_words(ppb: int) -> str:
     """A ratio in ppm, or in % when it is large."""
     size, sign = abs(ppb), "-" if ppb < 0 else ""

@@ -12,6 +12,7 @@ from __future__ import annotations
 from timehands.clocks.pvclock.layout import TimeInfo
 from timehands.clocks.pvclock.numbers import Flags
 from timehands.clocks.pvclock.reading import nanoseconds
+from timehands.clocks.pvclock.scale import time_scale
 from timehands.simulate.events import ClockAt
 from timehands.simulate.hosts import Host, cycles
 from timehands.simulate.providers.base import Going, Provider, Saved, told
@@ -124,12 +125,13 @@ class Kvm(Provider):
         self.publish(vcpu, tsc, kernel_ns + self._clock_offset, self.kvm_scale(), flags)
 
     def clock_ns(self, t_ns: int) -> int:
-        """KVM_GET_CLOCK: the pages' arithmetic from the snapshot, or the kernel's clock."""
+        """KVM_GET_CLOCK: a page's arithmetic on the host's own TSC from the snapshot, or the clock
+        of the kernel (__get_kvmclock).
+        """
         if self._master is None:
             return (self.kernel_ns(t_ns) + self._clock_offset) & U64
         at_ns, kernel_ns = self._master
-        tsc = self.tsc(0)
-        scale = self.kvm_scale()
+        tsc, scale = self.host.tsc(0), time_scale(self.host.spec.tsc_khz)
         system_time = (kernel_ns + self._clock_offset) & U64
         info = TimeInfo(2, tsc.at(at_ns), system_time, scale.mul, scale.shift, 0)
         return nanoseconds(info, tsc.at(t_ns))
