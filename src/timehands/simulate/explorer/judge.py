@@ -4,8 +4,9 @@
 page's; anything else is made of parts. ``stale``: that page was the published one when the TSC was
 read, neither replaced by then nor still to come. ``backward``: a reader's own times do not go back.
 ``backward across``: nor do they between readers, when one had its time before the other began.
-``frozen``: a clamp gives a time that is ahead of the page's by no more than pages differ, so that
-a clock goes on as soon as true time has advanced by more than that.
+``frozen``: a clamp gives a time that is ahead of what a page gives at this moment by no more than
+pages differ, and not behind what its own page gave, so that a clock goes on as soon as true time
+has advanced by more than that.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ from dataclasses import dataclass
 from enum import Enum
 
 from timehands.clocks.pvclock.numbers import Flags
-from timehands.simulate.explorer.assemble import Instruction
 from timehands.simulate.explorer.pages import Setting, true_ns
 
 
@@ -49,21 +49,21 @@ class Judge:
     """Judges times read from the pages of a setting.
 
     ``delta_clamped``: a TSC value before a page's timestamp counts as the timestamp. ``bits`` is
-    the width of the reader's time: comparisons are modulo 2^bits. ``ahead_ns`` as in `Setting`.
+    the width of the reader's time: comparisons are modulo 2^bits. ``side_by_side``: the pages are
+    those of several vCPUs, none follows another.
     """
 
     setting: Setting
     delta_clamped: bool = False
     bits: int = 64
+    side_by_side: bool = False
 
-    def __call__(
-        self, _thread: int, _one: Instruction, values: tuple[int | None, ...]
-    ) -> Sequence[str]:
-        """The names of the properties that a time breaks."""
-        return [broken.value for broken in self.broken(read(values))]
+    def __call__(self, values: tuple[int | None, ...], epoch: int, tsc: int) -> Sequence[str]:
+        """The names of the properties that a time breaks; see `broken`."""
+        return [broken.value for broken in self.broken(read(values), epoch, tsc)]
 
-    def broken(self, got: Judged) -> list[Property]:
-        """The properties that a time breaks."""
+    def broken(self, got: Judged, epoch: int, tsc: int) -> list[Property]:
+        """The properties that a time breaks that is accepted in an epoch, at this TSC value."""
         if self.setting.walls:
             whole = (got.time, got.nsec) in self.setting.walls
             return [] if whole else [Property.TORN]
@@ -72,9 +72,16 @@ class Judge:
             found.append(Property.BACKWARD)
         if got.floor is not None and self._ahead(got.floor, got.time) > 0:
             found.append(Property.ACROSS)
-        if got.ns is not None and not 0 <= self._ahead(got.time, got.ns) <= self.setting.ahead_ns:
+        if got.ns is not None and self._stands(got.time, got.ns, epoch, tsc):
             found.append(Property.FROZEN)
         return found
+
+    def _stands(self, time: int, ns: int, epoch: int, tsc: int) -> bool:
+        """Behind the page's own time, or so far ahead that the clock will stand for long."""
+        if self._ahead(time, ns) < 0:
+            return True
+        now = true_ns(self.setting.pages[epoch], tsc)
+        return self._ahead(time, ns) > 0 and self._ahead(time, now) > self.setting.ahead_ns
 
     def right(self, got: Judged) -> int | None:
         """The time before a last value that the page of this timestamp gives; None: no page."""
@@ -94,7 +101,7 @@ class Judge:
         found = []
         if (got.ns - right) % (1 << self.bits) or not self._flags_of(number, got.flags):
             found.append(Property.TORN)
-        if number != got.published:
+        if number != got.published and not self.side_by_side:
             found.append(Property.STALE)
         return found
 

@@ -22,8 +22,9 @@ _FACTORS = ((0x80000000, 2), (0x40000000, 3))
 _ELSEWHERE = (100_000, 300, 7_000, 90)
 _OTHER_FACTORS = ((0x80000000, 2), (0x80000000, 3))
 _STEP = 16
-#: By how much a page of `STEPS` is behind the one before it, in ns.
-BACK_NS = 5
+#: By how much a page is behind the one before it where updates go back, in ns: more than the time
+#: that passes from one update to the next.
+BACK_NS = 40
 
 
 @dataclass(frozen=True, slots=True)

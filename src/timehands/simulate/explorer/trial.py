@@ -88,7 +88,9 @@ def build(trial: Trial) -> tuple[Rules, list[int]]:
     if trial.writer:
         provider = len(threads)
         threads.append(_provider(trial, setting, trial.writer, fields))
-    judge = Judge(_judged(trial, setting), trial.delta_clamped, trial.bits)
+    judge = Judge(
+        _judged(trial, setting), trial.delta_clamped, trial.bits, side_by_side=bool(trial.apart_ns)
+    )
     rules = Rules(
         threads,
         fields,

@@ -65,8 +65,8 @@ class Verdict:
     problem: str
 
 
-#: Judges the time that a thread accepts: the names of the properties that it breaks.
-Judge = Callable[[int, Instruction, tuple[int | None, ...]], Sequence[str]]
+#: Judges an accepted time, at the page of this epoch and this TSC value: the properties it breaks.
+Judge = Callable[[tuple[int | None, ...], int, int], Sequence[str]]
 #: A state that may come next, how (the fields of a `Step`), what was accepted wrongly on the way.
 Next = tuple[World, tuple[int, str, int, int, int], tuple[Verdict, ...]]
 
@@ -114,7 +114,7 @@ class Rules:
         ]
         self._memories = _Numbered[tuple[int, ...]]()
         self._envs = _Numbered[Env]()
-        self._verdicts: dict[tuple[int, Acceptance], tuple[Verdict, ...]] = {}
+        self._verdicts: dict[tuple[int, Acceptance, int], tuple[Verdict, ...]] = {}
         self._reduce = reduce
         self._futures: dict[tuple[int, int, int], tuple[int, ...]] = {}
         self._lost: dict[tuple[int, int, int, int, int], bool] = {}
@@ -284,7 +284,7 @@ class Rules:
             threads[at] = state
             wrong: tuple[Verdict, ...] = ()
             for acceptance in accepted:
-                wrong += self._judged(at, acceptance)
+                wrong += self._judged(at, acceptance, env)
                 memory = self._noted(memory, acceptance)
             if self.order is Order.EXIT and at != self.provider:
                 memory, threads[at] = self._emptied(memory, at, state)
@@ -353,14 +353,14 @@ class Rules:
             return self._step(world, at, position, one)
         return []
 
-    def _judged(self, at: int, acceptance: Acceptance) -> tuple[Verdict, ...]:
-        key = (at, acceptance)
+    def _judged(self, at: int, acceptance: Acceptance, env: int) -> tuple[Verdict, ...]:
+        key = (at, acceptance, env)
         found = self._verdicts.get(key)
         if found is None:
             one, values = acceptance
-            found = tuple(
-                Verdict(at, one, values, problem) for problem in self._judge(at, one, values)
-            )
+            epoch, tick, _published = self._envs.values[env]
+            broken = self._judge(values, epoch, self._bases[epoch] + 1 + tick)
+            found = tuple(Verdict(at, one, values, problem) for problem in broken)
             self._verdicts[key] = found
         return found
 
