@@ -69,8 +69,15 @@ class Menu:
 class Machine:
     """A thread under a memory order, with a window of at most ``window`` visible instructions."""
 
-    def __init__(self, thread: Thread, order: Order, window: int, others: int = -1) -> None:
-        """``others``: the fields (bits) that other threads ever store to."""
+    def __init__(
+        self, thread: Thread, order: Order, window: int, others: int = -1, seen: int = -1
+    ) -> None:
+        """``others``: the fields (bits) that other threads ever store to.
+
+        ``seen`` is the field through which others learn of accepted times (-1: nobody asks): a
+        store after all earlier ones, as when the caller passes its time on.
+        """
+        self._seen = seen
         self._exposed = exposed_from(thread, others)
         self.thread = thread
         self.order = order
@@ -108,9 +115,9 @@ class Machine:
             self._moves[key] = moves
         return moves
 
-    def drain_all(self, state: int) -> int:
-        """All stores leave the buffer, where nothing waits for that (`Order.EXIT`)."""
-        return self._number(self.states[state]._replace(buffer=()))
+    def drain_front(self, state: int) -> int:
+        """The first store leaves the buffer, where nothing waits for that."""
+        return self._number(_drained(self.states[state], (0,)))
 
     def idle(self, state: int, loop: Loop) -> int:
         """The same state where the round is known to be repeated: what it read does not matter."""
@@ -278,6 +285,9 @@ class Machine:
             case Kind.ACCEPT:
                 accepted(one, values)
                 registers = _with(registers, one.into, values[0])
+                if self._seen >= 0 and values[0] is not None:
+                    before = (BARRIER,) if buffer and self.order is Order.WEAK else ()
+                    buffer = (*buffer, *before, (self._seen, values[0], False))
         return State(pc, left, registers, buffer)
 
     def _fetch(self, state: State, work: list[State]) -> State | None:

@@ -95,20 +95,16 @@ class Rules:
         self.fields = tuple(fields)
         self.order = order
         self.provider = provider
+        self._seen = self.fields.index(SEEN) if SEEN in self.fields else -1
+        self._readers = [at for at in range(len(threads)) if at != provider]
         stored = [thread.stores_from[0] for thread in threads]
-        stored += [
-            1 << self.fields.index(SEEN)
-            if SEEN in fields and len(threads) - (provider is not None) > 1
-            else 0
-        ]
+        stored.append(1 << self._seen if len(self._readers) > 1 and self._seen >= 0 else 0)
         self.machines = tuple(
-            Machine(thread, order, window, _union(stored[:at] + stored[at + 1 :]))
+            Machine(thread, order, window, _union(stored[:at] + stored[at + 1 :]), self._seen)
             for at, thread in enumerate(threads)
         )
         self._judge = judge
         self._bases, self._ticks = tuple(bases), ticks
-        self._seen = self.fields.index(SEEN) if SEEN in self.fields else -1
-        self._readers = [at for at in range(len(threads)) if at != provider]
         self._alone = [
             at for at in range(len(threads)) if order is not Order.EXIT or at != provider
         ]
@@ -256,7 +252,7 @@ class Rules:
         if last and at == self.provider:
             before = self._envs.values[env]
             env = self._envs.number(before._replace(published=before.published + 1))
-        there = (self._memories.changed(world[0], field, value), env, *world[2:])
+        there = (self._stored(world[0], field, value), env, *world[2:])
         moves = self.machines[at].drain(world[2 + at], position)
         return self._moved(there, at, moves, (at, "drain", -1, field, value))
 
@@ -285,9 +281,7 @@ class Rules:
             wrong: tuple[Verdict, ...] = ()
             for acceptance in accepted:
                 wrong += self._judged(at, acceptance, env)
-                memory = self._noted(memory, acceptance)
-            if self.order is Order.EXIT and at != self.provider:
-                memory, threads[at] = self._emptied(memory, at, state)
+            memory, threads[at] = self._emptied(memory, at, state)
             after: World = (memory, env, *threads)
             results.append((self._forgotten(after) if self._reduce else after, how, wrong))
         return results
@@ -364,22 +358,27 @@ class Rules:
             self._verdicts[key] = found
         return found
 
-    def _noted(self, memory: int, acceptance: Acceptance) -> int:
-        """The highest accepted time goes up, where somebody looks at it."""
-        time = acceptance[1][0]
-        if self._seen < 0 or time is None or time <= self._memories.values[memory][self._seen]:
-            return memory
-        return self._memories.changed(memory, self._seen, time)
-
     def _emptied(self, memory: int, at: int, state: int) -> tuple[int, int]:
-        """An exit empties the store buffer, so that it may as well be empty always."""
+        """Stores that need not wait in the buffer leave it.
+
+        An accepted time is known to others at once when no other store is before it: a later moment
+        asks less of them. An exit empties the buffer, so that it may as well be empty always.
+        """
         machine = self.machines[at]
-        buffer = machine.menus[state].buffer
-        if not buffer:
-            return memory, state
-        for field, value, _last in buffer:
-            memory = self._memories.changed(memory, field, value)
-        return memory, machine.drain_all(state)
+        while buffer := machine.menus[state].buffer:
+            field, value, _last = buffer[0]
+            exits = self.order is Order.EXIT and at != self.provider
+            if not exits and field != self._seen:
+                break
+            memory = self._stored(memory, field, value)
+            state = machine.drain_front(state)
+        return memory, state
+
+    def _stored(self, memory: int, field: int, value: int) -> int:
+        """A field gets a value; that of the highest accepted time only goes up."""
+        if field == self._seen and value <= self._memories.values[memory][field]:
+            return memory
+        return self._memories.changed(memory, field, value)
 
 
 def _always_back(values: Sequence[int], loop: Loop, held: int, odd: bool) -> bool:
