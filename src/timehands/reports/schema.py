@@ -1,11 +1,13 @@
-"""The schema of the JSON report, and its documentation: docs/schema.md is made from it.
+"""The schemas of our JSON, and their documentation: docs/schema.md is made from the report's.
 
-``python -m timehands.reports.schema > docs/schema.md`` writes that page.
+``python -m timehands.reports.schema > docs/schema.md`` writes that page;
+``python -m timehands.reports.schema simulation`` the table of keys in docs/simulate.md.
 """
 
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import resources
@@ -44,9 +46,9 @@ class Key:
     meaning: str
 
 
-def load_schema() -> dict[str, Any]:
-    """The schema, as JSON Schema 2020-12."""
-    file = resources.files("timehands.reports") / "schema.json"
+def load_schema(name: str = "schema") -> dict[str, Any]:
+    """A schema, as JSON Schema 2020-12: that of the report, or ``simulation_schema``."""
+    file = resources.files("timehands.reports") / f"{name}.json"
     loaded: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     return loaded
 
@@ -58,8 +60,18 @@ def keys(schema: dict[str, Any]) -> Iterator[Key]:
 
 def markdown(schema: dict[str, Any]) -> str:
     """The documentation of all keys, as a Markdown page."""
-    rows = (f"| `{key.path}` | {key.type} | {key.meaning} |\n" for key in keys(schema))
-    return _HEAD + "".join(rows)
+    return _HEAD + rows(schema)
+
+
+def simulation_rows() -> str:
+    """The table of keys in docs/simulate.md; those of ``all`` are those of ``vcpus[]``."""
+    table = rows(load_schema("simulation_schema")).splitlines(keepends=True)
+    return "".join(line for line in table if not line.startswith("| `all."))
+
+
+def rows(schema: dict[str, Any]) -> str:
+    """The rows of a table of all keys: key, type, meaning."""
+    return "".join(f"| `{key.path}` | {key.type} | {key.meaning} |\n" for key in keys(schema))
 
 
 def _keys(schema: dict[str, Any], node: dict[str, Any], prefix: str) -> Iterator[Key]:
@@ -86,14 +98,19 @@ def _resolve(schema: dict[str, Any], value: dict[str, Any]) -> dict[str, Any]:
 def _type(schema: dict[str, Any], value: dict[str, Any]) -> str:
     inner = _resolve(schema, value)
     if "const" in inner:
-        return "string"
-    types = inner["type"] if isinstance(inner["type"], list) else [inner["type"]]
+        return str(inner.get("type", "string"))
+    types = _listed(inner["type"])
     words = [_of(schema, inner) if name == "array" else str(name) for name in types]
     return " or ".join(words)
 
 
+def _listed(types: str | list[str]) -> list[str]:
+    return types if isinstance(types, list) else [types]
+
+
 def _of(schema: dict[str, Any], value: dict[str, Any]) -> str:
-    return f"array of {_resolve(schema, value['items'])['type']}s"
+    types = _resolve(schema, value["items"])["type"]
+    return "array of " + " or ".join(f"{name}s" for name in _listed(types))
 
 
 def _meaning(value: dict[str, Any]) -> str:
@@ -106,4 +123,7 @@ def _meaning(value: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    print(markdown(load_schema()), end="")
+    if sys.argv[1:] == ["simulation"]:
+        print(simulation_rows(), end="")
+    else:
+        print(markdown(load_schema()), end="")
