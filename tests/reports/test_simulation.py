@@ -138,6 +138,9 @@ def test_pages_without_tsc_stable_are_told() -> None:
     one = replace(good(), vcpus=(row,), all=together((row,)))
     assert "Every reading found a page without TSC_STABLE." in render(one, color=False)
     assert "TSC_STABLE" not in render(good(), color=False)
+    row = vcpu(0, unstable_reads=40)
+    lost = replace(good(), vcpus=(row,), all=together((row,)))
+    assert "; TSC_STABLE gets lost" in words.summary(lost)
 
 
 def test_moods_go_by_what_was_expected() -> None:

@@ -82,11 +82,13 @@ def figure_words(met: Met) -> str:
 
 
 def summary(outcome: Outcome) -> str:
-    """The clock in a sentence: its troubles, or that there are none; and the date, if it is off."""
-    wall = outcome.wall_offset_ns
+    """The clock in a sentence: its troubles, or that there are none; what else is worth a word."""
+    said, wall = [_clock(outcome)], outcome.wall_offset_ns
+    if 0 < outcome.all.unstable_reads < outcome.all.reads:
+        said.append("TSC_STABLE gets lost")
     if wall is not None and abs(wall) >= NS_PER_S:
-        return f"{_clock(outcome)}; the guest's date ends {date_words(wall)}"
-    return _clock(outcome)
+        said.append(f"the guest's date ends {date_words(wall)}")
+    return "; ".join(said)
 
 
 def _clock(outcome: Outcome) -> str:
