@@ -15,6 +15,7 @@ from timehands.kvm import vcpu as vcpu_module
 from timehands.kvm.cpuid import CpuidEntry, entries_of, table_of
 from timehands.kvm.exits import (
     Debugged,
+    Exit,
     Halt,
     Interrupted,
     MmioRead,
@@ -125,15 +126,24 @@ def test_real_mode_starts_where_a_segment_can(vm: Vm, address: int) -> None:
         start_real_mode(vm.add_vcpu(), address)
 
 
-def test_another_thread_takes_a_vcpu_out_of_the_guest(vm: Vm) -> None:
-    vcpu = guest(vm, OUT_42 + JUMP_TO_SELF)
-    run_to(vcpu, PortOut)
-    came = []
+def spinning(vcpu: Vcpu, came: list[Exit]) -> threading.Thread:
+    """A thread that is in the guest, or about to enter it, and keeps what came of it."""
     thread = threading.Thread(target=lambda: came.append(vcpu.run()))
     thread.start()
-    vcpu.interrupt()
-    thread.join()
-    assert came == [Interrupted()]
+    while vcpu._interruption._inside is None and thread.is_alive():
+        pass
+    return thread
+
+
+def test_other_threads_take_a_vcpu_out_of_the_guest(vm: Vm) -> None:
+    vcpu = guest(vm, OUT_42 + JUMP_TO_SELF)
+    run_to(vcpu, PortOut)
+    came: list[Exit] = []
+    for _ in range(10):  # one after the other: they may have the same ident
+        thread = spinning(vcpu, came)
+        vcpu.interrupt()
+        thread.join()
+    assert came == [Interrupted()] * 10
     assert vcpu.regs().rip == CODE + len(OUT_42)
 
 
@@ -177,17 +187,8 @@ def test_an_interrupt_that_comes_with_another_exit_is_not_lost(
 def test_a_vcpu_runs_in_one_thread_at_a_time(vm: Vm) -> None:
     vcpu = guest(vm, OUT_42 + JUMP_TO_SELF)
     run_to(vcpu, PortOut)
-    inside, came = threading.Event(), []
-
-    def spin() -> None:
-        inside.set()
-        came.append(vcpu.run())
-
-    thread = threading.Thread(target=spin)
-    thread.start()
-    inside.wait()
-    while vcpu._interruption._inside is None and thread.is_alive():
-        pass
+    came: list[Exit] = []
+    thread = spinning(vcpu, came)
     with pytest.raises(RuntimeError, match="runs already"):
         vcpu.run()
     vcpu.interrupt()

@@ -44,7 +44,7 @@ class Interruption:
         with self._lock:
             if self._inside is not None:
                 raise RuntimeError(f"{vcpu.name} runs already, in another thread")
-            if self._masked != thread:
+            if _blocks_signal() or self._masked != thread:
                 self._let_through(vcpu)
                 self._masked = thread
             self._inside = thread
@@ -65,7 +65,23 @@ class Interruption:
                 pass
 
     def _let_through(self, vcpu: Vcpu) -> None:
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {SIGNAL})
+        """In KVM_RUN the thread's own mask holds, but for the signal."""
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
         bits = sum(1 << (number - 1) for number in before - {SIGNAL})
         mask = bytes(SignalMask(_MASK_SIZE)) + bits.to_bytes(_MASK_SIZE, "little")
         vcpu.ask(Request.SET_SIGNAL_MASK, bytearray(mask))
+
+
+_threads = threading.local()
+
+
+def _blocks_signal() -> bool:
+    """Block the signal in this thread, once; whether that was now.
+
+    Threads tell themselves apart here: their idents are given again to later ones.
+    """
+    if hasattr(_threads, "blocks"):
+        return False
+    signal.pthread_sigmask(signal.SIG_BLOCK, {SIGNAL})
+    _threads.blocks = True
+    return True
