@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -149,13 +150,81 @@ def test_what_is_gathered_is_not_lost_nor_counted_twice() -> None:
     assert fast.vcpus[0].reads == 40 * 300
 
 
-def test_a_clock_that_steps_back_at_the_wrap_of_its_counter_is_no_function_without_order() -> None:
-    page = TimeInfo(2, 0, 0, 2**31, 1, 1)
-    line = Line(2**64 - 5000, 0, 10**9)
-    inside = (Segment(0, 0, 4000, line, page, 40), Segment(1, 4500, 9000, line, page, 40))
-    reference, fast = both(READERS["linux"], 2, [Window(0, 9000, inside)])
+GHZ = 10**9
+PAGE = TimeInfo(2, 0, 0, 2**31, 1, 1)  # one ns a cycle at 1 GHz; TSC_STABLE
+LOOSE = replace(PAGE, flags=0)
+
+
+def window(*segments: Segment, paused_ns: int = 0) -> Window:
+    """A window that holds them."""
+    ends = [one.start_ns for one in segments], [one.end_ns for one in segments]
+    return Window(min(ends[0]), max(ends[1]), segments, paused_ns=paused_ns)
+
+
+def in_turn(line: Line, page: TimeInfo, start_ns: int = 0) -> Window:
+    """Two vCPUs that read the same, one 4 us long, then, a little later, the other."""
+    first = Segment(0, start_ns, start_ns + 4000, line, page, 40)
+    return window(first, first._replace(vcpu=1, start_ns=start_ns + 4500, end_ns=start_ns + 9000))
+
+
+@pytest.mark.parametrize(
+    ("name", "base", "page"),
+    [
+        ("linux", 2**64 - 4200, PAGE),  # the TSC wraps
+        ("linux", 2**63 - 4200, PAGE),  # ... what is shifted left does
+        ("linux", 0, replace(PAGE, system_time=2**64 - 4200)),  # ... the time
+        ("netbsd", 2**63 - 4200, replace(PAGE, tsc_shift=0)),  # a TSC is taken for an earlier one
+        ("openbsd-1", 2**33 - 4200, PAGE),  # the product of 64 bits wraps
+    ],
+)
+def test_a_function_that_steps_back_between_two_vcpus_is_seen(
+    name: str, base: int, page: TimeInfo
+) -> None:
+    reference, fast = both(READERS[name], 2, [in_turn(Line(base, 0, GHZ), page)])
     assert fast == reference
     assert fast.across.warps == 1
+
+
+@pytest.mark.parametrize("name", ["linux", "netbsd"])
+@pytest.mark.parametrize(
+    ("base", "hz", "page"),
+    [
+        (0, 10**12, replace(PAGE, tsc_to_system_mul=2**32 - 1, tsc_shift=0)),  # x beyond 32 bits
+        (2**63 - 10**6, GHZ, replace(PAGE, tsc_shift=0)),  # from where NetBSD sees a past
+        (2**64 - 10**6, GHZ, replace(PAGE, tsc_shift=-1)),  # the TSC wraps
+        (2**64 - 10**6 - 1, GHZ, replace(PAGE, tsc_timestamp=2**64 - 10**6)),  # begins before it
+        (3, 2_499_998_001, replace(PAGE, tsc_timestamp=2**64 - 10**17, tsc_shift=-9)),
+    ],
+)
+def test_long_segments_at_the_edges_agree(name: str, base: int, hz: int, page: TimeInfo) -> None:
+    one = Segment(0, 0, 1 << 23, Line(base, 0, hz), page, LONG + 7)
+    reference, fast = both(READERS[name], 1, [window(one)])
+    assert fast == reference
+
+
+def test_a_last_value_from_before_holds_all_vcpus() -> None:
+    ahead = in_turn(Line(10**6, 0, GHZ), LOOSE)
+    then = replace(in_turn(Line(0, 0, GHZ), LOOSE, start_ns=10_000), paused_ns=1)
+    reference, fast = both(READERS["linux"], 2, [ahead, then])
+    assert fast == reference
+    assert fast.across.last_ns == fast.last_value_ns == 10**6 + 8887
+
+
+def test_two_pages_at_one_moment_are_read_in_the_order_of_their_times() -> None:
+    line = Line(0, 0, GHZ)
+    at_once = Segment(0, 5, 5, line, replace(PAGE, system_time=500), 1)
+    inside = at_once, Segment(0, 5, 9, line, PAGE, 2), Segment(1, 5, 9, line, PAGE, 2)
+    reference, fast = both(READERS["linux"], 2, [window(*inside)])
+    assert fast == reference
+
+
+def test_offsets_too_wide_to_be_packed_with_their_times_are_sorted_too() -> None:
+    line, end_ns = Line(0, 0, GHZ), MAX_SEGMENT_NS
+    far = replace(PAGE, system_time=2**62)
+    inside = Segment(0, 0, end_ns, line, PAGE, 50), Segment(1, 7, end_ns, line, far, 60)
+    reference, fast = both(READERS["linux"], 2, [window(*inside)])
+    assert fast == reference
+    assert fast.across.warps > 40
 
 
 def test_a_reader_with_an_arithmetic_of_its_own_is_refused() -> None:

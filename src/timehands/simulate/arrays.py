@@ -158,7 +158,7 @@ class _Chunk:
             floor = np.maximum(floor, np.uint64(last))
             floor = np.maximum.accumulate(floor)
             np.copyto(ns, floor, where=True if keeps is None else keeps)
-        self._tallies.last_value_ns = max(last, int(floor[-1]))
+        self._tallies.last_value_ns = int(floor[-1])
         return not rises
 
     def _ordered(self) -> _Ordered:
