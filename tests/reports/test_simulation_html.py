@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from html import unescape
 from html.parser import HTMLParser
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
 from reports.build import HOSTILE
 from reports.build_simulation import H, S, extreme, good, hostile, outcome
+from timehands.cli.main import main
 from timehands.reports import plots, simulation_plot
 from timehands.reports.simulation_html import render, render_comparison
 from timehands.simulate.outcome import Outcome
@@ -113,3 +115,28 @@ def test_one_chart_with_a_line_for_each_provider_stands_alone() -> None:
 def test_every_chart_is_a_file_of_its_own(one: Outcome) -> None:
     for plot in (simulation_plot.chart(one), simulation_plot.small(one, [one, good()])):
         assert ElementTree.fromstring(plots.svg(plot)).tag == f"{NS}svg"
+
+
+def test_the_command_writes_pages_and_charts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page, chart = tmp_path / "one.html", tmp_path / "one.svg"
+    asked = ["pvclock", "simulate", "get-clock-early", "--html", str(page), "--svg", str(chart)]
+    assert main(asked) == 0
+    assert lines(charts(page.read_text())[0]) == lines(ElementTree.parse(chart).getroot())
+    asked = ["pvclock", "compare", "get-clock-early", "--provider", "kvm", "--provider", "tsc"]
+    assert main([*asked, "--html", str(page), "--svg", str(chart)]) == 0
+    assert len(charts(page.read_text())) == 2
+    assert capsys.readouterr().err == ""
+
+
+def test_what_cannot_be_written_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    where = str(tmp_path / "none" / "one.svg")
+    assert main(["pvclock", "simulate", "get-clock-early", "--svg", where]) == 2
+    assert "cannot be written: No such file or directory" in capsys.readouterr().err
+
+
+def test_a_campaign_has_no_charts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    where = str(tmp_path / "one.svg")
+    assert main(["pvclock", "simulate", "get-clock-early", "--seeds", "2", "--svg", where]) == 2
+    assert "a campaign has no plots" in capsys.readouterr().err
