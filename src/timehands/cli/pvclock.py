@@ -11,6 +11,7 @@ SUBVERBS = (
     "pvclock_scale",
     "pvclock_check",
     "pvclock_simulate",
+    "pvclock_explore",
 )  # fmt: skip
 
 

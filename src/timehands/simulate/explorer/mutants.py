@@ -423,7 +423,7 @@ def _mutants() -> tuple[Mutant, ...]:
 def _apart(name: str, what: str, reader: Program) -> Mutant:
     """Two vCPUs, each with a page of its own: not a matter of exits."""
     trials = {
-        order: replace(apart(READERS["linux"], order), readers=(reader,) * 2, reads=2)
+        order: replace(apart(READERS["linux"], order), readers=(reader,) * 2, reads=2, fewer=1)
         for order in (Order.X86, Order.WEAK)
     }
     return Mutant(name, what, Property.ACROSS, _OTHER_CPU, trials)

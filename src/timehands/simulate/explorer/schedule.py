@@ -28,7 +28,9 @@ def schedule(result: Result, broken: Property) -> Iterator[str]:
     trace, rules = result.searched.traces[broken.value], result.rules
     about = f"{_ORDERS[result.trial.order.value]}; {result.trial.pages.about}"
     yield from textwrap.wrap(about, WIDTH)
-    yield from textwrap.wrap(f"memory at first: {_content(rules, result.memory)}", WIDTH)
+    memory = f"memory at first: {_content(rules, result.memory)}"
+    for line in textwrap.wrap(memory, WIDTH, subsequent_indent="  "):
+        yield line.replace("\N{NO-BREAK SPACE}", " ")
     yield ""
     names = [machine.thread.name for machine in rules.machines]
     width = (WIDTH - _NUMBER - _MEMORY) // len(names)
@@ -119,7 +121,10 @@ def _differences(rules: Rules, before: World, after: World) -> dict[str, int]:
 
 def _content(rules: Rules, memory: tuple[int, ...]) -> str:
     shown = zip(rules.fields, memory, strict=True)
-    return ", ".join(f"{_short(name)} {_value(name, v)}" for name, v in shown if name != "seen")
+    words = (
+        f"{_short(name)}\N{NO-BREAK SPACE}{_value(name, v)}" for name, v in shown if name != "seen"
+    )
+    return ", ".join(words)
 
 
 def _reason(result: Result, trace: Trace, verdict: Verdict) -> Iterator[str]:

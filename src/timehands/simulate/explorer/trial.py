@@ -34,8 +34,9 @@ WALL_FIELDS = ("wc_version", *WALL)
 class Trial:
     """What is searched: its bounds.
 
-    ``readers`` are the programs that run, each ``reads`` times; all of them read one page, or with
-    ``apart_ns`` each its own, the second one ahead by so many ns. ``writer`` is the program of one
+    ``readers`` are the programs that run, each ``reads`` times (the second one ``fewer`` times
+    less); all of them read one page, or with ``apart_ns`` each its own, the second one ahead by so
+    many ns. ``writer`` is the program of one
     update (None: the page stands still), made ``updates`` times with the pages of ``setting``.
     ``ticks``, ``window``: see `world.Rules`. ``delta_clamped``, ``bits``: see `judge.Judge`.
     """
@@ -49,6 +50,7 @@ class Trial:
     ticks: int = 1
     window: int = WINDOW
     apart_ns: int = 0
+    fewer: int = 0
     delta_clamped: bool = False
     bits: int = 64
 
@@ -144,7 +146,8 @@ def _reader(trial: Trial, at: int, setting: Setting, fields: Sequence[str]) -> T
     if len(trial.readers) > 1:
         program = _after_others(program)
     name = program.name if len(trial.readers) == 1 else f"{program.name} {'AB'[at]}"
-    return assemble(name, [Part(program, {})] * trial.reads, fields, trial.order)
+    reads = trial.reads - (trial.fewer if at else 0)
+    return assemble(name, [Part(program, {})] * reads, fields, trial.order)
 
 
 def _folded(old: Program, flags: Collection[int]) -> Program:
