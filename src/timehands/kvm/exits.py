@@ -127,6 +127,9 @@ class EntryFailed:
     reason: int
     cpu: int
 
+    def __str__(self) -> str:
+        return f"the processor refused to enter the guest (its reason: {self.reason:#x})"
+
 
 @dataclass(frozen=True, slots=True)
 class InternalError:

@@ -26,6 +26,7 @@ from timehands.kvm.structs import (
     CpuidEntry2,
     Debugregs,
     DeviceAttr,
+    EnableCap,
     Fpu,
     GuestDebugArch,
     GuestDebugLayout,
@@ -232,3 +233,9 @@ class VcpuState(Descriptor):
         """Have GUEST_STOPPED set in its time page at the next update: it was paused by us."""
         self._vm.need(Capability.KVMCLOCK_CTRL, "KVM_KVMCLOCK_CTRL")
         self.ask(Request.KVMCLOCK_CTRL)
+
+    def enforce_announced_features(self) -> None:
+        """Have paravirtual MSRs that CPUID 0x40000001 does not announce fault in the guest."""
+        self._vm.need(Capability.ENFORCE_PV_FEATURE_CPUID, "KVM_ENABLE_CAP of a vCPU")
+        wish = EnableCap(cap=Capability.ENFORCE_PV_FEATURE_CPUID, args=(c_uint64 * 4)(1))
+        self.ask(Request.ENABLE_CAP, wish)

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 def arm_jumps(guest: Microvm) -> None:
     """Have each jump of the guest's settings happen when its time comes."""
-    for jump in guest.settings.clocks.jumps:
-        guest.alarms.set(jump, jump.at_ns, _maker(guest, jump))
+    for number, jump in enumerate(guest.settings.clocks.jumps):
+        guest.alarms.set(("jump", number), jump.at_ns, _maker(guest, jump))
 
 
 def _maker(guest: Microvm, jump: Jump) -> Callable[[int], None]:
@@ -37,16 +37,14 @@ def make(guest: Microvm, jump: Jump) -> None:
 def _move_tsc(guest: Microvm, by_ns: int) -> None:
     """All vCPUs' TSCs, each by as much as it runs in that time. pvclock stays where it is."""
     cycles = by_ns * guest.tsc_khz // 1_000_000
-    guest.pause()
-    for vcpu in guest.vcpus:
-        vcpu.set_msrs({ClockMsr.TSC: vcpu.msr(ClockMsr.TSC) + cycles & MASK_64})
-    guest.resume()
+    with guest.paused():
+        for vcpu in guest.vcpus:
+            vcpu.set_msrs({ClockMsr.TSC: vcpu.msr(ClockMsr.TSC) + cycles & MASK_64})
 
 
 def _move_pvclock(guest: Microvm, by_ns: int) -> None:
-    guest.pause()
-    guest.system_ns += by_ns
-    guest.resume()
+    with guest.paused():
+        guest.system_ns += by_ns
 
 
 def _move_wall(guest: Microvm, by_ns: int) -> None:

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 from timehands.errors import MachineError
@@ -26,30 +27,35 @@ from timehands.kvm.vm import Vm
 from timehands.monitor.bus import Bus
 from timehands.monitor.devices import i8254, rtc, serial, signals
 from timehands.monitor.devices.signals import Ending
+from timehands.monitor.gate import STOP_SECONDS, Gate
 from timehands.monitor.jumps import arm_jumps
-from timehands.monitor.layout import MIB, PAGE, slots
+from timehands.monitor.layout import GIB, MIB, PAGE, slots
 from timehands.monitor.loading import Load, Placed, load
 from timehands.monitor.pvclock import MSRS, Pvclock
 from timehands.monitor.settings import Clocks, Maker
 from timehands.monitor.systemtime import keep_system_time, start_system_time
 from timehands.monitor.time import Alarms, GuestTime
 from timehands.monitor.told import told
-from timehands.monitor.vcpus import Around, Gate, Observer, VcpuThread
+from timehands.monitor.vcpus import Around, Observer, VcpuThread
+from timehands.monitor.whereabouts import Whereabouts, whereabouts
 
 MAX_VCPUS = 64
+MIN_MEMORY, MAX_MEMORY = 2 * MIB, 1024 * GIB
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What a guest runs on. ``memory_bytes``: whole pages, 2 MiB at least."""
+    """What a guest runs on. ``memory_bytes``: whole pages, 2 MiB to 1 TiB."""
 
     memory_bytes: int = 256 * MIB
     vcpus: int = 1
     clocks: Clocks = field(default_factory=Clocks)
 
     def __post_init__(self) -> None:
-        if self.memory_bytes < 2 * MIB or self.memory_bytes % PAGE:
-            raise MachineError(f"{self.memory_bytes} bytes of memory: give whole pages, 2 MiB on")
+        if not MIN_MEMORY <= self.memory_bytes <= MAX_MEMORY or self.memory_bytes % PAGE:
+            raise MachineError(
+                f"{self.memory_bytes} bytes of memory: give whole pages, 2 MiB to 1 TiB"
+            )
         if not 1 <= self.vcpus <= MAX_VCPUS:
             raise MachineError(f"{self.vcpus} vCPUs: give 1 to {MAX_VCPUS}")
 
@@ -58,8 +64,11 @@ class Microvm:
     """One guest. A context manager: when it is left no thread, no memory, no descriptor stays.
 
     Made paused, with the kernel in place. ``console`` takes what the guest writes to its serial
-    port, from the threads of the vCPUs. Raises `KvmUnavailable`, `KvmLacks`, `KvmRefused`,
-    `MachineError`, `KernelError`.
+    port, ``signal`` its POST codes (``post``) and Firecracker's boot timer (``boot-timer``), in the
+    threads of the vCPUs. They may call `send` and `stop`, and an error of theirs ends the guest.
+    `pause`, `resume` and `close` are for other threads: any of them, also several at once.
+
+    Raises `KvmUnavailable`, `KvmLacks`, `KvmRefused`, `MachineError`, `KernelError`.
     """
 
     def __init__(
@@ -76,6 +85,9 @@ class Microvm:
         #: pvclock's time at which the guest was paused, and the host's; see `systemtime`.
         self.system_ns, self.paused_ns = 0, time.monotonic_ns()
         self._ended = threading.Event()
+        self._ending = threading.Lock()
+        #: Held while the guest is being paused or resumed.
+        self._control = threading.RLock()
         self._signal = signal
         self._stack = ExitStack()
         try:
@@ -90,9 +102,8 @@ class Microvm:
         self.kvm = self._stack.enter_context(Kvm())
         self.vm = self._stack.enter_context(Vm(self.kvm))
         self.time = GuestTime()
-        self.alarms = self._stack.enter_context(Alarms(self.time))
-        for address, size in slots(self.settings.memory_bytes):
-            self.vm.add_memory(address, size)
+        self.alarms = self._stack.enter_context(Alarms(self.time, self._alarm_failed))
+        self._memory()
         self._chips()
         self.vcpus = [self._add_vcpu(number) for number in range(self.settings.vcpus)]
         self.tsc_khz = self.vcpus[0].tsc_khz()
@@ -102,13 +113,23 @@ class Microvm:
         self._devices(console)
         self.placed = load(what, self.vm.memory, self.settings.memory_bytes, self.settings.vcpus)
         self._set_entry(self.placed)
-        self.gate = Gate(len(self.vcpus))
+        self.gate = Gate()
         around = Around(self.gate, self.ports, self.addresses, self._end, self.pvclock, observer)
         self.threads = [VcpuThread(vcpu, around) for vcpu in self.vcpus]
         self._stack.callback(self._stop_threads)
         arm_jumps(self)
         for thread in self.threads:
             thread.start()
+
+    def _memory(self) -> None:
+        wanted = self.settings.memory_bytes
+        try:
+            for address, size in slots(wanted):
+                self.vm.add_memory(address, size)
+        except OSError as error:
+            raise MachineError(
+                f"this host does not give {wanted >> 20} MiB of memory: {error.strerror}"
+            ) from error
 
     def _chips(self) -> None:
         """Intel's pages, the PICs, the IOAPIC; the LAPIC's rate; the i8254 when it is KVM's."""
@@ -128,30 +149,42 @@ class Microvm:
         return vcpu
 
     def _tell_cpuid(self) -> None:
-        supported, settings = self.kvm.supported_cpuid(), self.settings
+        supported, clocks = self.kvm.supported_cpuid(), self.settings.clocks
+        # KVM lists this one as supported only since the LAPIC can be in user space too.
+        has_deadline = self.vm.has(Capability.TSC_DEADLINE_TIMER)
+        if clocks.tsc_deadline is None:
+            clocks = replace(clocks, tsc_deadline=has_deadline)
+        if clocks.tsc_deadline:
+            self.vm.need(Capability.TSC_DEADLINE_TIMER, "a LAPIC timer with TSC deadline")
         for vcpu in self.vcpus:
-            entries = told(
-                supported,
-                settings.clocks,
-                tsc_khz=self.tsc_khz,
-                vcpu=vcpu.number,
-                vcpus=settings.vcpus,
-            )
-            vcpu.set_cpuid(entries)
+            number, count = vcpu.number, self.settings.vcpus
+            answers = told(supported, clocks, tsc_khz=self.tsc_khz, vcpu=number, vcpus=count)
+            vcpu.set_cpuid(answers)
 
     def _pvclock(self) -> Pvclock | None:
         """Our provider; without it KVM's MSRs are KVM's, or refused."""
         clocks = self.settings.clocks
         if clocks.pvclock is Maker.KVM:
             return None
-        if clocks.pvclock is Maker.OURS:
-            self.vm.hand_over_msrs(MsrReason.FILTER)
-        self.vm.filter_msrs(denying(MSRS))
         if clocks.pvclock is Maker.NONE:
+            self._refuse_pvclock()
             return None
+        self.vm.need(Capability.X86_USER_SPACE_MSR, "pvclock by the monitor")
+        self.vm.need(Capability.X86_MSR_FILTER, "pvclock by the monitor")
+        self.vm.hand_over_msrs(MsrReason.FILTER)
+        self.vm.filter_msrs(denying(MSRS))
         pvclock = Pvclock(self.vm.memory, self.tsc_khz, stable=clocks.stable)
         pvclock.step_wall(clocks.wall_offset_ns)
         return pvclock
+
+    def _refuse_pvclock(self) -> None:
+        """Its MSRs fault in the guest: by the filter, or since CPUID does not announce them."""
+        if self.vm.has(Capability.X86_MSR_FILTER):
+            self.vm.filter_msrs(denying(MSRS))
+            return
+        self.vm.need(Capability.ENFORCE_PV_FEATURE_CPUID, "a guest without pvclock")
+        for vcpu in self.vcpus:
+            vcpu.enforce_announced_features()
 
     def _devices(self, console: Callable[[bytes], None]) -> None:
         clocks, ports = self.settings.clocks, self.ports
@@ -189,36 +222,92 @@ class Microvm:
 
     # What it does
 
+    @property
+    def running(self) -> bool:
+        """Whether its time goes on: it was resumed, and not paused since."""
+        return not self.time.paused
+
     def resume(self) -> None:
-        """Let the guest run. pvclock goes on as the policy says."""
-        start_system_time(self)
-        self.time.resume()
-        self.alarms.wake()
-        self.gate.set_open(True)
+        """Let the guest run. pvclock goes on as the policy says. One that runs, runs on."""
+        self._not_from_inside("resume")
+        with self._control:
+            if self.running or self.ending is not None:
+                return
+            start_system_time(self)
+            self.time.resume()
+            self.alarms.wake()
+            self.gate.set_open(True)
 
     def pause(self) -> None:
-        """Stop all vCPUs, outside of the guest. Raises `MachineError` when one stays in."""
+        """Have all vCPUs out of the guest, none with an access half done, and its time stand still.
+
+        Raises `MachineError` when one does not come out: the guest then runs on.
+        """
+        self._not_from_inside("pause")
+        with self._control:
+            self._pause()
+        self.alarms.settle(STOP_SECONDS)
+
+    def _pause(self) -> None:
+        if not self.running:
+            return
         self.gate.set_open(False)
         if not self.gate.wait_empty(self._interrupt):
-            raise MachineError("a vCPU did not come out of the guest")
+            error = self._stuck()
+            self.gate.set_open(True)
+            raise error
         self.time.pause()
         keep_system_time(self)
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Pause it for as long as this lasts; it goes on after that if it did before."""
+        self._not_from_inside("paused")
+        with self._control:
+            ran = self.running
+            self._pause()
+            try:
+                yield
+            finally:
+                if ran:
+                    self.resume()
 
     def send(self, data: bytes) -> int:
         """Type on the guest's serial line. Returns how many bytes were taken."""
         return self.serial.feed(data)
 
     def wait(self, seconds: float | None = None) -> Ending | None:
-        """Wait until the guest ends, that long at most. None: it has not."""
+        """Wait until the guest ends, that long at most. None: it has not.
+
+        When it ended, `pause` it before its memory and registers are looked at.
+        """
         self._ended.wait(seconds)
         return self.ending
+
+    def whereabouts(self) -> tuple[Whereabouts, ...]:
+        """Where each vCPU is: what a guest that says nothing does. Pauses it for a moment."""
+        with self.paused():
+            return tuple(whereabouts(vcpu, self.vm.memory) for vcpu in self.vcpus)
+
+    @property
+    def exits(self) -> dict[str, int]:
+        """How often vCPUs came out, by the name of the exit's class, the most frequent first."""
+        total: Counter[str] = Counter()
+        for thread in self.threads:
+            total.update({kind.__name__: count for kind, count in thread.counts.copy().items()})
+        return dict(total.most_common())
 
     def stop(self) -> None:
         """End the guest from outside."""
         self._end(Ending("stopped"))
 
     def close(self) -> None:
-        """End it and give everything back."""
+        """End it and give everything back.
+
+        Raises `MachineError` when a vCPU hangs in something that we called: its thread is left to
+        itself, everything else is given back.
+        """
+        self._not_from_inside("close")
         self._stack.close()
 
     def __enter__(self) -> Self:
@@ -229,19 +318,48 @@ class Microvm:
 
     def _end(self, ending: Ending) -> None:
         """The first ending counts. The vCPUs come out at their next chance."""
-        if self.ending is None:
+        with self._ending:
+            if self.ending is not None:
+                return
             self.ending = ending
-            self.gate.close()
-            self._interrupt()
-            self._ended.set()
+        self.gate.close()
+        self._interrupt()
+        self._ended.set()
+
+    def _alarm_failed(self, error: Exception) -> None:
+        self._end(Ending("lost", words=f"an alarm failed: {error}", cause=error))
 
     def _interrupt(self) -> None:
         for vcpu in self.vcpus:
             vcpu.interrupt()
 
+    def _not_from_inside(self, what: str) -> None:
+        """A vCPU cannot wait for itself to come out."""
+        if threading.current_thread() in self.threads:
+            raise MachineError(
+                f"{what}() was called by the console, or by what else a vCPU's thread calls",
+                advice="Call it in another thread; stop() and send() can be called anywhere.",
+            )
+
+    def _stuck(self) -> MachineError:
+        """The error about vCPUs that do not come out, after they had their time."""
+        words = [
+            f"{thread.vcpu.name} {_doing(thread)}"
+            for thread in self.threads
+            if thread.vcpu.number in self.gate.inside
+        ]
+        return MachineError(f"{'; '.join(words)}, for {STOP_SECONDS:g} s now")
+
     def _stop_threads(self) -> None:
         self.stop()
+        if not self.gate.wait_empty(self._interrupt):
+            raise self._stuck()
         for thread in self.threads:
-            while thread.is_alive():
-                thread.vcpu.interrupt()
-                thread.join(0.05)
+            if thread.ident is not None:
+                thread.join(STOP_SECONDS)
+
+
+def _doing(thread: VcpuThread) -> str:
+    if thread.handling is None:
+        return "does not come out of KVM"
+    return f"hangs in what was called to handle {thread.handling}"

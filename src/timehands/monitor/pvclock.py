@@ -3,6 +3,10 @@
 The order is that of docs/pvclock.md. One snapshot of (TSC, time) is the base of all vCPUs' records,
 so that they are of one clock. They are written again only when that base changes: at a jump, after
 a pause, after a restore.
+
+As with KVM the old and the new MSR of a pair are one register by two names (arch/x86/kvm/x86.c,
+kvm_set_msr_common), the wall clock's is the whole machine's, and its address 0 is none. Unlike KVM,
+which takes any value in silence, an address where no record can be gives the guest a fault.
 """
 
 from __future__ import annotations
@@ -13,9 +17,11 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from timehands.clocks.msr import ClockMsr
 from timehands.clocks.pvclock.layout import SystemTimeMsr, TimeInfo, next_versions
 from timehands.clocks.pvclock.numbers import (
     MASK_64,
+    SYSTEM_TIME_ALIGNMENT,
     SYSTEM_TIME_MSRS,
     TIME_INFO_SIZE,
     WALL_CLOCK_MSRS,
@@ -87,12 +93,12 @@ class Pvclock:
         with self._lock:
             taken = self._register(vcpu, value) if msr in SYSTEM_TIME_MSRS else self._wall(value)
             if taken:
-                self._values[vcpu, msr] = value
+                self._values[_register_of(vcpu, msr)] = value
             return taken
 
     def read_msr(self, vcpu: int, msr: int) -> int:
         """What was written last."""
-        return self._values.get((vcpu, msr), 0)
+        return self._values.get(_register_of(vcpu, msr), 0)
 
     def before_entry(self, vcpu: int) -> None:
         """Write the vCPU's record if it is due. Called by its thread, while it is not running."""
@@ -107,16 +113,19 @@ class Pvclock:
         return dict(self._pages)
 
     def restore(self, values: Mapping[tuple[int, int], int]) -> None:
-        """Register again what a snapshot says; records are written at the next entries."""
+        """Register again what `msr_values` told; records are written at the next entries.
+
+        Raises `ValueError` for an address where no record can be.
+        """
         for (vcpu, msr), value in values.items():
-            if msr in SYSTEM_TIME_MSRS:
-                self.write_msr(vcpu, msr, value)
-            else:
-                self._values[vcpu, msr] = value
+            if msr not in SYSTEM_TIME_MSRS:
+                self._values[_register_of(vcpu, msr)] = value
+            elif not self.write_msr(vcpu, msr, value):
+                raise ValueError(f"vCPU {vcpu} cannot have a record at {value:#x}")
 
     @property
     def msr_values(self) -> Mapping[tuple[int, int], int]:
-        """All MSRs as they were written, by vCPU and number; a snapshot keeps them."""
+        """All MSRs as they were written, by vCPU and (new) number; a snapshot keeps them."""
         return dict(self._values)
 
     def _register(self, vcpu: int, value: int) -> bool:
@@ -131,10 +140,13 @@ class Pvclock:
         return True
 
     def _is_memory(self, address: int, size: int) -> bool:
+        """Whether all of it is memory of the guest, and of one slot."""
         return any(slot.address <= address and address + size <= slot.end for slot in self._memory)
 
     def _wall(self, address: int) -> bool:
-        if address % 4 or not self._is_memory(address, WALL_CLOCK_SIZE):
+        if address == 0:
+            return True
+        if address % SYSTEM_TIME_ALIGNMENT or not self._is_memory(address, WALL_CLOCK_SIZE):
             return False
         version = _VERSION.unpack(self._memory.read(address, 4))[0]
         odd, even = next_versions(version)
@@ -166,6 +178,12 @@ class Pvclock:
     def _record(self, version: int, flags: int) -> TimeInfo:
         base, scale = self._base, self._scale
         flags |= Flags.TSC_STABLE if self._stable else 0
-        return TimeInfo(
-            version, base.tsc & MASK_64, base.system_ns, scale.mul, scale.shift, int(flags)
-        )
+        tsc, system_ns = base.tsc & MASK_64, base.system_ns & MASK_64
+        return TimeInfo(version, tsc, system_ns, scale.mul, scale.shift, int(flags))
+
+
+def _register_of(vcpu: int, msr: int) -> tuple[int, int]:
+    """The vCPU and the MSR under which a value is kept."""
+    if msr in SYSTEM_TIME_MSRS:
+        return vcpu, ClockMsr.KVM_SYSTEM_TIME
+    return 0, ClockMsr.KVM_WALL_CLOCK

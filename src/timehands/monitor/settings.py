@@ -6,7 +6,7 @@ are possible on purpose (``told_tsc_khz``): kernels that believe them are what i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import Any, Self
@@ -15,6 +15,9 @@ from timehands.errors import MachineError
 
 MIN_TSC_KHZ, MAX_TSC_KHZ = 1_000, 100_000_000
 MAX_BUS_NS = 1_000
+#: No clock is moved farther than 100 years.
+MAX_STEP_NS = 100 * 365 * 86_400 * 10**9
+_SHOWN = 40
 
 
 class Maker(StrEnum):
@@ -54,8 +57,12 @@ class Jump:
     by_ns: int
 
     def __post_init__(self) -> None:
-        if self.clock not in ("tsc", "pvclock", "wall") or self.at_ns < 0:
-            raise MachineError(f"{self.clock} cannot jump at {self.at_ns} ns")
+        if self.clock not in ("tsc", "pvclock", "wall"):
+            raise MachineError(f"{_shown(self.clock)} cannot jump: tsc, pvclock, and wall can")
+        if not 0 <= self.at_ns <= MAX_STEP_NS or abs(self.by_ns) > MAX_STEP_NS:
+            raise MachineError(
+                f"{self.clock} cannot jump by {self.by_ns} ns at {self.at_ns} ns: 100 years at most"
+            )
 
 
 _WORDS: Mapping[str, type[StrEnum]] = {"pvclock": Maker, "pit": Maker, "policy": Policy}
@@ -93,6 +100,18 @@ class Clocks:
                 raise MachineError(f"a TSC of {khz:,} kHz: give {MIN_TSC_KHZ:,} to {MAX_TSC_KHZ:,}")
         if not 1 <= self.apic_bus_ns <= MAX_BUS_NS:
             raise MachineError(f"a LAPIC cycle of {self.apic_bus_ns} ns: give 1 to {MAX_BUS_NS}")
+        if abs(self.wall_offset_ns) > MAX_STEP_NS:
+            raise MachineError(
+                f"a date {self.wall_offset_ns} ns from the host's: 100 years at most"
+            )
+        for jump in self.jumps:
+            self._check(jump)
+
+    def _check(self, jump: Jump) -> None:
+        if jump.clock == "pvclock" and self.pvclock is Maker.NONE:
+            raise MachineError("pvclock cannot jump: there is none")
+        if jump.clock == "wall" and self.pvclock is not Maker.OURS and not self.rtc:
+            raise MachineError("the date cannot jump: neither the RTC nor pvclock is the monitor's")
 
     def to_json(self) -> dict[str, Any]:
         """The value as JSON types; `from_json` is the way back."""
@@ -104,17 +123,80 @@ class Clocks:
         return plain
 
     @classmethod
-    def from_json(cls, data: dict[str, Any]) -> Self:
-        """The clocks that `to_json` wrote. Raises `MachineError` when they are none."""
-        try:
-            known = {f.name: data[f.name] for f in fields(cls) if f.name in data}
-            if "published" in known:
-                known["published"] = tuple(Published(each) for each in known["published"])
-            for name, kind in _WORDS.items():
-                if name in known:
-                    known[name] = kind(known[name])
-            if "jumps" in known:
-                known["jumps"] = tuple(Jump(c, int(at), int(by)) for c, at, by in known["jumps"])
-            return cls(**known)
-        except (TypeError, ValueError, AttributeError) as error:
-            raise MachineError(f"these are no clocks: {error}") from error
+    def from_json(cls, data: object) -> Self:
+        """The clocks that `to_json` wrote; what is not there is as it is by default.
+
+        Raises `MachineError` when they are none, and for names that are not known.
+        """
+        if not isinstance(data, dict):
+            raise MachineError(f"clocks are an object, not {_shown(data)}")
+        unknown = data.keys() - _READERS.keys()
+        if unknown:
+            raise MachineError(
+                f"no clock has a setting {_shown(min(unknown, key=str))}",
+                advice=f"There are {', '.join(_READERS)}.",
+            )
+        return cls(**{name: _read(name, value) for name, value in data.items()})
+
+
+def _read(name: str, value: object) -> Any:
+    try:
+        return _READERS[name](value)
+    except (TypeError, ValueError) as error:
+        raise MachineError(f"{name} cannot be {_shown(value)}: {error}") from error
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+
+
+def _whole(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError("it is a whole number")
+    return value
+
+
+def _switch(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError("it is true or false")
+    return value
+
+
+def _list(value: object) -> list[Any]:
+    if not isinstance(value, list):
+        raise TypeError("it is a list")
+    return value
+
+
+def _word(kind: type[StrEnum]) -> Callable[[object], Any]:
+    return lambda value: kind(str(value))
+
+
+def _or_none(reader: Callable[[object], Any]) -> Callable[[object], Any]:
+    return lambda value: None if value is None else reader(value)
+
+
+def _jump(value: object) -> Jump:
+    parts = _list(value)
+    if len(parts) != len(fields(Jump)):
+        raise ValueError("a jump is a clock, a time, and a distance")
+    return Jump(str(parts[0]), _whole(parts[1]), _whole(parts[2]))
+
+
+#: How each setting is read from JSON.
+_READERS: Mapping[str, Callable[[object], Any]] = {
+    "tsc_khz": _or_none(_whole),
+    "published": lambda value: tuple(Published(each) for each in _list(value)),
+    "told_tsc_khz": _or_none(_whole),
+    "invariant_tsc": _or_none(_switch),
+    "tsc_deadline": _or_none(_switch),
+    "pvclock": _word(Maker),
+    "stable": _switch,
+    "pit": _word(Maker),
+    "rtc": _switch,
+    "wall_offset_ns": _whole,
+    "apic_bus_ns": _whole,
+    "policy": _word(Policy),
+    "jumps": lambda value: tuple(_jump(each) for each in _list(value)),
+}

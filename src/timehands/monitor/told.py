@@ -1,42 +1,53 @@
 """What CPUID tells a guest of its clocks, made from what KVM supports and from the settings.
 
+What it tells of processors is in `topology`.
+
 Sources: Linux Documentation/virt/kvm/x86/cpuid.rst (0x40000000, 0x40000001); VMware knowledge base
 1009458 (0x40000010: EAX TSC kHz, EBX LAPIC bus kHz); Intel SDM volume 2A, CPUID 0x15 (EBX / EAX
-times ECX Hz); leaf 1 EBX bits 31 to 24 and leaf 0xB EDX: the LAPIC id.
+times ECX Hz); Linux arch/x86/kernel/tsc.c, native_calibrate_tsc, takes 0x15's crystal for the LAPIC
+timer's clock and multiplies in 32 bits.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from fractions import Fraction
 
 from timehands.clocks.cpuid.layouts import Registers
 from timehands.clocks.cpuid.numbers import Extended7Edx, Leaf, Leaf1Ecx
 from timehands.kvm.cpuid import CpuidEntry
 from timehands.kvm.numbers import CpuidFlags
 from timehands.monitor.settings import Clocks, Maker, Published
+from timehands.monitor.topology import Place
 
 SIGNATURE = (0x4B4D_564B, 0x564B_4D56, 0x4D)
 CLOCKSOURCE, CLOCKSOURCE2, STABLE = 1 << 0, 1 << 3, 1 << 24
 _CLOCK_FEATURES = CLOCKSOURCE | CLOCKSOURCE2 | STABLE
-#: One tick of the crystal in each ns: 0x15 then gives the TSC exactly to 1 kHz.
-_CRYSTAL_HZ = 1_000_000
-_TOPOLOGY = 0xB
-_APIC_ID_SHIFT = 24
+_KHZ_FROM_NS = 1_000_000
 
 
 def told(
     supported: Iterable[CpuidEntry], clocks: Clocks, *, tsc_khz: int, vcpu: int, vcpus: int
 ) -> tuple[CpuidEntry, ...]:
-    """The answers for one vCPU. ``tsc_khz`` is the true rate of its TSC."""
+    """The answers for one vCPU. ``tsc_khz`` is the true rate of its TSC.
+
+    ``clocks.tsc_deadline`` None leaves the bit as ``supported`` has it.
+    """
     kept = {(e.leaf, e.subleaf): e for e in supported if e.leaf >> 28 != 4}
     features = next((e.registers.eax for e in supported if e.leaf == Leaf.HYPERVISOR_FEATURES), 0)
     said_khz = clocks.told_tsc_khz or tsc_khz
-    for entry in (*_hypervisor(clocks, features, said_khz), *_crystal(clocks, kept, said_khz)):
+    for entry in (
+        *_hypervisor(clocks, features, said_khz),
+        *_crystal(clocks, kept, said_khz),
+        *_invariant(clocks, kept),
+    ):
         kept[entry.leaf, entry.subleaf] = entry
-    for key, entry in kept.items():
-        kept[key] = replace(entry, registers=_of_vcpu(entry, clocks, vcpu, vcpus))
-    return tuple(kept.values())
+    place = Place(vcpu, vcpus)
+    return tuple(
+        replace(entry, registers=place.told(_flags_told(entry, clocks)))
+        for entry in (*kept.values(), *place.missing(kept))
+    )
 
 
 def _hypervisor(clocks: Clocks, features: int, tsc_khz: int) -> Iterable[CpuidEntry]:
@@ -48,7 +59,7 @@ def _hypervisor(clocks: Clocks, features: int, tsc_khz: int) -> Iterable[CpuidEn
         # All leaves up to the limit are there: what is not would read as another leaf's data.
         for leaf in range(Leaf.HYPERVISOR_FEATURES + 1, Leaf.TIMING):
             yield _entry(leaf, 0, 0, 0, 0)
-        yield _entry(Leaf.TIMING, tsc_khz, 1_000_000 // clocks.apic_bus_ns, 0, 0)
+        yield _entry(Leaf.TIMING, tsc_khz, _KHZ_FROM_NS // clocks.apic_bus_ns, 0, 0)
 
 
 def _features(clocks: Clocks, supported: int) -> int:
@@ -61,29 +72,47 @@ def _features(clocks: Clocks, supported: int) -> int:
 
 
 def _crystal(
-    clocks: Clocks, kept: dict[tuple[int, int], CpuidEntry], tsc_khz: int
+    clocks: Clocks, kept: Mapping[tuple[int, int], CpuidEntry], tsc_khz: int
 ) -> Iterable[CpuidEntry]:
     if Published.CRYSTAL not in clocks.published:
         yield _entry(Leaf.TSC_CRYSTAL, 0, 0, 0, 0)
         return
-    limit = kept[Leaf.BASIC_LIMIT, 0]
-    highest = max(limit.registers.eax, Leaf.TSC_CRYSTAL)
-    yield replace(limit, registers=limit.registers._replace(eax=highest))
-    yield _entry(Leaf.TSC_CRYSTAL, 1_000, tsc_khz, _CRYSTAL_HZ, 0)
+    yield _reaching(kept, Leaf.BASIC_LIMIT, Leaf.TSC_CRYSTAL)
+    crystal_khz = _KHZ_FROM_NS // clocks.apic_bus_ns
+    numerator, denominator = ratio(tsc_khz, crystal_khz)
+    yield _entry(Leaf.TSC_CRYSTAL, denominator, numerator, crystal_khz * 1000, 0)
 
 
-def _of_vcpu(entry: CpuidEntry, clocks: Clocks, vcpu: int, vcpus: int) -> Registers:
+def ratio(tsc_khz: int, crystal_khz: int) -> tuple[int, int]:
+    """TSC to crystal, as numerator and denominator: the best that times the crystal fit 32 bits."""
+    most = (2**32 - 1) // crystal_khz
+    inverse = Fraction(crystal_khz, tsc_khz).limit_denominator(most)
+    return inverse.denominator, inverse.numerator
+
+
+def _invariant(clocks: Clocks, kept: Mapping[tuple[int, int], CpuidEntry]) -> Iterable[CpuidEntry]:
+    """The leaf with the flag, where it is to be set and KVM has no such leaf."""
+    if clocks.invariant_tsc and (Leaf.POWER_MANAGEMENT, 0) not in kept:
+        yield _reaching(kept, Leaf.EXTENDED_LIMIT, Leaf.POWER_MANAGEMENT)
+        yield _entry(Leaf.POWER_MANAGEMENT, 0, 0, 0, 0)
+
+
+def _reaching(kept: Mapping[tuple[int, int], CpuidEntry], limit: Leaf, highest: Leaf) -> CpuidEntry:
+    """The leaf that tells a range's limit, such that the range reaches to ``highest``."""
+    entry = kept.get((limit, 0), _entry(limit, 0, 0, 0, 0))
+    registers = entry.registers
+    return replace(entry, registers=registers._replace(eax=max(registers.eax, highest)))
+
+
+def _flags_told(entry: CpuidEntry, clocks: Clocks) -> CpuidEntry:
     r = entry.registers
     if entry.leaf == Leaf.FEATURES:
-        count = min(vcpus, 255) << 16
-        r = r._replace(ebx=(r.ebx & 0xFFFF) | count | vcpu << _APIC_ID_SHIFT)
-        ecx = r.ecx | Leaf1Ecx.HYPERVISOR
-        return r._replace(ecx=_with(ecx, Leaf1Ecx.TSC_DEADLINE, clocks.tsc_deadline))
+        ecx = _with(r.ecx | Leaf1Ecx.HYPERVISOR, Leaf1Ecx.TSC_DEADLINE, clocks.tsc_deadline)
+        return replace(entry, registers=r._replace(ecx=ecx))
     if entry.leaf == Leaf.POWER_MANAGEMENT:
-        return r._replace(edx=_with(r.edx, Extended7Edx.INVARIANT_TSC, clocks.invariant_tsc))
-    if entry.leaf == _TOPOLOGY:
-        return r._replace(edx=vcpu)
-    return r
+        edx = _with(r.edx, Extended7Edx.INVARIANT_TSC, clocks.invariant_tsc)
+        return replace(entry, registers=r._replace(edx=edx))
+    return entry
 
 
 def _with(value: int, bit: int, wanted: bool | None) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 #: The keyboard controller's command port: pulsing its line 0 resets a PC.
 KEYBOARD_COMMAND = 0x64
@@ -22,13 +22,15 @@ BOOT_TIMER, BOOT_TIMER_BYTES, BOOT_TIMER_VALUE = 0xC000_0000, 0x1000, 123
 class Ending:
     """How a guest came to its end.
 
-    ``reason`` in QEMU's words (``guest-reset``, ``guest-shutdown``, ``guest-panic``), or ``lost``:
-    KVM could not go on, as ``words`` say. ``value``: what it wrote to the debug exit port.
+    ``reason`` in QEMU's words (``guest-reset``, ``guest-shutdown``, ``guest-panic``), or
+    ``stopped``: by its owner, or ``lost``: KVM could not go on, or somebody that we called failed,
+    with ``cause``. ``value``: what it wrote to the debug exit port. ``words`` say more, if known.
     """
 
     reason: str
     value: int = 0
-    words: str = ""
+    words: str = field(default="", compare=False)
+    cause: Exception | None = field(default=None, compare=False, repr=False)
 
 
 class Keyboard:
