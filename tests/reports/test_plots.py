@@ -109,6 +109,17 @@ def test_dots_and_names_are_bounded() -> None:
     assert f"and {64 - MOST_NAMES} more" in [t.text for t in tree.iter(f"{NS}text")]
 
 
+def test_names_leave_the_title_alone() -> None:
+    lines = tuple(Line(f"a provider {i} with a name", (((0, 0), (S, i)),), i) for i in range(8))
+    chart = Plot("p", S, (Panel("a title that is not short at all", TIME, lines),))
+    tree = ElementTree.fromstring(svg(chart))
+    shown = groups(tree, "key")
+    assert 0 < len(shown) < 8
+    assert f"and {8 - len(shown)} more" in [t.text for t in tree.iter(f"{NS}text")]
+    keys = [float(g[0].get("points", "").split(",")[0]) for g in shown]
+    assert min(keys) > LEFT + 6.8 * len("a title that is not short at all, ns")
+
+
 @pytest.mark.parametrize("draw", [svg, inline])
 def test_hostile_names_make_an_honest_picture(draw: object) -> None:
     assert callable(draw)

@@ -93,6 +93,9 @@ def test_the_figures_are_below_the_chart() -> None:
 def test_not_every_vcpu_and_event_is_listed() -> None:
     page = render(outcome(70))
     assert "6 more vCPUs are not listed." in page
+    (chart,) = charts(page)
+    assert len(lines(chart)) == 2 * 64
+    assert "64 of 70 vCPUs" in page
 
 
 def test_the_rate_is_told_from_stretches_between_events() -> None:

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from importlib import resources
+from itertools import accumulate, count
 
 from timehands.reports.axes import TIME, Axis, Break, TimeAxis, Unit, axis_for, time_axis
 from timehands.reports.plain import clipped, harmless
@@ -22,6 +23,8 @@ LEFT, RIGHT = 88, 26
 TITLE, PANEL, GAP, FOOT = 24, 190, 34, 40
 _MARK_ROW, _MARK_ROWS = 14, 3
 _LETTER = 6.8
+#: What a name takes in the legend besides its letters, and the word on those left out.
+_KEY, _MORE = 40, 90
 #: Lines are told apart by eight colours, and then by how they are dashed.
 COLOURS, DASHES = 8, 3
 #: A legend has no more names than this.
@@ -246,28 +249,36 @@ def _draw_panel(paper: _Paper, panel: Panel, top: int) -> None:
     axis = axis_for([*values, *(panel.held or ())], panel.unit, even=panel.held is not None)
     title = f"{panel.title}, {axis.unit_name}"
     paper.out.append(f'<text class="name" x="{LEFT}" y="{top - 6}">{_text(title)}</text>')
-    _draw_legend(paper, panel, top - 6)
+    _draw_legend(paper, panel, WIDTH - LEFT - RIGHT - len(title) * _LETTER - 20, top - 6)
     _draw_ticks(paper, axis, top)
     for line in panel.lines:
         _draw_line(paper, axis, line, top, max(1, len(values)))
 
 
-def _draw_legend(paper: _Paper, panel: Panel, y: int) -> None:
+def _draw_legend(paper: _Paper, panel: Panel, room: float, y: int) -> None:
     """The names of the lines, from the right; how many there are where they do not all fit."""
+    names = [clipped(harmless(line.name), 24) for line in panel.lines]
+    widths = [len(name) * _LETTER + _KEY for name in names]
+    shown = _fitting(widths, room)
     x = float(WIDTH - RIGHT)
-    shown = panel.lines[:MOST_NAMES]
-    if len(shown) < len(panel.lines):
-        words = f"and {len(panel.lines) - len(shown)} more"
+    if shown < len(names):
+        words = f"and {len(names) - shown} more"
         paper.out.append(f'<text class="soft" x="{_px(x)}" y="{y}" {_END}>{words}</text>')
-        x -= len(words) * _LETTER + 14
-    for line in reversed(shown):
-        name = clipped(harmless(line.name), 24)
-        place = f'x="{_px(x)}" y="{y}" {_END}'
-        x -= len(name) * _LETTER + 8
-        key = f'<polyline points="{_px(x - 18)},{y - 4} {_px(x)},{y - 4}"/>'
-        words = f"<text {place}>{_text(name)}</text>"
+        x -= _MORE
+    for line, name, width in reversed(list(zip(panel.lines, names, widths, strict=True))[:shown]):
+        at = x - len(name) * _LETTER - 8
+        key = f'<polyline points="{_px(at - 18)},{y - 4} {_px(at)},{y - 4}"/>'
+        words = f'<text x="{_px(at + 6)}" y="{y}">{_text(name)}</text>'
         paper.out.append(f'<g class="key {_look(line)}">{key}{words}</g>')
-        x -= 18 + 14
+        x -= width
+
+
+def _fitting(widths: Sequence[float], room: float) -> int:
+    """How many of the names fit, with room for the word on the rest if there is one."""
+    if len(widths) <= MOST_NAMES and sum(widths) <= room:
+        return len(widths)
+    sums = list(accumulate(widths[:MOST_NAMES]))
+    return sum(total <= room - _MORE for total in sums)
 
 
 def _look(line: Line) -> str:
@@ -290,16 +301,16 @@ def _draw_line(paper: _Paper, axis: Axis, line: Line, top: int, points: int) -> 
     """One line with its runs, and dots to point at, fewer where there are many points."""
     paper.out.append(f'<g class="line {_look(line)}">')
     told = f"{line.name}: {line.detail}" if line.detail else line.name
-    every = -(-points // MOST_DOTS)
+    every, number = -(-points // MOST_DOTS), count()
     for run in line.runs:
         places = [(_px(paper.x(at)), _px(paper.y(axis, value, top))) for at, value in run]
         path = " ".join(f"{x},{y}" for x, y in _thinned(places))
         paper.out.append(f'<polyline points="{path}"><title>{_text(told)}</title></polyline>')
-        for (at, value), (x, y) in list(zip(run, places, strict=True))[::every]:
-            words = f"{line.name}: {axis.unit.words(value)} at {TIME.words(at)}"
-            paper.out.append(
-                f'<circle cx="{x}" cy="{y}" r="4"><title>{_text(words)}</title></circle>'
-            )
+        for (at, value), (x, y) in zip(run, places, strict=True):
+            if next(number) % every == 0:
+                words = f"{line.name}: {axis.unit.words(value)} at {TIME.words(at)}"
+                title = f"<title>{_text(words)}</title>"
+                paper.out.append(f'<circle cx="{x}" cy="{y}" r="4">{title}</circle>')
     paper.out.append("</g>")
 
 

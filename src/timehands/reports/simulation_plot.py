@@ -7,9 +7,11 @@ from collections.abc import Iterator, Sequence
 from timehands.reports import simulation_words as words
 from timehands.reports.axes import RATE, TIME, Break, Unit
 from timehands.reports.plots import PANEL, Line, Mark, Panel, Plot
-from timehands.simulate.outcome import Outcome, Sample
+from timehands.simulate.outcome import Outcome, Sample, VcpuOutcome
 from timehands.simulate.segments import NS_PER_S
 
+#: Of more vCPUs than these the first ones are drawn.
+MOST_LINES = 64
 #: A rate is told from a stretch of at least this share of the time that the vCPUs ran.
 _RATE_SHARE = 50
 #: Below these an axis goes no further: a read has 1 ns, and a sample's rate some ppb.
@@ -27,7 +29,7 @@ Points = tuple[tuple[int, int], ...]
 def chart(outcome: Outcome) -> Plot:
     """Offset and rate error over true time: one line for each vCPU, events marked and named."""
     return Plot(
-        title=f"{outcome.scenario or outcome.title}, provider {outcome.provider}",
+        title=_title(outcome),
         end_ns=outcome.duration_ns,
         panels=(
             _panel(OFFSET, TIME, tuple(_offset_lines(outcome)), LEAST_NS),
@@ -36,6 +38,12 @@ def chart(outcome: Outcome) -> Plot:
         marks=marks(outcome),
         breaks=breaks(outcome),
     )
+
+
+def _title(outcome: Outcome) -> str:
+    drawn = f", {MOST_LINES} of {len(outcome.vcpus)} vCPUs"
+    more = drawn if len(outcome.vcpus) > MOST_LINES else ""
+    return f"{outcome.scenario or outcome.title}, provider {outcome.provider}{more}"
 
 
 def _panel(title: str, unit: Unit, lines: tuple[Line, ...], least: int) -> Panel:
@@ -110,8 +118,13 @@ def breaks(outcome: Outcome) -> tuple[Break, ...]:
     )
 
 
+def _drawn(outcome: Outcome) -> list[tuple[VcpuOutcome, tuple[Sample, ...]]]:
+    """The vCPUs that have a line, with their samples."""
+    return list(zip(outcome.vcpus, outcome.samples, strict=True))[:MOST_LINES]
+
+
 def _offset_lines(outcome: Outcome) -> Iterator[Line]:
-    for row, samples in zip(outcome.vcpus, outcome.samples, strict=True):
+    for row, samples in _drawn(outcome):
         ends = f"{words.time_words(row.offset_last_ns)} at the end"
         worst = f"{words.time_words(row.offset_worst_ns)} at worst"
         points = _points(_runs(outcome, samples))
@@ -122,7 +135,7 @@ def _rate_lines(outcome: Outcome) -> Iterator[Line]:
     running_ns = outcome.duration_ns - sum(stop.length_ns for stop in breaks(outcome))
     least_ns = max(1, running_ns // _RATE_SHARE)
     edges = [event.at_ns for event in outcome.events]
-    for row, samples in zip(outcome.vcpus, outcome.samples, strict=True):
+    for row, samples in _drawn(outcome):
         runs = [_rates(run, least_ns) for run in _split(samples, edges)]
         detail = f"{words.rate_words(words.rate_of(row))} in the worst stretch"
         yield Line(f"vCPU {row.vcpu}", tuple(run for run in runs if run), row.vcpu, detail)
