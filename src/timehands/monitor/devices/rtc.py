@@ -1,8 +1,9 @@
 """The MC146818 on a guest's ports 0x70 and 0x71, interrupt 8: the host's date plus an offset.
 
 The date goes on while the guest is paused, as a battery would have it. The interrupts (periodic,
-alarm, update ended) are alarms of guest time. What the guest writes to the time registers moves the
-offset: the chip has no other state than that and its control registers.
+alarm, update ended) are alarms of guest time, set only when a guest asks for them; the flags of
+the periodic divider and of updates rise without that too, for guests that poll. What the guest
+writes to the time registers moves the offset: there is no other state than that and the registers.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ _TIME = (Register.SECONDS, Register.MINUTES, Register.HOURS, Register.DAY, Regis
          Register.YEAR, Register.CENTURY)  # fmt: skip
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST_SECOND = 253_402_300_799  # 9999-12-31
+#: The flags of register C, at the places of their enable bits in register B.
+_INTERRUPTS = RegisterC.UPDATE_ENDED | RegisterC.ALARM | RegisterC.PERIODIC
 
 
 class Rtc:
@@ -54,11 +57,13 @@ class Rtc:
         self._ram[Register.A] = RegisterA.DIVIDER_32768 | 6
         self._ram[Register.B] = RegisterB.HOURS_24
         self._ram[Register.D] = RegisterD.VALID
+        self._polled_ns = self._now_ns()  # the date at which register C was read last
+        self._armed = 0  # changes whenever alarms are set anew
 
     def step(self, by_ns: int) -> None:
         """Move the date."""
         with self._lock:
-            self._offset_ns += by_ns
+            self._move(by_ns)
 
     def state(self) -> dict[str, int | str]:
         """What a snapshot keeps."""
@@ -67,7 +72,8 @@ class Rtc:
     def restore(self, offset_ns: int, index: int, ram: bytes) -> None:
         """Go on with a snapshot's state."""
         with self._lock:
-            self._offset_ns, self._index = offset_ns, index & 0x7F
+            self._move(offset_ns - self._offset_ns)
+            self._index = index & 0x7F
             self._ram[:] = ram[:_RAM_BYTES].ljust(_RAM_BYTES, b"\0")
             self._arm()
 
@@ -93,7 +99,7 @@ class Rtc:
             busy = self._counts() and update_in_progress(self._now_ns() % NS, 0)
             return self._ram[register] | (RegisterA.UPDATE_IN_PROGRESS if busy else 0)
         if register == Register.C:
-            value, self._ram[register] = self._ram[register], 0
+            value, self._ram[register] = self._ram[register] | self._noticed(), 0
             self._line(0)
             return value
         return self._ram[register]
@@ -143,40 +149,74 @@ class Rtc:
         date = self._held().as_utc()
         if date is not None:
             seconds = (date - _EPOCH) // timedelta(seconds=1)
-            self._offset_ns = seconds * NS - time.time_ns()
+            self._move(seconds * NS - time.time_ns() - self._offset_ns)
+
+    def _move(self, by_ns: int) -> None:
+        """A date that was set is no reason for a flag."""
+        self._offset_ns += by_ns
+        self._polled_ns += by_ns
 
     def _held(self) -> RtcTime:
         second, minute, hour, day, month, year, century = (self._ram[r] for r in _TIME)
         return RtcTime(second, minute, hour, day, month, year, century, self._ram[Register.B])
 
-    # Interrupts
+    # Flags and interrupts
+
+    def _noticed(self) -> RegisterC:
+        """The flags, of those that cause no interrupt, that rose since register C was last read."""
+        before, self._polled_ns = self._polled_ns, self._now_ns()
+        now, enabled, flags = self._polled_ns, self._ram[Register.B], RegisterC(0)
+        hz = periodic_hz(self._ram[Register.A])
+        if hz and before * hz // NS < now * hz // NS:
+            flags |= RegisterC.PERIODIC
+        if self._counts() and before // NS < now // NS:
+            flags |= RegisterC.UPDATE_ENDED
+        return flags & ~RegisterC(enabled & _INTERRUPTS)
+
+    def _raise(self, flags: RegisterC) -> None:
+        self._ram[Register.C] |= flags
+        if flags & self._ram[Register.B]:
+            self._ram[Register.C] |= RegisterC.INTERRUPT
+            self._line(1)
 
     def _arm(self) -> None:
+        """Set the alarms that the registers ask for. The enable bits are those of the flags."""
+        self._armed += 1
         enabled = RegisterB(self._ram[Register.B])
-        hz = periodic_hz(self._ram[Register.A])
-        now = self._clock.now_ns()
-        if enabled & RegisterB.PERIODIC_INTERRUPT and hz:
-            self._alarms.set(self, now + NS // hz, lambda at: self._rang(at, NS // hz))
-        elif enabled & (RegisterB.UPDATE_INTERRUPT | RegisterB.ALARM_INTERRUPT):
-            left = NS - self._now_ns() % NS
-            self._alarms.set(self, now + left, lambda at: self._rang(at, NS))
-        else:
-            self._alarms.clear(self)
+        self._alarms.clear((self, "periodic"))
+        self._alarms.clear((self, "second"))
+        if enabled & RegisterB.PERIODIC_INTERRUPT and periodic_hz(self._ram[Register.A]):
+            self._arm_periodic(self._clock.now_ns())
+        if enabled & (RegisterB.UPDATE_INTERRUPT | RegisterB.ALARM_INTERRUPT) and self._counts():
+            self._arm_second()
 
-    def _rang(self, at_ns: int, step_ns: int) -> None:
+    def _arm_periodic(self, after_ns: int) -> None:
+        hz = periodic_hz(self._ram[Register.A]) or 1
+        armed = self._armed
+        at_ns = (after_ns * hz // NS + 1) * NS // hz + 1
+        self._alarms.set((self, "periodic"), at_ns, lambda at: self._periodic(at, armed))
+
+    def _periodic(self, at_ns: int, armed: int) -> None:
+        """Ticks that the host was too late for are made up for, but not more than a second's."""
         with self._lock:
-            enabled = RegisterB(self._ram[Register.B])
-            flags = RegisterC(0)
-            if step_ns == NS:
-                flags |= RegisterC.UPDATE_ENDED & _when(enabled & RegisterB.UPDATE_INTERRUPT)
-                rings = enabled & RegisterB.ALARM_INTERRUPT and self._alarm_rings()
-                flags |= RegisterC.ALARM & _when(rings)
-            else:
-                flags |= RegisterC.PERIODIC
-            if flags:
-                self._ram[Register.C] |= flags | RegisterC.INTERRUPT
-                self._line(1)
-            self._alarms.set(self, at_ns + step_ns, lambda at: self._rang(at, step_ns))
+            if armed == self._armed:
+                self._raise(RegisterC.PERIODIC)
+                self._arm_periodic(max(at_ns, self._clock.now_ns() - NS))
+
+    def _arm_second(self) -> None:
+        """At the date's next second: how far that is off is found anew each time."""
+        armed, second = self._armed, self._now_ns() // NS + 1
+        at_ns = self._clock.now_ns() + second * NS - self._now_ns()
+        self._alarms.set((self, "second"), at_ns, lambda _at: self._second(second, armed))
+
+    def _second(self, second: int, armed: int) -> None:
+        with self._lock:
+            if armed != self._armed:
+                return
+            if self._now_ns() // NS >= second:
+                flags = RegisterC.UPDATE_ENDED
+                self._raise(flags | RegisterC.ALARM if self._alarm_rings() else flags)
+            self._arm_second()
 
     def _alarm_rings(self) -> bool:
         parts = (Register.SECONDS_ALARM, Register.MINUTES_ALARM, Register.HOURS_ALARM)
@@ -187,7 +227,3 @@ class Rtc:
 def _fields(date: RtcTime) -> dict[int, int]:
     values = (date.second, date.minute, date.hour, date.day, date.month, date.year, date.century)
     return dict(zip(_TIME, values, strict=True))
-
-
-def _when(condition: object) -> int:
-    return -1 if condition else 0

@@ -12,6 +12,7 @@ def elf_image(elf: ElfImage, entry: int) -> Image:
     """The segments of an ELF kernel, to be entered at the physical address ``entry``.
 
     Raises `MachineError` when there are none, or when they lie where the monitor's own tables are.
+    Where segments overlap the later one is seen.
     """
     segments = elf.loaded
     if not segments:
@@ -23,7 +24,7 @@ def elf_image(elf: ElfImage, entry: int) -> Image:
                 "is told lies"
             )
     pieces = {segment.paddr: _bytes_of(elf, segment) for segment in segments}
-    return Image(pieces, entry, max(s.paddr + s.memsz for s in segments))
+    return Image(pieces, entry, max(s.paddr + max(s.memsz, s.filesz) for s in segments))
 
 
 def _bytes_of(elf: ElfImage, segment: Segment) -> memoryview:

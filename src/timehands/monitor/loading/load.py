@@ -48,15 +48,27 @@ def load(what: Load, memory: GuestMemory, size: int, vcpus: int) -> Placed:
     """
     stretches = memory_map(size)
     protocol, image = _image(what.kernel)
-    initrd = _initrd_place(what, image, top_of_low_memory(size))
+    _check(image, top_of_low_memory(size))
+    initrd = _initrd_place(what, protocol, image, top_of_low_memory(size))
     told, entry = _told(protocol, what, stretches, initrd)
     for address, data in {**image.pieces, **told}.items():
         _put(memory, address, data)
     if initrd:
         _put(memory, initrd[0], what.initrd)
-    _put(memory, COMMAND_LINE, _command_line(what.command_line))
+    _put(memory, COMMAND_LINE, _command_line(what, protocol))
     _put(memory, MP_TABLE, mp_table(vcpus))
     return Placed(protocol, replace(entry, rip=image.entry), image.end, initrd)
+
+
+def _check(image: Image, top: int) -> None:
+    """It is within the memory below 4 GiB, zeroed parts included, and is entered within itself."""
+    if image.end > top:
+        raise MachineError(
+            f"the kernel needs memory up to {image.end:#x}, and the guest has it up to {top:#x}",
+            advice="Give it more memory (--memory).",
+        )
+    if not min(image.pieces) <= image.entry < image.end:
+        raise MachineError(f"the kernel is entered at {image.entry:#x}, outside of itself")
 
 
 def _image(file: memoryview) -> tuple[str, Image]:
@@ -84,27 +96,34 @@ def _told(
     return start_info(memory, modules, rsdp=what.rsdp), Entry(0, rbx=START_INFO)
 
 
-def _initrd_place(what: Load, image: Image, top: int) -> tuple[int, int] | None:
+def _initrd_place(what: Load, protocol: str, image: Image, top: int) -> tuple[int, int] | None:
     """As high as it goes: kernels make their first page tables after their own end."""
     if not what.initrd:
         return None
+    if protocol == "bzImage":
+        top = min(top, bzimage.highest_initrd(what.kernel) + 1)
     address = (top - len(what.initrd)) // PAGE * PAGE
     if address < image.end:
         needed = image.end + len(what.initrd)
         raise MachineError(
-            f"the kernel and the ramdisk need {needed >> 20} MiB, and the guest has {top >> 20}",
+            f"the kernel and the ramdisk need {-(-needed >> 20)} MiB, and there are {top >> 20}",
             advice="Give it more memory (--memory).",
         )
     return address, len(what.initrd)
 
 
-def _command_line(text: str) -> bytes:
-    data = text.encode() + b"\0"
-    if len(data) > COMMAND_LINE_BYTES:
+def _command_line(what: Load, protocol: str) -> bytes:
+    """As the user's terminal gave its bytes, and a final NUL."""
+    data = what.command_line.encode(errors="surrogateescape")
+    if b"\0" in data:
+        raise MachineError("a command line cannot hold a NUL")
+    if len(data) >= COMMAND_LINE_BYTES:
         raise MachineError(
-            f"the command line has {len(data)} bytes; there is room for {COMMAND_LINE_BYTES}"
+            f"the command line has {len(data)} bytes; there is room for {COMMAND_LINE_BYTES - 1}"
         )
-    return data
+    if protocol == "bzImage":
+        bzimage.check_command_line(what.kernel, len(data))
+    return data + b"\0"
 
 
 def _put(memory: GuestMemory, address: int, data: bytes | memoryview) -> None:

@@ -30,6 +30,9 @@ LOADER_MAGIC = 0x2BAD_B002
 #: The header lies within the first 8 KiB, aligned to 4 bytes.
 SEARCHED_BYTES = 8192
 _ADDRESSES = 1 << 16
+#: What a kernel may ask for: modules on page boundaries, and to be told of memory. Of the low 16
+#: flags one more has a meaning, a video mode; a loader must refuse what it cannot do.
+_GIVEN, _MUST = 0b11, 0xFFFF
 _HAS_MEMORY, _HAS_COMMAND_LINE, _HAS_MODULES, _HAS_MAP = 1 << 0, 1 << 2, 1 << 3, 1 << 6
 _HEADER = struct.Struct("<8I")
 _INFO_BYTES = 120
@@ -67,12 +70,18 @@ def image(file: memoryview, header: Header) -> Image:
 
     Raises `MachineError` for addresses that make no sense, `KernelError` for a broken ELF file.
     """
+    refused = header.flags & _MUST & ~_GIVEN
+    if refused:
+        raise MachineError(
+            f"the multiboot header asks for what this monitor does not have (flags {refused:#x})"
+        )
     if not header.flags & _ADDRESSES:
         elf = ElfImage.parse(file)
         return elf_image(elf, elf.entry)
     start = header.offset - (header.header_address - header.load_address)
     size = header.load_end - header.load_address if header.load_end else len(file) - start
-    if start < 0 or size <= 0 or header.load_address < HIGH_MEMORY:
+    fits = start >= 0 and 0 < size <= len(file) - start
+    if not fits or header.load_address < HIGH_MEMORY:
         raise MachineError(
             f"the multiboot header loads {size} bytes of the file at {start} to "
             f"{header.load_address:#x}, which cannot be"
