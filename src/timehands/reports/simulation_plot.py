@@ -163,12 +163,15 @@ def _points(runs: Iterator[Run]) -> tuple[Points, ...]:
 
 
 def _rates(run: Run, least_ns: int) -> Points:
-    """Rate errors in ppb, each over a stretch of at least ``least_ns``, drawn as steps."""
+    """Rate errors in ppb, drawn as steps: each of a stretch of at least ``least_ns``.
+
+    What is left at the end may be shorter, down to a tenth.
+    """
     points: list[tuple[int, int]] = []
-    first = run[0]
+    first, last = run[0], run[-1]
     for sample in run[1:]:
         passed = sample.t_ns - first.t_ns
-        if passed >= least_ns:
+        if passed >= least_ns or (sample is last and passed * 10 >= least_ns):
             ppb = (sample.offset_ns - first.offset_ns) * NS_PER_S // passed
             points += [(first.t_ns, ppb), (sample.t_ns, ppb)]
             first = sample
