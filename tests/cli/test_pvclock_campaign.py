@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -78,5 +79,13 @@ def test_running_prints_and_returns_whether_all_was_as_expected(
         assert (data["schema"], data["done"], data["name"]) == (1, 3, "nothing")
         assert data["figures"]["warps"]["greatest"] == 0
     else:
-        assert "✓          3 seeds: all do what the scenario expects" in printed.out
+        assert "✓          3 seeds: all of them do what the scenario expects" in printed.out
         assert str(tmp_path) in printed.out
+
+
+def test_an_interrupted_campaign_says_so(tmp_path: Path) -> None:
+    whole = run_campaign(CampaignRequest(MadeUp(), range(5), jobs=1))
+    part = replace(whole, interrupted=True, unmet=0, seeds=range(9), out=tmp_path)
+    lines = list(pvclock_campaign.page(part, "made-up"))
+    assert lines[0].startswith("!          5 of 9 seeds")
+    assert " ".join(" ".join(lines[:2]).split()).endswith("the same command goes on")

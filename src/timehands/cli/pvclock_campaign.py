@@ -117,12 +117,12 @@ def page(summary: CampaignSummary, name: str) -> Iterator[str]:
 def _verdict(summary: CampaignSummary) -> tuple[str, str]:
     asked = len(summary.seeds)
     of = f"{summary.done:,} of {asked:,} seeds" if summary.done < asked else f"{asked:,} seeds"
-    end = "; interrupted, the same command goes on" if summary.interrupted else ""
-    if summary.interrupted and summary.out is None:
-        end = "; interrupted"
+    goes_on = "" if summary.out is None else ", the same command goes on"
+    end = f"; interrupted{goes_on}" if summary.interrupted else ""
     if summary.unmet:
         return "✗", f"{of}: {summary.unmet:,} do not do what the scenario expects{end}"
-    return "✓", f"{of}: all do what the scenario expects{end}"
+    mark = "!" if summary.interrupted else "✓"
+    return mark, f"{of}: all of them do what the scenario expects{end}"
 
 
 def _work(summary: CampaignSummary) -> str:

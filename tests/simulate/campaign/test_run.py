@@ -164,12 +164,19 @@ def test_what_cannot_be_run_is_refused(
 # Ends that nobody planned: the campaign runs in a process of its own, in a group of its own.
 
 _SCRIPT = """
+import os
 import sys
+import threading
 from pathlib import Path
 from campaign_jobs import Holds
 from timehands.simulate.campaign import CampaignRequest, run, run_campaign
 
+def end_with_the_test():
+    os.read(int(sys.argv[2]), 1)
+    os._exit(1)
+
 if __name__ == "__main__":
+    threading.Thread(target=end_with_the_test, daemon=True).start()
     folder = Path(sys.argv[1])
     run._PART_NS, run._RANGE_SEEDS = 0, 3  # many ranges, each a part at once
     job = Holds(at=20, pipe=folder / "pipe", gate=folder / "gate")
@@ -214,22 +221,26 @@ class Pipe:
 def held(folder: Path) -> Iterator[tuple[subprocess.Popen[str], Pipe]]:
     """A campaign whose workers wait at the 20th seed; and what they say in their pipe."""
     pipe = Pipe(folder / "pipe")
+    ends, lives = os.pipe()  # nobody else holds `lives`: it ends with this process at the latest
     script = folder / "script.py"
     script.write_text(_SCRIPT)
     with (folder / "gate").open("wb") as gate:
         fcntl.flock(gate, fcntl.LOCK_EX)
         process = subprocess.Popen(
-            [sys.executable, str(script), str(folder)],
+            [sys.executable, str(script), str(folder), str(ends)],
             env={**os.environ, "PYTHONPATH": str(TESTS)},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
+            pass_fds=(ends,),
         )
         try:
             yield process, pipe
         finally:
             pipe.close()
+            os.close(ends)
+            os.close(lives)
             process.kill()
             process.communicate(timeout=DEADLINE_S)
 
