@@ -117,7 +117,7 @@ def _claims(args: argparse.Namespace) -> list[Claim]:
 
 
 _PROOF_HEAD = (
-    f"{'reader':<13}{'provider':<9}{'order':<5}{'pages':<7}{'runs':>5}{'updates':>8}{'states':>9}"
+    f"{'reader':<13}{'provider':<9}{'order':<6}{'pages':<7}{'runs':>5}{'updates':>8}{'states':>9}"
     "  never seen [seen, as is known]"
 )
 _SHORT = {"backward across": "across"}
@@ -130,7 +130,7 @@ def proof_row(proof: Proof) -> str:
     updates = trial.updates if trial.writer else 0
     mark = "✓" if proof.holds else "✗"
     return (
-        f"{claim.reader:<13}{claim.writer or 'none':<9}{trial.order.value:<5}{trial.setting:<7}"
+        f"{claim.reader:<13}{claim.writer or 'none':<9}{trial.order.value:<6}{trial.setting:<7}"
         f"{runs:>5}{updates:>8}{proof.result.searched.states:>9,}  {mark} {_held(proof)}"
     )
 

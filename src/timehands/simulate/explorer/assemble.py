@@ -157,7 +157,7 @@ def assemble(
         tuple(start.get(r) for r in names),
         tuple(live),
         tuple(_stores_from(instructions)),
-        order is Order.WEAK or any(isinstance(op, o.ReadTsc) and not op.ordered for op in ops),
+        order is not Order.EXIT,
         tuple(_loops(instructions, live)),
     )
 

@@ -137,7 +137,8 @@ def _reason(result: Result, trace: Trace, verdict: Verdict) -> Iterator[str]:
         walls = (f"{sec} s {nsec} ns" for sec, nsec in setting.walls)
         yield f"  the wall clock was never anything but {', '.join(walls)}"
         return
-    yield f"{name} accepts {got.time} ns: {verdict.problem}. {_why(verdict.problem, got)}"
+    yield f"{name} accepts {got.time} ns: {verdict.problem}"
+    yield f"  {_why(verdict.problem, got)}"
     parts = _parts(trace, verdict, result.rules)
     for field, value in parts.items():
         of_pages = _of_pages(setting, field, value)
@@ -152,14 +153,14 @@ def _reason(result: Result, trace: Trace, verdict: Verdict) -> Iterator[str]:
 def _why(problem: str, got: Judged) -> str:
     match problem:
         case Property.TORN.value:
-            return f"No page gives this time, with these flags, at TSC {got.tsc}"
+            return f"no page gives this time, with these flags, at TSC {got.tsc}"
         case Property.STALE.value:
-            return f"Page {got.published} was published when the TSC was read"
+            return f"page {got.published} was published when the TSC was read"
         case Property.BACKWARD.value:
-            return f"It had accepted {got.before} ns before"
+            return f"it had accepted {got.before} ns before"
         case Property.ACROSS.value:
-            return f"When it began, {got.floor} ns had been accepted"
-    return f"The page gives {got.ns} ns; the last value stands in its way"
+            return f"when it began, {got.floor} ns had been accepted"
+    return f"the page gives {got.ns} ns; the last value stands in its way"
 
 
 def _parts(trace: Trace, verdict: Verdict, rules: Rules) -> Mapping[str, int]:
