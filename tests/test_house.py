@@ -12,7 +12,8 @@ SOURCE = Path(__file__).parent.parent / "src" / "timehands"
 #: From the ground up. A top-level module is a room of one file.
 FLOORS = (
     "errors", "clocks", "simulate", "kvm", "kernels", "machines", "monitor", "watch", "story",
-    "guests", "findings", "reports", "kept", "boot", "prove", "debug", "live", "cli",
+    "guests", "findings", "reports", "kept", "boot", "prove", "debug", "live", "conform",
+    "cli",
 )  # fmt: skip
 MODULES = sorted(p for p in SOURCE.rglob("*.py") if p.name not in ("__main__.py",))
 

@@ -24,6 +24,7 @@
     │   ├── AcceleratorUnavailable
     │   ├── KvmUnavailable      /dev/kvm is not there, may not be opened, or is no KVM
     │   ├── KvmLacks            the KVM of this host lacks a capability
+    │   ├── VmmMissing          a virtual machine monitor that was named cannot be run
     │   └── ExtraMissing        a library that only some of the work needs is not installed
     ├── MachineError            a machine cannot be made, or QEMU refused it
     │   ├── QemuFailed          QEMU ended before a guest ran
@@ -206,6 +207,10 @@ class PluginUnavailable(HostError):
 
 class AcceleratorUnavailable(HostError):
     """The accelerator asked for is not to be had on this host."""
+
+
+class VmmMissing(HostError):
+    """A virtual machine monitor that was named is not there, or cannot be run."""
 
 
 class ExtraMissing(HostError):

@@ -1,0 +1,83 @@
+"""The RTC. Source: Motorola MC146818A data sheet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+
+from timehands.clocks.rtc import RtcTime
+from timehands.conform.facts import NS_PER_S, Facts, Missing
+from timehands.conform.rules.lapic import early_cycles
+from timehands.conform.rules.ticks import ticks
+from timehands.conform.span import Span
+from timehands.conform.verdicts import Outcome, failed, held
+
+#: How far its date may be from the host's, in seconds: it shows whole ones.
+DATE_S = 2
+_FLAG_SLACK_PPM = 5_000
+
+
+def _shown(facts: Facts, case: str) -> datetime:
+    second, minute, hour, day, month, year, century = (
+        number & 0xFF for number in facts.many(case, "date", 7)[:7]
+    )
+    register_b = facts.one(case)("register_b") & 0xFF
+    date = RtcTime(second, minute, hour, day, month, year, century, register_b).as_utc()
+    if date is None:
+        shown = bytes((second, minute, hour, day, month, year, century)).hex(" ")
+        raise _NoDate(f"its registers make no date ({shown})")
+    return date
+
+
+class _NoDate(Exception):
+    """The registers hold no date."""
+
+
+def date(facts: Facts) -> Outcome:
+    """The host's date, in UTC."""
+    try:
+        shown = _shown(facts, "rtc.date")
+    except _NoDate as none:
+        return failed(str(none))
+    said = facts.log.said["rtc.date"]
+    if said.host_ns is None:
+        raise Missing("no host time in this log")
+    off_ns = _unix_s(shown) * NS_PER_S + NS_PER_S // 2 - facts.realtime_ns(said.host_ns)
+    saw = f"{shown:%Y-%m-%d %H:%M:%S}, {off_ns / 1e9:+,.1f} s against the host's date (UTC)"
+    return held(abs(off_ns) <= DATE_S * NS_PER_S, saw)
+
+
+def _unix_s(date: datetime) -> int:
+    return int((date - datetime.fromtimestamp(0, UTC)).total_seconds())
+
+
+def goes_on(facts: Facts) -> Outcome:
+    """Its seconds go on as the TSC does."""
+    try:
+        first, last = _shown(facts, "rtc.date"), _shown(facts, "rtc.goes_on")
+    except _NoDate as none:
+        return failed(str(none))
+    cycles = facts.one("rtc.goes_on")("tsc") - facts.one("rtc.date")("tsc")
+    passed_s, shown_s = facts.ns_of(cycles) / NS_PER_S, _unix_s(last) - _unix_s(first)
+    saw = f"{shown_s} s on, while {passed_s:.2f} s passed"
+    return held(abs(shown_s - passed_s) < 1.1, saw)
+
+
+def periodic(facts: Facts) -> Outcome:
+    """Its periodic flag at 1,024 Hz."""
+    get = facts.one("rtc.periodic")
+    at = facts.numbers("rtc.periodic").get("at", ())
+    hz = facts.tsc_hz
+    period = Span(hz.low // get("hz"), hz.high // get("hz")).wider(_FLAG_SLACK_PPM)
+    # It runs before we look: only distances count, from the first flag on.
+    later = [cycles - at[0] for cycles in at[1:]]
+    if at and not later:
+        return failed("the periodic flag came once")
+    return ticks(facts, later, get("wanted") - 1, period, period.high + early_cycles(facts))
+
+
+RULES: Mapping[str, Callable[[Facts], Outcome]] = {
+    "rtc.date": date,
+    "rtc.goes_on": goes_on,
+    "rtc.periodic": periodic,
+}

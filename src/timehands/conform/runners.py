@@ -1,0 +1,234 @@
+"""The VMMs that the conformance guest runs on, by the names that ``timehands conform`` takes.
+
+A runner is an async context manager that gives a `Vmm`. A new VMM is a class here (or a command
+line in `commands`) and a line in `RUNNERS`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shlex
+import signal
+import subprocess
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from timehands.conform.guest import conformance_guest
+from timehands.conform.talk import PAUSE_SECONDS, Vmm
+from timehands.errors import AcceleratorUnavailable, UsageError, VmmMissing
+from timehands.machines.guest import Guest, die_with
+from timehands.machines.host_kvm import survey_kvm
+from timehands.machines.host_qemu import find_qemu
+from timehands.machines.machine import Accelerator, Load, Machine
+from timehands.monitor.loading import Load as MonitorLoad
+from timehands.monitor.microvm import Microvm, Settings
+from timehands.monitor.settings import Clocks, Maker
+
+MIB = 1 << 20
+MEMORY_MIB = 64
+Heard = asyncio.Queue[tuple[int, bytes] | None]
+#: How much of what a VMM says may wait for us.
+_WAITING = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """How the guest is to run: ``vcpus``, and words of its command line."""
+
+    vcpus: int = 2
+    arguments: tuple[str, ...] = ()
+
+
+Runner = Callable[[Wish], AbstractAsyncContextManager[Vmm]]
+
+
+class _Sink:
+    """Takes what QEMU's guest says."""
+
+    def __init__(self) -> None:
+        self.heard: Heard = asyncio.Queue(_WAITING)
+
+    def console(self, host_ns: int, data: bytes) -> None:
+        with contextlib.suppress(asyncio.QueueFull):
+            self.heard.put_nowait((host_ns, data))
+
+    def stream(self, _host_ns: int, _data: bytes) -> None:
+        """Nothing watches."""
+
+    def machine_event(self, _host_ns: int, name: str, _data: dict[str, Any]) -> None:
+        if name == "SHUTDOWN":
+            with contextlib.suppress(asyncio.QueueFull):
+                self.heard.put_nowait(None)
+
+
+async def _a_while() -> int:
+    """Wait while a machine is stopped. Returns how long it certainly was, in ns."""
+    began_ns = time.monotonic_ns()
+    await asyncio.sleep(PAUSE_SECONDS)
+    return time.monotonic_ns() - began_ns
+
+
+class QemuVmm:
+    """A guest of QEMU."""
+
+    can = frozenset({"pause"})
+
+    def __init__(self, guest: Guest, heard: Heard) -> None:
+        self._guest, self.heard = guest, heard
+
+    def send(self, data: bytes) -> None:
+        """Type on its serial line."""
+        self._guest.send(data)
+
+    async def do(self, _what: str) -> str:
+        """Stop all vCPUs for a while, as a person does at QEMU's monitor."""
+        await self._guest.pause()
+        least_ns = await _a_while()
+        await self._guest.resume()
+        return f"least={least_ns:#x}"
+
+
+@asynccontextmanager
+async def run_qemu(accelerator: Accelerator, wish: Wish) -> AsyncIterator[Vmm]:
+    """QEMU's microvm. Raises `QemuMissing`, `AcceleratorUnavailable`, `QemuFailed`."""
+    if accelerator == "kvm" and not (kvm := survey_kvm()).usable:
+        raise AcceleratorUnavailable(f"KVM cannot be used: {kvm.error}")
+    machine = Machine(accelerator=accelerator, vcpus=wish.vcpus, memory_mib=MEMORY_MIB)
+    sink = _Sink()
+    load = Load(conformance_guest(), arguments=wish.arguments)
+    guest = await Guest.start(str(find_qemu().path), machine, load, sink)
+    async with guest:
+        await guest.resume()
+        yield QemuVmm(guest, sink.heard)
+
+
+class MonitorVmm:
+    """A guest of our own monitor."""
+
+    can = frozenset({"pause"})
+
+    def __init__(self, guest: Microvm, heard: Heard) -> None:
+        self._guest, self.heard = guest, heard
+
+    def send(self, data: bytes) -> None:
+        """Type on its serial line."""
+        self._guest.send(data)
+
+    async def do(self, _what: str) -> str:
+        """Stop all vCPUs for a while."""
+        await asyncio.to_thread(self._guest.pause)
+        least_ns = await _a_while()
+        await asyncio.to_thread(self._guest.resume)
+        return f"least={least_ns:#x} policy={self._guest.settings.clocks.policy.value}"
+
+
+@asynccontextmanager
+async def run_monitor(clocks: Clocks, wish: Wish) -> AsyncIterator[Vmm]:
+    """Our monitor with these clocks. Raises `KvmUnavailable`, `KvmLacks`, `MachineError`."""
+    heard: Heard = asyncio.Queue(_WAITING)
+    loop = asyncio.get_running_loop()
+
+    def put(item: tuple[int, bytes] | None) -> None:
+        with contextlib.suppress(asyncio.QueueFull):
+            heard.put_nowait(item)
+
+    def console(data: bytes) -> None:
+        loop.call_soon_threadsafe(put, (time.monotonic_ns(), data))
+
+    settings = Settings(memory_bytes=MEMORY_MIB * MIB, vcpus=wish.vcpus, clocks=clocks)
+    kernel = MonitorLoad(memoryview(conformance_guest().read_bytes()), " ".join(wish.arguments))
+    with Microvm(settings, kernel, console=console) as guest:
+        ending = asyncio.create_task(_tell_end(guest, put))
+        guest.resume()
+        try:
+            yield MonitorVmm(guest, heard)
+        finally:
+            ending.cancel()
+
+
+async def _tell_end(guest: Microvm, put: Callable[[None], None]) -> None:
+    while guest.ending is None:
+        await asyncio.sleep(0.02)
+    put(None)
+
+
+class CommandVmm:
+    """Any program that has the guest's serial line on its standard input and output."""
+
+    can: frozenset[str] = frozenset()
+
+    def __init__(self, process: asyncio.subprocess.Process, heard: Heard) -> None:
+        self._process, self.heard = process, heard
+
+    def send(self, data: bytes) -> None:
+        """Type on its serial line, if it listens."""
+        if self._process.stdin and not self._process.stdin.is_closing():
+            self._process.stdin.write(data)
+
+    async def do(self, _what: str) -> str:
+        """Nothing: see `can`."""
+        return ""
+
+
+@asynccontextmanager
+async def run_command(command: tuple[str, ...], _wish: Wish) -> AsyncIterator[Vmm]:
+    """A VMM by its command line. Raises `VmmMissing` when it cannot be run."""
+    heard: Heard = asyncio.Queue(_WAITING)
+    owner = os.getpid()
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            preexec_fn=lambda: die_with(owner),
+        )
+    except OSError as error:
+        raise VmmMissing(f"{command[0]}: {error.strerror}") from error
+    reading = asyncio.create_task(_read(process, heard))
+    try:
+        yield CommandVmm(process, heard)
+    finally:
+        reading.cancel()
+        if process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+        await process.wait()
+
+
+async def _read(process: asyncio.subprocess.Process, heard: Heard) -> None:
+    assert process.stdout is not None
+    while data := await process.stdout.read(1 << 16):
+        await heard.put((time.monotonic_ns(), data))
+    await heard.put(None)
+
+
+def command_words(command: str) -> tuple[str, ...]:
+    """A command line in which ``{guest}`` stands for the guest's file. Raises `UsageError`."""
+    try:
+        words = shlex.split(command)
+    except ValueError as error:
+        raise UsageError(f"--vmm-command: {error}") from error
+    if not any("{guest}" in word for word in words):
+        raise UsageError("--vmm-command has no {guest}, where the guest's file is to stand")
+    return tuple(word.replace("{guest}", str(conformance_guest())) for word in words)
+
+
+def _monitor(**clocks: Any) -> Runner:
+    return lambda wish: run_monitor(Clocks(**clocks), wish)
+
+
+#: The VMMs that are known by name.
+RUNNERS: dict[str, Runner] = {
+    "qemu-tcg": lambda wish: run_qemu("tcg", wish),
+    "qemu-kvm": lambda wish: run_qemu("kvm", wish),
+    "monitor": _monitor(pvclock=Maker.OURS),
+    "monitor-kvm": _monitor(pvclock=Maker.KVM),
+    "monitor-none": _monitor(pvclock=Maker.NONE),
+}

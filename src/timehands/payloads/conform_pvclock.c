@@ -1,0 +1,505 @@
+/*
+ * The conformance guest's pvclock: KVM's paravirtual clock, by either pair of its MSRs.
+ *
+ * Source: Linux Documentation/virt/kvm/x86/msr.rst (MSR_KVM_SYSTEM_TIME_NEW, MSR_KVM_WALL_CLOCK_NEW)
+ * and arch/x86/include/asm/pvclock-abi.h.
+ */
+#include "conform.h"
+
+enum {
+    OLD_WALL = 0x11, OLD_SYSTEM = 0x12, NEW_WALL = 0x4b564d00, NEW_SYSTEM = 0x4b564d01,
+    FEATURE_OLD = 1 << 0, FEATURE_NEW = 1 << 3, HYPERVISOR = 0x40000000, KVM_SIGNATURE = 0x4b4d564b,
+    TRIES = 64, READS = 20000, TURNS = 3000, UPDATES = 400, NEEDED = 200,
+    PATTERN = 0xa5, FLAG_STOPPED = 2,
+};
+
+struct page {
+    uint32_t version, pad0;
+    uint64_t tsc_timestamp, system_time;
+    uint32_t mul;
+    int8_t shift;
+    uint8_t flags, pad[2];
+};
+struct wall { uint32_t version, sec, nsec; };
+union slot { struct page page; struct wall wall; uint8_t bytes[64]; };
+
+static volatile union slot pages[SMP_MOST] __attribute__((aligned(64)));
+static volatile union slot other __attribute__((aligned(64)));
+static volatile union slot wall_page __attribute__((aligned(64)));
+static uint32_t msr_system, msr_wall;
+static int usable;
+
+/* What one read saw besides the time. */
+struct seen { uint32_t odd, torn, tries; struct page page; uint64_t tsc; };
+
+static uint32_t address(volatile union slot *slot)
+{
+    return (uint32_t)(uintptr_t)slot;
+}
+
+static uint64_t scaled(uint64_t delta, uint32_t mul, int8_t shift)
+{
+    delta = shift < 0 ? delta >> -shift : delta << shift;
+    return (delta >> 32) * mul + ((uint64_t)(uint32_t)delta * mul >> 32);
+}
+
+static void copy(struct page *to, volatile struct page *from)
+{
+    to->pad0 = from->pad0;
+    to->tsc_timestamp = from->tsc_timestamp;
+    to->system_time = from->system_time;
+    to->mul = from->mul;
+    to->shift = from->shift;
+    to->flags = from->flags;
+    to->pad[0] = from->pad[0];
+    to->pad[1] = from->pad[1];
+}
+
+/* The time by the protocol: even version, TSC, all fields, the same version. */
+static uint64_t read_page(volatile struct page *page, struct seen *seen)
+{
+    for (unsigned i = 0; i < TRIES; i++) {
+        uint32_t version = page->version;
+
+        seen->tries++;
+        if (version & 1) {
+            seen->odd++;
+            continue;
+        }
+        __asm__ volatile("" : : : "memory");
+        seen->tsc = ordered_tsc();
+        copy(&seen->page, page);
+        seen->page.version = version;
+        __asm__ volatile("" : : : "memory");
+        if (page->version == version)
+            break;
+        seen->torn++;
+    }
+    return seen->page.system_time
+        + scaled(seen->tsc - seen->page.tsc_timestamp, seen->page.mul, seen->page.shift);
+}
+
+static int same(const struct page *a, const struct page *b)
+{
+    return a->tsc_timestamp == b->tsc_timestamp && a->system_time == b->system_time
+        && a->mul == b->mul && a->shift == b->shift && a->flags == b->flags;
+}
+
+static void fill(volatile union slot *slot)
+{
+    for (unsigned i = 0; i < sizeof *slot; i++)
+        slot->bytes[i] = PATTERN;
+}
+
+static unsigned untouched(volatile union slot *slot, unsigned from)
+{
+    for (unsigned i = from; i < sizeof *slot; i++)
+        if (slot->bytes[i] != PATTERN)
+            return 0;
+    return 1;
+}
+
+static void put_page(const struct page *page)
+{
+    value("version", page->version);
+    value("pad0", page->pad0);
+    value("tsc_timestamp", page->tsc_timestamp);
+    value("system_time", page->system_time);
+    value("mul", page->mul);
+    value("shift", (uint8_t)page->shift);
+    value("flags", page->flags);
+    value("pad", page->pad[0] | (uint32_t)page->pad[1] << 8);
+}
+
+/* Let the vCPU leave its guest a few times: that is when a page is written. */
+static void leave(void)
+{
+    for (unsigned i = 0; i < 4; i++)
+        inb(0x3f8 + 5);
+}
+
+/* Register through one MSR, into a page full of a pattern, and tell what came of it. */
+static int registration(const char *id, uint32_t msr, uint32_t feature)
+{
+    struct seen seen = {0};
+    uint64_t before, back = 0, now;
+    int refused, read_refused;
+
+    begin(id);
+    for (unsigned i = 0; i < sizeof pages[0]; i++)
+        pages[0].bytes[i] = 0;
+    for (unsigned i = sizeof(struct page); i < sizeof pages[0]; i++)
+        pages[0].bytes[i] = PATTERN;
+    before = rdtsc();
+    refused = wrmsr64(msr, address(&pages[0]) | 1);
+    leave();
+    now = read_page(&pages[0].page, &seen);
+    read_refused = rdmsr64(msr, &back);
+    data(id);
+    value("announced", feature);
+    value("refused", (uint64_t)refused);
+    value("wrote", address(&pages[0]) | 1);
+    value("read_refused", (uint64_t)read_refused);
+    value("read", back);
+    value("tsc_before", before);
+    value("tsc", seen.tsc);
+    value("ns", now);
+    value("behind_kept", untouched(&pages[0], sizeof(struct page)));
+    put_page(&seen.page);
+    put_end();
+    return !refused && seen.page.version && seen.page.mul;
+}
+
+void conform_pvclock_register(void)
+{
+    uint32_t features = cpuid(HYPERVISOR, 0).ebx == KVM_SIGNATURE ? cpuid(HYPERVISOR + 1, 0).eax : 0;
+    int older, newer;
+
+    older = registration("pvclock.old_msrs", OLD_SYSTEM, !!(features & FEATURE_OLD));
+    if (older)
+        wrmsr64(OLD_SYSTEM, 0);
+    newer = registration("pvclock.new_msrs", NEW_SYSTEM, !!(features & FEATURE_NEW));
+    usable = older || newer;
+    msr_system = newer ? NEW_SYSTEM : OLD_SYSTEM;
+    msr_wall = newer ? NEW_WALL : OLD_WALL;
+    if (older && !newer)
+        wrmsr64(OLD_SYSTEM, address(&pages[0]) | 1);
+    leave();
+}
+
+int pvclock_registered(void) { return usable; }
+uint32_t pvclock_flags(void) { return pages[0].page.flags; }
+uint32_t pvclock_version(void) { return pages[0].page.version; }
+void pvclock_clear_stopped(void) { pages[0].page.flags &= (uint8_t)~FLAG_STOPPED; }
+
+uint64_t pvclock_now(void)
+{
+    struct seen seen = {0};
+
+    return read_page(&pages[0].page, &seen);
+}
+
+static void monotonic(void)
+{
+    struct seen seen = {0};
+    uint64_t before = read_page(&pages[0].page, &seen), first = before, start = seen.tsc;
+    uint64_t back = 0, worst = 0, stalls = 0, longest = 0, last_tsc = start, moved = start;
+    unsigned n;
+
+    begin("pvclock.monotonic");
+    for (n = 0; n < READS && last_tsc - start < LONG_WAIT; n++) {
+        uint64_t now = read_page(&pages[0].page, &seen);
+
+        if (now < before) {
+            back++;
+            if (before - now > worst)
+                worst = before - now;
+        }
+        if (now != before) {
+            moved = seen.tsc;
+        } else if (seen.tsc - moved > 1 << 14) {        /* microseconds, and the time is the same */
+            stalls++;
+            if (seen.tsc - moved > longest)
+                longest = seen.tsc - moved;
+        }
+        before = now;
+        last_tsc = seen.tsc;
+    }
+    data("pvclock.monotonic");
+    value("reads", n);
+    value("warps", back);
+    value("worst_ns", worst);
+    value("stalls", stalls);
+    value("longest_stall", longest);
+    value("elapsed_ns", before - first);
+    value("elapsed", last_tsc - start);
+    put_end();
+}
+
+/* While its owner (this processor, or another one) has the page written again and again: a record
+   that changed under one version, versions that went back, and odd ones. */
+static volatile uint32_t updating, updates_done;
+
+static void update(unsigned cpu)
+{
+    if (cpu != 1)
+        return;
+    for (unsigned i = 0; i < UPDATES && updating; i++) {
+        wrmsr64(msr_system, address(&pages[1]) | 1);
+        leave();
+        updates_done = i + 1;
+    }
+    updating = 0;
+}
+
+struct load { uint32_t changed, back, odd, torn, versions, reads, gaps; };
+
+static void look(volatile struct page *page, struct load *load, struct page *last)
+{
+    struct seen seen = {0};
+
+    read_page(page, &seen);
+    load->reads++;
+    load->odd += seen.odd;
+    load->torn += seen.torn;
+    if (seen.page.version == last->version && !same(&seen.page, last))
+        load->changed++;
+    load->back += (int32_t)(seen.page.version - last->version) < 0;
+    load->versions += seen.page.version != last->version;
+    *last = seen.page;
+}
+
+static struct load load;
+
+static void watch(unsigned cpu)
+{
+    struct seen first = {0};
+    uint64_t start = rdtsc();
+
+    if (cpu != 0) {
+        update(cpu);
+        return;
+    }
+    read_page(&pages[1].page, &first);
+    for (unsigned i = 0; i < READS && updating && rdtsc() - start < 2 * (uint64_t)LONG_WAIT; i++)
+        look(&pages[1].page, &load, &first.page);
+    updating = 0;
+}
+
+static void put_load(const char *id, uint32_t updates)
+{
+    data(id);
+    value("updates", updates);
+    value("reads", load.reads);
+    value("versions", load.versions);
+    value("odd", load.odd);
+    value("torn", load.torn);
+    value("changed", load.changed);
+    value("back", load.back);
+    put_end();
+}
+
+static void version(void)
+{
+    struct seen first = {0};
+    uint64_t start = rdtsc();
+    uint32_t updates;
+
+    begin("pvclock.version");
+    load = (struct load){0};
+    read_page(&pages[0].page, &first);
+    for (updates = 0; updates < NEEDED && rdtsc() - start < LONG_WAIT; updates++) {
+        wrmsr64(msr_system, address(&pages[0]) | 1);
+        leave();
+        for (unsigned i = 0; i < 4; i++)
+            look(&pages[0].page, &load, &first.page);
+    }
+    put_load("pvclock.version", updates);
+    begin("pvclock.version_across");
+    if (smp_cpus() < 2) {
+        skip("pvclock.version_across", "one-vcpu");
+        return;
+    }
+    load = (struct load){0};
+    updating = 1;
+    if (smp_run(watch))
+        put_load("pvclock.version_across", updates_done);
+    else
+        skip("pvclock.version_across", "a-vcpu-did-not-come");
+}
+
+static volatile uint32_t guard, reads, warps;
+static volatile uint64_t last, worst, until;
+
+static void register_own(unsigned cpu)
+{
+    wrmsr64(msr_system, address(&pages[cpu]) | 1);
+    leave();
+}
+
+static void read_in_turn(unsigned cpu)
+{
+    struct seen seen = {0};
+
+    for (unsigned i = 0; i < TURNS; i++) {
+        uint64_t now;
+
+        lock(&guard);
+        now = read_page(&pages[cpu].page, &seen);
+        if (now < last) {
+            warps++;
+            if (last - now > worst)
+                worst = last - now;
+        }
+        last = now;
+        reads++;
+        unlock(&guard);
+        if ((int64_t)(seen.tsc - until) > 0)
+            break;
+    }
+}
+
+/* Each processor's page read at one TSC value: they are of one clock when they say the same. */
+static void put_agreement(unsigned cpus)
+{
+    uint64_t tsc = ordered_tsc(), ns[SMP_MOST], flags[SMP_MOST];
+
+    for (unsigned i = 0; i < cpus; i++) {
+        struct seen seen = {0};
+
+        read_page(&pages[i].page, &seen);
+        ns[i] = seen.page.system_time
+            + scaled(tsc - seen.page.tsc_timestamp, seen.page.mul, seen.page.shift);
+        flags[i] = seen.page.flags;
+    }
+    values("ns", ns, cpus);
+    values("flags", flags, cpus);
+}
+
+static void across(void)
+{
+    unsigned cpus = smp_cpus();
+
+    begin("pvclock.across");
+    if (cpus < 2) {
+        skip("pvclock.across", "one-vcpu");
+        return;
+    }
+    last = worst = 0;
+    reads = warps = 0;
+    if (!smp_run(register_own) || (until = rdtsc() + LONG_WAIT, !smp_run(read_in_turn))) {
+        skip("pvclock.across", "a-vcpu-did-not-come");
+        return;
+    }
+    data("pvclock.across");
+    value("cpus", cpus);
+    value("reads", reads);
+    value("warps", warps);
+    value("worst_ns", worst);
+    put_agreement(cpus);
+    put_end();
+}
+
+static void again(void)
+{
+    uint64_t before, after;
+    struct seen seen = {0};
+
+    begin("pvclock.register_again");
+    fill(&other);
+    other.page.version = 0;
+    before = pvclock_now();
+    wrmsr64(msr_system, address(&other) | 1);
+    leave();
+    after = read_page(&other.page, &seen);
+    fill(&pages[0]);
+    for (unsigned i = 0; i < 4; i++)
+        wrmsr64(msr_system, address(&other) | 1), leave();
+    data("pvclock.register_again");
+    value("before_ns", before);
+    value("after_ns", after);
+    value("version", seen.page.version);
+    value("mul", seen.page.mul);
+    value("old_kept", untouched(&pages[0], 0));
+    put_end();
+}
+
+static void disable(void)
+{
+    uint64_t before;
+    unsigned kept;
+    struct seen seen = {0};
+
+    begin("pvclock.disable");
+    before = read_page(&other.page, &seen);
+    wrmsr64(msr_system, 0);
+    leave();
+    fill(&other);
+    wait_cycles(SHORT_WAIT);
+    leave();
+    kept = untouched(&other, 0);
+    pages[0].page.version = 0;
+    wrmsr64(msr_system, address(&pages[0]) | 1);
+    leave();
+    data("pvclock.disable");
+    value("kept", kept);
+    value("before_ns", before);
+    value("after_ns", pvclock_now());
+    value("version", pages[0].page.version);
+    put_end();
+}
+
+/* Addresses that are none of ours to give: refused or ignored, and the good page works again. */
+static void bad_addresses(void)
+{
+    static const uint64_t bad[] = {
+        0xd0000001, 0xfffffff1, 0xffffffff1, 0xffffffffff001, 0xfffffffffffff001, 2, 4,
+    };
+    uint64_t refused[sizeof bad / sizeof bad[0]], before = pvclock_now();
+    unsigned count = sizeof bad / sizeof bad[0];
+
+    begin("pvclock.bad_address");
+    for (unsigned i = 0; i < count; i++) {
+        uint64_t at = i < 5 ? bad[i] : (address(&other) | 1) + bad[i];
+
+        refused[i] = (uint64_t)wrmsr64(msr_system, at);
+        leave();
+    }
+    pages[0].page.version = 0;
+    wrmsr64(msr_system, address(&pages[0]) | 1);
+    leave();
+    data("pvclock.bad_address");
+    values("refused", refused, count);
+    value("before_ns", before);
+    value("after_ns", pvclock_now());
+    value("version", pages[0].page.version);
+    put_end();
+}
+
+static void wall(void)
+{
+    uint64_t now;
+    int refused;
+
+    begin("pvclock.wall");
+    fill(&wall_page);
+    wall_page.wall.version = 0;
+    refused = wrmsr64(msr_wall, address(&wall_page));
+    leave();
+    now = pvclock_now();
+    data("pvclock.wall");
+    value("refused", (uint64_t)refused);
+    value("version", wall_page.wall.version);
+    value("sec", wall_page.wall.sec);
+    value("nsec", wall_page.wall.nsec);
+    value("behind_kept", untouched(&wall_page, sizeof(struct wall)));
+    value("ns", now);
+    put_end();
+}
+
+static void skip_all(void)
+{
+    static const char *const all[] = {
+        "pvclock.monotonic", "pvclock.version", "pvclock.version_across", "pvclock.across",
+        "pvclock.register_again", "pvclock.disable", "pvclock.bad_address", "pvclock.wall",
+    };
+
+    for (unsigned i = 0; i < sizeof all / sizeof all[0]; i++)
+        skip(all[i], "no-pvclock");
+}
+
+void conform_pvclock(const uint32_t *info)
+{
+    (void)info;
+    if (!usable) {
+        skip_all();
+        return;
+    }
+    monotonic();
+    across();
+    version();
+    again();
+    disable();
+    bad_addresses();
+    wall();
+}

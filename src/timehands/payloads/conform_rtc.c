@@ -1,0 +1,108 @@
+/*
+ * The conformance guest's RTC: its date, its periodic flag, and whether its seconds go on.
+ *
+ * Source: Motorola MC146818A data sheet; the century register is the PC's (0x32).
+ */
+#include "conform.h"
+
+enum {
+    INDEX = 0x70, DATA = 0x71, REG_A = 0xa, REG_B = 0xb, REG_C = 0xc, REG_D = 0xd, CENTURY = 0x32,
+    UPDATING = 0x80, PERIODIC_FLAG = 0x40, RATE_1024 = 6, FIELDS = 7, EDGES = 12, LOOKS = 1 << 18,
+};
+
+static int there;
+
+static uint8_t get(uint8_t reg)
+{
+    outb(INDEX, reg | 0x80);    /* NMI off */
+    return inb(DATA);
+}
+
+static void set(uint8_t reg, uint8_t v)
+{
+    outb(INDEX, reg | 0x80);
+    outb(DATA, v);
+}
+
+static void read_date(uint64_t out[FIELDS])
+{
+    static const uint8_t regs[FIELDS] = {0, 2, 4, 7, 8, 9, CENTURY};
+    unsigned patience = LOOKS / 16;
+
+    while (patience-- && get(REG_A) & UPDATING)
+        ;
+    for (unsigned i = 0; i < FIELDS; i++)
+        out[i] = get(regs[i]);
+}
+
+/* The date, read until two readings agree (at most four times). */
+static void put_date(const char *id)
+{
+    uint64_t now[FIELDS], before[FIELDS], t;
+    unsigned same = 0;
+
+    t = ordered_tsc();
+    read_date(now);
+    for (unsigned i = 0; i < 4 && !same; i++) {
+        for (unsigned k = 0; k < FIELDS; k++)
+            before[k] = now[k];
+        t = ordered_tsc();
+        read_date(now);
+        same = 1;
+        for (unsigned k = 0; k < FIELDS; k++)
+            same &= before[k] == now[k];
+    }
+    data(id);
+    values("date", now, FIELDS);
+    value("register_b", get(REG_B));
+    value("register_d", get(REG_D));
+    value("tsc", t);
+    put_end();
+}
+
+static void flags(void)
+{
+    uint8_t a = get(REG_A), b = get(REG_B);
+    uint64_t at[EDGES], start;
+    unsigned n = 0;
+
+    begin("rtc.periodic");
+    set(REG_A, (a & 0x70) | RATE_1024);
+    set(REG_B, b | PERIODIC_FLAG);      /* interrupts are off: only the flag matters */
+    get(REG_C);
+    start = ordered_tsc();
+    for (unsigned i = 0; i < LOOKS && n < EDGES && rdtsc() - start < LONG_WAIT; i++)
+        if (get(REG_C) & PERIODIC_FLAG)
+            at[n++] = ordered_tsc() - start;
+    set(REG_A, a);
+    set(REG_B, b);
+    get(REG_C);
+    data("rtc.periodic");
+    value("hz", 1024);
+    value("wanted", EDGES);
+    if (n)
+        values("at", at, n);
+    put_end();
+}
+
+void conform_rtc(void)
+{
+    there = !(get(REG_A) == 0xff && get(REG_B) == 0xff && get(REG_D) == 0xff);
+    if (!there) {
+        skip("rtc.date", "no-rtc");
+        skip("rtc.periodic", "no-rtc");
+        skip("rtc.goes_on", "no-rtc");
+        return;
+    }
+    begin("rtc.date");
+    put_date("rtc.date");
+    flags();
+}
+
+void conform_rtc_again(void)
+{
+    if (!there)
+        return;
+    begin("rtc.goes_on");
+    put_date("rtc.goes_on");
+}
