@@ -75,6 +75,7 @@ from timehands.simulate.scenario_parts import Table, read_scenario
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 32
+_STRING = re.compile(r"\"[^\"]*\"|'[^']*'")
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
 
 
@@ -150,8 +151,8 @@ def _table(data: dict[str, Any], source: str) -> Table:
 
 
 def _toml(text: str, source: str) -> dict[str, Any]:
-    """The file as tables. Nesting is bounded: tomllib recurses."""
-    if text.count("[") + text.count("{") > MAX_BYTES // 16 or _depth(text) > MAX_DEPTH:
+    """The file as tables. Nesting is bounded: tomllib recurses, and takes its time with dots."""
+    if _depth(text) > MAX_DEPTH or any(_dots(line) > MAX_DEPTH for line in text.splitlines()):
         raise ScenarioError("it is nested too deeply", source=source)
     try:
         return tomllib.loads(text)
@@ -170,6 +171,12 @@ def _depth(text: str) -> int:
         elif character in "]}":
             depth = max(0, depth - 1)
     return most
+
+
+def _dots(line: str) -> int:
+    """The dots of a line's longest key, or of a number's neighbours: a bound, not a count."""
+    parts = _STRING.sub("", line.partition("#")[0]).split("=")
+    return max(part.count(".") for part in parts)
 
 
 def _text(path: Path) -> str:

@@ -17,6 +17,7 @@ from timehands.simulate.units import NS, duration, rate, span
 
 _Choice = TypeVar("_Choice", bound=Enum)
 _REQUIRED = object()
+_MAX_INTEGER = 1 << 128
 
 
 class Table:
@@ -66,6 +67,12 @@ class Table:
         value = self._take(key, default)
         if not isinstance(value, int) or isinstance(value, bool):
             raise self.error(key, f"{_shown(value)} is no whole number", f"{key} = 1000")
+        return self._bounded(key, value)
+
+    def _bounded(self, key: str, value: int) -> int:
+        """Numbers of thousands of digits (hexadecimal ones are had) can not even be printed."""
+        if abs(value) > _MAX_INTEGER:
+            raise self.error(key, "this number is too large", f"up to {_MAX_INTEGER}")
         return value
 
     def flag(self, key: str, default: bool) -> bool:
@@ -81,7 +88,7 @@ class Table:
         wrong = not isinstance(value, list) or any(type(one) is not int for one in value)
         if wrong:
             raise self.error(key, "this is no list of whole numbers", f"{key} = [0, 75_000]")
-        return tuple(value)
+        return tuple(self._bounded(key, one) for one in value)
 
     def _quantity(self, key: str, default: Any, read: Callable[[str], Any], example: str) -> Any:
         value = self._take(key, default)
@@ -135,11 +142,14 @@ class Table:
         """Refuse keys that nobody took."""
         for key in self.raw:
             if key not in self._known:
-                raise self.error(key, "there is no such key", ", ".join(self._known))
+                raise self.error(key, "there is no such key", ", ".join(dict.fromkeys(self._known)))
 
 
 def _shown(value: object) -> str:
-    text = repr(value)
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):
+        return "this"
     return text if len(text) <= 40 else f"{text[:37]}..."
 
 
@@ -307,8 +317,9 @@ def _expect(table: Table) -> tuple[Expectation, ...]:
     for key, value in table.raw.items():
         if not isinstance(value, (int, str)) or isinstance(value, bool):
             raise table.error(key, f"{_shown(value)} is no bound", f'{key} = "<= ..."')
+        bound = table.integer(key) if isinstance(value, int) else value
         try:
-            found.append(parse_expectation(key, value))
+            found.append(parse_expectation(key, bound))
         except ValueError as error:
             known = ", ".join(FIGURES) if key not in FIGURES else '0, "<= 1 us", "1 us .. 5 us"'
             raise table.error(key, str(error), known) from error
