@@ -2,9 +2,10 @@
 
 ``--json`` prints one object: ``schema`` (1); ``proofs``, each with ``reader``, ``writer``,
 ``order``, ``pages``, the bounds (``readers``, ``reads``, ``updates``, ``ticks``, ``window``),
-``states``, ``transitions``, ``seconds``, ``complete``, ``promises``, ``limits`` (known not to hold
-there), ``broken`` and ``holds``; or with ``--mutant`` ``mutants``, each with ``name``, ``what``,
-``breaks`` and ``orders``: ``order``, ``shows``, ``caught``, ``steps``, ``states``, ``transitions``,
+``states``, ``transitions``, ``seconds``, ``times`` (accepted times that differ in anything they are
+judged by), ``goes_on``, ``complete``, ``promises``, ``limits`` (known not to hold there),
+``broken`` and ``holds``; or with ``--mutant`` ``mutants``, each with ``name``, ``what``, ``breaks``
+and ``orders``: ``order``, ``shows``, ``caught``, ``steps``, ``states``, ``transitions``,
 ``seconds``, ``as_expected``, and for one mutant ``schedule``.
 
 Exit status: 1 when something that is claimed does not hold, or a mistake is not caught.
@@ -144,6 +145,7 @@ def _held(proof: Proof) -> str:
     wrong = sorted(f"SEEN: {_word(one)}" for one in proof.claim.promises & proof.broken)
     wrong += sorted(f"not met: {_word(one)}" for one in proof.limits - proof.broken)
     wrong += [] if proof.result.searched.complete else ["given up: too many states"]
+    wrong += [] if proof.goes_on else ["no time, or no end"]
     return " ".join([*words, *wrong])
 
 
@@ -180,6 +182,8 @@ def proof_json(proof: Proof) -> dict[str, Any]:
         "ticks": trial.ticks,
         "window": trial.window,
         **_search_json(proof.result.searched, proof.result.seconds),
+        "times": proof.result.searched.times,
+        "goes_on": proof.goes_on,
         "complete": proof.result.searched.complete,
         "promises": sorted(one.value for one in claim.promises),
         "limits": sorted(one.value for one in claim.limits),

@@ -6,7 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from timehands.clocks.pvclock.programs.ops import Op, Store, edited
 from timehands.clocks.pvclock.programs.readers import READERS
+from timehands.clocks.pvclock.programs.writers import WRITERS
 from timehands.simulate.explorer.claims import RIGHT, Claim, Proof, claims, prove, trial
 from timehands.simulate.explorer.judge import Property
 from timehands.simulate.explorer.orders import Order
@@ -83,6 +85,26 @@ def test_a_search_that_is_given_up_is_no_proof() -> None:
     result = run(claim.trial, most_states=10)
     assert not result.searched.complete
     assert not Proof(claim, result).holds
+
+
+def test_a_reader_that_never_gives_a_time_is_not_proved_right_by_that() -> None:
+    refuses = trial(READERS["linux-vdso"], "kvm", Order.EXIT, "steps")
+    proof = prove(Claim("linux-vdso", "kvm", refuses, frozenset({Property.TORN})))
+    assert proof.broken == set()
+    assert not proof.goes_on
+    assert not proof.holds
+
+
+def test_a_provider_that_leaves_its_version_odd_is_not_gone_on_from() -> None:
+    def unfinished(op: Op) -> tuple[Op, ...]:
+        ends = isinstance(op, Store) and op.register == "even_version"
+        return (Store("flags", "new_flags"),) if ends else (op,)
+
+    writer = edited(WRITERS["xen"].program, "unfinished", unfinished)
+    small = replace(trial(READERS["freebsd"], "xen", Order.X86, "stable"), writer=writer)
+    proof = prove(Claim("freebsd", "xen", small, frozenset({Property.TORN})))
+    assert proof.broken <= {Property.STALE}
+    assert not proof.goes_on
 
 
 def test_a_limit_that_is_not_met_is_not_as_claimed() -> None:

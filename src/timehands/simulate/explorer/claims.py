@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from timehands.clocks.pvclock.programs.readers import READERS, Clamp, Reader
+from timehands.clocks.pvclock.programs.run import run as alone
 from timehands.clocks.pvclock.programs.wall import WALL_READERS
 from timehands.clocks.pvclock.programs.writers import WALL_WRITERS, WRITERS
 from timehands.simulate.explorer.judge import Property
@@ -53,9 +54,18 @@ class Proof:
         return frozenset(Property(name) for name in self.result.searched.traces)
 
     @property
+    def goes_on(self) -> bool:
+        """Times were accepted, and once the provider rests a reader comes to its end in one go."""
+        found, fields = self.result.searched, self.result.rules.fields
+        memories = [dict(zip(fields, memory, strict=True)) for memory in found.resting]
+        reader = self.claim.trial.readers[0]
+        ran = [alone(reader, memory, lambda: 0, most_steps=100) for memory in memories]
+        return found.times > 0 and bool(ran) and all(one.ended for one in ran)
+
+    @property
     def holds(self) -> bool:
         """Everything promised holds, each limit was met, and every state was visited."""
-        complete = self.result.searched.complete
+        complete = self.result.searched.complete and self.goes_on
         return complete and not self.broken & self.claim.promises and self.broken >= self.limits
 
     @property
@@ -109,6 +119,8 @@ def trial(reader: Reader, writer: str | None, order: Order, setting: str, **boun
 
 def _exits(reader: Reader, writer: str) -> Iterator[Claim]:
     for setting, promises in _EXIT_SETTINGS.items():
+        if setting == "steps" and reader.needs_stable:
+            continue  # it gives no time there
         made = trial(reader, writer, Order.EXIT, setting, reads=2)
         yield Claim(reader.name, writer, made, promises, quick=True)
 

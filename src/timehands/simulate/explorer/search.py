@@ -29,14 +29,18 @@ class Trace:
 class Searched:
     """What a search found. ``traces`` has the shortest way to each broken property, by its name.
 
-    ``states`` and ``transitions`` are counted; ``complete`` is False when it was given up.
-    ``finals`` are the states from which nothing goes on.
+    ``states`` and ``transitions`` are counted, and ``times``: accepted times that differ in
+    anything they are judged by. ``complete`` is False when the search was given up, or a state was
+    met in which readers have work left and nobody can do anything. ``resting`` is the memory when
+    all is done. ``finals`` are the states from which nothing goes on.
     """
 
     states: int = 0
     transitions: int = 0
+    times: int = 0
     complete: bool = True
     traces: dict[str, Trace] = field(default_factory=dict)
+    resting: set[tuple[int, ...]] = field(default_factory=set)
     finals: list[World] = field(default_factory=list)
 
 
@@ -74,6 +78,7 @@ class _Search:
             frontier = following
         self._trace_all()
         self.found.states = len(self.ids)
+        self.found.times = self.rules.times
         return self.found
 
     def _ended(self) -> bool:
@@ -83,13 +88,18 @@ class _Search:
         return self.until is not None and self.until in self.first
 
     def _expand(self, world: World) -> list[World]:
-        if not self.finals and self.rules.over(world):
-            return []
+        if self.rules.done(world):
+            self.found.resting.add(self.rules.memory(world))
+        over = self.rules.over(world)
+        if over and not self.finals:
+            return []  # what the provider still does is seen by nobody
         here = self.ids[world]
         single = self.rules.alone(world)
         if single and all(after not in self.ids for after, _how, _wrong in single):
             return self._enter(here, single)
         nexts = self.rules.all_next(world)
+        if not nexts and not over and self.rules.stuck(world):
+            self.found.complete = False
         if not nexts and self.finals:
             self.found.finals.append(world)
         return self._enter(here, nexts)

@@ -144,6 +144,23 @@ class Rules:
         """No reader is left that could accept a time."""
         return all(self.machines[at].menus[world[2 + at]].done for at in self._readers)
 
+    def done(self, world: World) -> bool:
+        """Nobody has anything left to do."""
+        return all(
+            machine.menus[state].done
+            for machine, state in zip(self.machines, world[2:], strict=True)
+        )
+
+    def stuck(self, world: World) -> bool:
+        """Nobody can do anything. (Where somebody can, and nothing follows, a guess was wrong.)"""
+        menus = [machine.menus[world[2 + at]] for at, machine in enumerate(self.machines)]
+        return not any(menu.steps or menu.drains for menu in menus)
+
+    @property
+    def times(self) -> int:
+        """How many accepted times were judged, counting those that differ in anything."""
+        return len(self._verdicts)
+
     def alone(self, world: World) -> list[Next] | None:
         """What comes after a load that commutes with all that others may ever do, if there is one.
 

@@ -30,11 +30,13 @@ class Ran:
     """How a program ended.
 
     ``time`` is None when it gave none: ``why`` says the reason. ``nsec`` is a wall clock's.
+    ``ended`` is False when it was given up.
     """
 
     time: int | None
     nsec: int | None = None
     why: str = ""
+    ended: bool = True
 
 
 def memory_of(info: TimeInfo, last: int = 0) -> dict[str, int]:
@@ -72,7 +74,7 @@ def run(
             case _:
                 _execute(op, registers, memory, tsc)
                 at += 1
-    return Ran(None, why=f"no consistent page within {most_steps} instructions")
+    return Ran(None, why=f"no consistent page within {most_steps} instructions", ended=False)
 
 
 def _execute(
