@@ -189,8 +189,8 @@ CASES: tuple[Case, ...] = (
     ),
     Case(
         "pvclock.version",
-        "each update changes the version to another even one, forward",
-        "a reader that sees the same version believes what it has read",
+        "each update changes the version to another even one, forward, and the time goes on",
+        "a reader that sees the same version believes what it has read; KVM updates at any time",
         _MSR,
     ),
     Case(
@@ -359,7 +359,7 @@ CASES: tuple[Case, ...] = (
             ),
             (
                 "told",
-                "after a {what} GUEST_STOPPED is set",
+                "after a {what} GUEST_STOPPED is set, until the guest clears it",
                 "Linux reports soft lockups that were none (firecracker#5494)",
                 "KVM_KVMCLOCK_CTRL",
             ),

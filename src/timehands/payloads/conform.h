@@ -13,7 +13,8 @@ enum {
     MASKED = 1 << 16, PERIODIC = 1 << 17, DEADLINE = 1 << 18,
     MSR_TSC = 0x10, MSR_APIC_BASE = 0x1b, MSR_TSC_ADJUST = 0x3b, MSR_TSC_DEADLINE = 0x6e0,
     SHORT_WAIT = 1 << 22,       /* TSC cycles: about 2 ms */
-    LONG_WAIT = 1 << 27,        /* about 50 ms: the longest that a case looks at one thing */
+    LONG_WAIT = 1 << 27,        /* about 50 ms: how long a case looks at one thing */
+    PATIENT_WAIT = 1 << 30,     /* about 0.4 s: for what has to come, on a busy host too */
 };
 
 /* conform_words.c: the lines. */
@@ -78,5 +79,6 @@ uint64_t pvclock_now(void);
 uint32_t pvclock_flags(void);
 uint32_t pvclock_version(void);
 void pvclock_clear_stopped(void);
+void pvclock_update(void);
 
 #endif

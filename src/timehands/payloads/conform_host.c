@@ -107,13 +107,16 @@ static void event(const char *id, const char *what)
             back += ns < before;
             before = ns;
         }
+    host_rows("after", 1);
     data(id);
     if (pvclock_registered()) {
         value("backwards", back);
         value("flags", pvclock_flags());
+        pvclock_clear_stopped();
+        pvclock_update();
+        value("flags_later", pvclock_flags());
     }
     put_end();
-    host_rows("after", 1);
 }
 
 void host_events(void)

@@ -10,7 +10,7 @@ enum {
     PIT = 0x40, CONTROL = 0x43, SPEAKER = 0x61, GATE = 1, SOUND = 2, OUT = 0x20,
     LATCH = 0x00, BOTH = 0x30, MODE_0 = 0, MODE_2 = 4, MODE_3 = 6, READ_BACK_STATUS = 0xe2,
     PIC1 = 0x20, PIC2 = 0xa0, PIC_EOI = 0x20, EXTINT = 0x700,
-    LOOKS = 256, TICKS = 6, PERIOD = 2386, COUNT_DOWN = 5000, TURNS = 1 << 16,
+    LOOKS = 256, TICKS = 6, PERIOD = 2386, COUNT_DOWN = 5000, TURNS = 1 << 18,
 };
 
 static int counts;
@@ -120,7 +120,7 @@ static void mode_0(void)
     t[1] = ordered_tsc();
     out_first = inb(SPEAKER) & OUT;
     t[2] = t[3] = ordered_tsc();
-    while (!(inb(SPEAKER) & OUT) && turns++ < TURNS && t[3] - t[0] < 2 * LONG_WAIT) {
+    while (!(inb(SPEAKER) & OUT) && turns++ < TURNS && t[3] - t[0] < PATIENT_WAIT) {
         t[2] = t[3];
         t[3] = ordered_tsc();
     }
@@ -225,7 +225,7 @@ static void interrupts(void)
         mmio(LAPIC_BASE)[APIC_LINT0] = EXTINT;
     start = ordered_tsc();
     load(0, MODE_2, PERIOD);
-    for (n = 0; n < TICKS && wait_irq(LONG_WAIT); n++) {
+    for (n = 0; n < TICKS && wait_irq(PATIENT_WAIT); n++) {
         at[n] = irq_tsc - start;
         outb(PIC1, PIC_EOI);
     }

@@ -11,6 +11,7 @@ enum {
     FEATURE_OLD = 1 << 0, FEATURE_NEW = 1 << 3, HYPERVISOR = 0x40000000, KVM_SIGNATURE = 0x4b4d564b,
     TRIES = 64, READS = 20000, TURNS = 3000, UPDATES = 400, NEEDED = 200,
     PATTERN = 0xa5, FLAG_STOPPED = 2,
+    SPOILT = 0xa5a5a5a5u,
 };
 
 struct page {
@@ -172,6 +173,12 @@ uint32_t pvclock_flags(void) { return pages[0].page.flags; }
 uint32_t pvclock_version(void) { return pages[0].page.version; }
 void pvclock_clear_stopped(void) { pages[0].page.flags &= (uint8_t)~FLAG_STOPPED; }
 
+void pvclock_update(void)
+{
+    wrmsr64(msr_system, address(&pages[0]) | 1);
+    leave();
+}
+
 uint64_t pvclock_now(void)
 {
     struct seen seen = {0};
@@ -216,59 +223,37 @@ static void monotonic(void)
     put_end();
 }
 
-/* While its owner (this processor, or another one) has the page written again and again: a record
-   that changed under one version, versions that went back, and odd ones. */
-static volatile uint32_t updating, updates_done;
-
-static void update(unsigned cpu)
-{
-    if (cpu != 1)
-        return;
-    for (unsigned i = 0; i < UPDATES && updating; i++) {
-        wrmsr64(msr_system, address(&pages[1]) | 1);
-        leave();
-        updates_done = i + 1;
-    }
-    updating = 0;
-}
-
-struct load { uint32_t changed, back, odd, torn, versions, reads, gaps; };
-
-static void look(volatile struct page *page, struct load *load, struct page *last)
-{
-    struct seen seen = {0};
-
-    read_page(page, &seen);
-    load->reads++;
-    load->odd += seen.odd;
-    load->torn += seen.torn;
-    if (seen.page.version == last->version && !same(&seen.page, last))
-        load->changed++;
-    load->back += (int32_t)(seen.page.version - last->version) < 0;
-    load->versions += seen.page.version != last->version;
-    *last = seen.page;
-}
+/* What is seen of a record that is written again and again. */
+struct load {
+    uint32_t changed, back, odd, torn, half, good, versions, reads;
+    uint64_t ahead, behind;
+};
 
 static struct load load;
 
-static void watch(unsigned cpu)
+static void look(volatile struct page *page, struct load *load, struct seen *last)
 {
-    struct seen first = {0};
-    uint64_t start = rdtsc();
+    struct seen seen = {0};
+    uint64_t now = read_page(page, &seen), old = seen.tsc - last->page.tsc_timestamp;
+    uint64_t told = last->page.system_time + scaled(old, last->page.mul, last->page.shift);
 
-    if (cpu != 0) {
-        update(cpu);
-        return;
-    }
-    read_page(&pages[1].page, &first);
-    for (unsigned i = 0; i < READS && updating && rdtsc() - start < 2 * (uint64_t)LONG_WAIT; i++)
-        look(&pages[1].page, &load, &first.page);
-    updating = 0;
+    load->reads++;
+    load->odd += seen.odd;
+    load->torn += seen.torn;
+    if (!seen.page.version)
+        return;                         /* no quiet moment was seen */
+    load->changed += seen.page.version == last->page.version && !same(&seen.page, &last->page);
+    load->back += (int32_t)(seen.page.version - last->page.version) < 0;
+    load->versions += seen.page.version != last->page.version;
+    if (now > told && now - told > load->ahead)
+        load->ahead = now - told;       /* the new record against what the old one would say */
+    if (now < told && told - now > load->behind)
+        load->behind = told - now;
+    *last = seen;
 }
 
-static void put_load(const char *id, uint32_t updates)
+static void put_load(uint32_t updates)
 {
-    data(id);
     value("updates", updates);
     value("reads", load.reads);
     value("versions", load.versions);
@@ -276,36 +261,102 @@ static void put_load(const char *id, uint32_t updates)
     value("torn", load.torn);
     value("changed", load.changed);
     value("back", load.back);
-    put_end();
 }
 
 static void version(void)
 {
-    struct seen first = {0};
+    struct seen last = {0};
     uint64_t start = rdtsc();
     uint32_t updates;
 
     begin("pvclock.version");
     load = (struct load){0};
-    read_page(&pages[0].page, &first);
+    read_page(&pages[0].page, &last);
     for (updates = 0; updates < NEEDED && rdtsc() - start < LONG_WAIT; updates++) {
         wrmsr64(msr_system, address(&pages[0]) | 1);
         leave();
         for (unsigned i = 0; i < 4; i++)
-            look(&pages[0].page, &load, &first.page);
+            look(&pages[0].page, &load, &last);
     }
-    put_load("pvclock.version", updates);
+    data("pvclock.version");
+    put_load(updates);
+    value("ahead_ns", load.ahead);
+    value("behind_ns", load.behind);
+    put_end();
+}
+
+/* The second processor spoils its own record and has it written anew; the first one looks on. A
+   spoilt body under a version newer than the one that was spoilt, or a good one under the version
+   that was: the body was not written between an odd version and an even one. */
+static volatile uint32_t updating, updates_done, spoilt_from, spoilt;
+
+static void update(void)
+{
+    for (unsigned i = 0; i < UPDATES && updating; i++) {
+        volatile struct page *page = &pages[1].page;
+        uint32_t now = page->version;
+
+        spoilt_from = now;
+        page->mul = SPOILT;
+        page->system_time = 0;
+        spoilt = now;
+        wrmsr64(msr_system, address(&pages[1]) | 1);
+        leave();
+        updates_done = i + 1;
+    }
+    updating = 0;
+}
+
+static void look_on(void)
+{
+    struct seen seen = {0};
+    uint32_t before = spoilt;
+
+    read_page(&pages[1].page, &seen);
+    load.reads++;
+    load.odd += seen.odd;
+    load.torn += seen.torn;
+    if (!seen.page.version)
+        return;                         /* no quiet moment was seen */
+    if (seen.page.mul == SPOILT)
+        load.half += (int32_t)(seen.page.version - spoilt_from) > 0;
+    else
+        load.changed += before != 0 && seen.page.version == before;
+    load.good += seen.page.mul != SPOILT;
+}
+
+static void watch(unsigned cpu)
+{
+    uint64_t start = rdtsc();
+
+    if (cpu == 1)
+        update();
+    if (cpu != 0)
+        return;
+    for (unsigned i = 0; i < READS && updating && rdtsc() - start < 2 * (uint64_t)LONG_WAIT; i++)
+        look_on();
+    updating = 0;
+}
+
+static void version_across(void)
+{
     begin("pvclock.version_across");
     if (smp_cpus() < 2) {
         skip("pvclock.version_across", "one-vcpu");
         return;
     }
     load = (struct load){0};
+    spoilt = spoilt_from = updates_done = 0;
     updating = 1;
-    if (smp_run(watch))
-        put_load("pvclock.version_across", updates_done);
-    else
+    if (!smp_run(watch)) {
         skip("pvclock.version_across", "a-vcpu-did-not-come");
+        return;
+    }
+    data("pvclock.version_across");
+    put_load(updates_done);
+    value("half", load.half);
+    value("good", load.good);
+    put_end();
 }
 
 static volatile uint32_t guard, reads, warps;
@@ -393,8 +444,10 @@ static void again(void)
     leave();
     after = read_page(&other.page, &seen);
     fill(&pages[0]);
-    for (unsigned i = 0; i < 4; i++)
-        wrmsr64(msr_system, address(&other) | 1), leave();
+    for (unsigned i = 0; i < 4; i++) {
+        wrmsr64(msr_system, address(&other) | 1);
+        leave();
+    }
     data("pvclock.register_again");
     value("before_ns", before);
     value("after_ns", after);
@@ -412,7 +465,7 @@ static void disable(void)
 
     begin("pvclock.disable");
     before = read_page(&other.page, &seen);
-    wrmsr64(msr_system, 0);
+    wrmsr64(msr_system, address(&other));       /* bit 0, which enables, is clear */
     leave();
     fill(&other);
     wait_cycles(SHORT_WAIT);
@@ -498,6 +551,7 @@ void conform_pvclock(const uint32_t *info)
     monotonic();
     across();
     version();
+    version_across();
     again();
     disable();
     bad_addresses();

@@ -7,8 +7,11 @@
 
 enum {
     INDEX = 0x70, DATA = 0x71, REG_A = 0xa, REG_B = 0xb, REG_C = 0xc, REG_D = 0xd, CENTURY = 0x32,
-    UPDATING = 0x80, PERIODIC_FLAG = 0x40, RATE_1024 = 6, FIELDS = 7, EDGES = 12, LOOKS = 1 << 18,
+    UPDATING = 0x80, PERIODIC_FLAG = 0x40, RATE_1024 = 6, FIELDS = 7, EDGES = 12, LOOKS = 1 << 18, CHANGE_LOOKS = 1 << 22,
 };
+
+/* A second and more on any machine. */
+#define CHANGE_CYCLES ((uint64_t)5 << 31)
 
 static int there;
 
@@ -36,7 +39,7 @@ static void read_date(uint64_t out[FIELDS])
 }
 
 /* The date, read until two readings agree (at most four times). */
-static void put_date(const char *id)
+static void put_date(const char *id, unsigned changed)
 {
     uint64_t now[FIELDS], before[FIELDS], t;
     unsigned same = 0;
@@ -57,6 +60,7 @@ static void put_date(const char *id)
     value("register_b", get(REG_B));
     value("register_d", get(REG_D));
     value("tsc", t);
+    value("changed", changed);
     put_end();
 }
 
@@ -71,7 +75,7 @@ static void flags(void)
     set(REG_B, b | PERIODIC_FLAG);      /* interrupts are off: only the flag matters */
     get(REG_C);
     start = ordered_tsc();
-    for (unsigned i = 0; i < LOOKS && n < EDGES && rdtsc() - start < LONG_WAIT; i++)
+    for (unsigned i = 0; i < LOOKS && n < EDGES && rdtsc() - start < PATIENT_WAIT; i++)
         if (get(REG_C) & PERIODIC_FLAG)
             at[n++] = ordered_tsc() - start;
     set(REG_A, a);
@@ -95,14 +99,21 @@ void conform_rtc(void)
         return;
     }
     begin("rtc.date");
-    put_date("rtc.date");
+    put_date("rtc.date", 0);
     flags();
 }
 
+/* Wait until the second changes. */
 void conform_rtc_again(void)
 {
+    uint64_t start = rdtsc();
+    uint8_t second;
+
     if (!there)
         return;
     begin("rtc.goes_on");
-    put_date("rtc.goes_on");
+    second = get(0);
+    for (unsigned i = 0; i < CHANGE_LOOKS && get(0) == second && rdtsc() - start < CHANGE_CYCLES; i++)
+        ;
+    put_date("rtc.goes_on", get(0) != second);
 }

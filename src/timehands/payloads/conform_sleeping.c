@@ -65,7 +65,7 @@ static void with_deadline(void)
     }
     mmio(LAPIC_BASE)[APIC_TIMER] = DEADLINE | TIMER_VECTOR;
     wrmsr64(MSR_TSC_DEADLINE, rdtsc() + SHORT_WAIT);
-    if (!wait_irq(LONG_WAIT)) {
+    if (!wait_irq(PATIENT_WAIT)) {
         skip("sleeping.deadline", "its-interrupt-does-not-come");
         return;
     }
@@ -96,7 +96,7 @@ static int wakes(uint32_t shot)
     mmio(LAPIC_BASE)[APIC_TIMER] = TIMER_VECTOR;
     mmio(LAPIC_BASE)[APIC_DIVIDE] = BY_1;
     mmio(LAPIC_BASE)[APIC_INITIAL] = shot;
-    came = wait_irq(LONG_WAIT);
+    came = wait_irq(PATIENT_WAIT);
     mmio(LAPIC_BASE)[APIC_EOI] = 0;
     return came;
 }

@@ -188,7 +188,7 @@ static void deadline(void)
     start = rdtsc();
     at = start + SHORT_WAIT;
     refused = wrmsr64(MSR_TSC_DEADLINE, at);
-    came = !refused && wait_irq(LONG_WAIT);
+    came = !refused && wait_irq(PATIENT_WAIT);
     rdmsr64(MSR_TSC_DEADLINE, &left);
     data("tsc.deadline");
     value("refused", (uint64_t)refused);
@@ -199,12 +199,15 @@ static void deadline(void)
     value("vector", irq_vector);
     value("msr_after", left);
     mmio(LAPIC_BASE)[APIC_EOI] = 0;
-    wrmsr64(MSR_TSC_DEADLINE, rdtsc() + SHORT_WAIT);
+    at = rdtsc() + 8 * SHORT_WAIT;
+    wrmsr64(MSR_TSC_DEADLINE, at);
     wrmsr64(MSR_TSC_DEADLINE, 0);                       /* disarmed: none may come */
-    value("after_disarm", (uint64_t)wait_irq(2 * SHORT_WAIT));
+    value("disarm", at);
+    value("disarmed", ordered_tsc());
+    value("after_disarm", (uint64_t)wait_irq(10 * SHORT_WAIT));
     mmio(LAPIC_BASE)[APIC_EOI] = 0;
     wrmsr64(MSR_TSC_DEADLINE, rdtsc() - SHORT_WAIT);    /* one that is over comes at once */
-    value("past_fired", (uint64_t)wait_irq(LONG_WAIT));
+    value("past_fired", (uint64_t)wait_irq(PATIENT_WAIT));
     mmio(LAPIC_BASE)[APIC_EOI] = 0;
     value("interrupts", irq_count - before);
     put_end();

@@ -73,8 +73,10 @@ def _policy(what: str) -> Callable[[Facts], Outcome]:
 def _told(what: str) -> Callable[[Facts], Outcome]:
     def rule(facts: Facts) -> Outcome:
         _, after = _ends(facts, what)
+        if facts.one(f"host.{what}")("flags_later") & Flags.GUEST_STOPPED:
+            return failed("GUEST_STOPPED is set again after the guest has cleared it")
         if after.numbers["flags"] & Flags.GUEST_STOPPED:
-            return passed("GUEST_STOPPED is set after it")
+            return passed("GUEST_STOPPED is set after it, and stays clear once it is cleared")
         return failed("GUEST_STOPPED is not set after it")
 
     return rule

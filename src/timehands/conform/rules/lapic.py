@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from timehands.conform.facts import NS_PER_S, Facts
+from timehands.conform.facts import NS_PER_S, Facts, Missing
 from timehands.conform.rules.discovery import hz_words
 from timehands.conform.rules.ticks import ticks
 from timehands.conform.rules.tsc import EARLY_NS
@@ -89,6 +89,9 @@ def stopped(facts: Facts) -> Outcome:
     get = facts.one("lapic.stopped")
     if get("left"):
         return failed(f"after a count of 0 was written it stands at {get('left'):,}")
+    least = facts.cycles_of(get("count"), facts.lapic_per_tsc).low
+    if get("stop") - get("start") >= least:
+        raise Missing("a host on which it was over before it could be stopped")
     return held(not get("interrupts"), f"{get('interrupts')} interrupts after it was stopped")
 
 

@@ -57,6 +57,8 @@ def goes_on(facts: Facts) -> Outcome:
         first, last = _shown(facts, "rtc.date"), _shown(facts, "rtc.goes_on")
     except _NoDate as none:
         return failed(str(none))
+    if not facts.one("rtc.goes_on")("changed"):
+        return failed("its seconds stand still")
     cycles = facts.one("rtc.goes_on")("tsc") - facts.one("rtc.date")("tsc")
     passed_s, shown_s = facts.ns_of(cycles) / NS_PER_S, _unix_s(last) - _unix_s(first)
     saw = f"{shown_s} s on, while {passed_s:.2f} s passed"
