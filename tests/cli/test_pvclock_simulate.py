@@ -115,7 +115,7 @@ def test_providers_stand_side_by_side(capsys: pytest.CaptureFixture[str]) -> Non
         (["simulate", QUICK, "--provider", "nope"], "no provider is called 'nope'"),
         (["simulate", QUICK, "--reader", "nope"], "no reader is called 'nope'"),
         (["compare", QUICK, "--provider", "nope"], "no provider is called 'nope'"),
-        (["simulate", QUICK, "--seeds", "2", "--html", "x"], "a campaign has no page"),
+        (["simulate", QUICK, "--seeds", "2", "--html", "x"], "a campaign has no p"),
         (["simulate", "./nope.toml", "--show"], "cannot be read"),
     ],
 )

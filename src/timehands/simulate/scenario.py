@@ -109,6 +109,8 @@ class Scenario:
 
 
 def _bound(what: str, number: int, low: int, high: int, *, time: bool = False) -> None:
+    if type(number) is not int:
+        raise ScenarioError(f"{what} is {number!r}, no whole number", possible="an int", key=what)
     if not low <= number <= high:
         shown, least, most = ((in_words(n) if time else f"{n:,}") for n in (number, low, high))
         raise ScenarioError(f"{what} is {shown}", possible=f"{least} to {most}", key=what)
