@@ -158,13 +158,16 @@ def _proof_foot(proofs: list[Proof]) -> Iterator[str]:
     transitions = sum(proof.result.searched.transitions for proof in proofs)
     seconds = sum(proof.result.seconds for proof in proofs)
     wrong = sum(not proof.holds for proof in proofs)
+    windows = sorted({proof.claim.trial.window for proof in proofs})
+    small = [p for p in proofs if p.claim.trial.window < windows[-1]]
+    fewer = f" ({windows[0]} in {len(small)} searches with two readers)" if small else ""
     yield ""
     verdict = f"{wrong} of {len(proofs)} claims do not hold" if wrong else "all claims hold"
     yield from _wrapped(
         f"{verdict}: {len(proofs)} searches, {states:,} states, {transitions:,} transitions, "
         f"{seconds:.1f} s. Each is exhaustive for its bounds: so many readers times reads, so many "
         "updates of the provider, a TSC that advances at most once within an update's epoch, at "
-        "most 12 memory accesses of a vCPU in flight."
+        f"most {windows[-1]} memory accesses of a vCPU in flight{fewer}."
     )
 
 

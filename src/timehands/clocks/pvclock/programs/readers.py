@@ -255,7 +255,7 @@ READERS: Mapping[str, Reader] = MappingProxyType(
                 When.NOT_STABLE,
                 False,
                 "the driver proposed for NetBSD, sys/dev/pv/pvclock.c (pvclock_get), a port of "
-                "OpenBSD's; membar_consumer for virtio_membar_sync",
+                "OpenBSD's; membar_consumer for virtio_membar_sync; one page for all vCPUs",
                 _openbsd("netbsd", _RMB),
             ),
             Reader(
@@ -264,7 +264,8 @@ READERS: Mapping[str, Reader] = MappingProxyType(
                 Clamp.DELTA | Clamp.LAST_VALUE,
                 When.NOT_STABLE,
                 False,
-                "OpenBSD sys/dev/pv/pvclock.c 1.15 (pvclock_get, pvclock_cmp_last)",
+                "OpenBSD sys/dev/pv/pvclock.c 1.15 (pvclock_get, pvclock_cmp_last); all vCPUs read "
+                "the page of the one that attached",
                 _openbsd("openbsd", _MB),
             ),
             Reader(
