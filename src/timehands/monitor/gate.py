@@ -16,9 +16,11 @@ class Gate:
     """Shut at first. Who passes counts as inside until it leaves.
 
     ``open`` may be read without the lock: who is inside looks at it whenever it came out of KVM.
+    ``patience_s``: how long `wait_empty` waits.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, patience_s: float = STOP_SECONDS) -> None:
+        self.patience_s = patience_s
         self._condition = threading.Condition()
         self._inside: set[int] = set()
         self.open = False
@@ -58,7 +60,7 @@ class Gate:
 
     def wait_empty(self, interrupt: Callable[[], None]) -> bool:
         """Wait until no vCPU is inside; ``interrupt`` takes them out. False: one stays."""
-        deadline = time.monotonic() + STOP_SECONDS
+        deadline = time.monotonic() + self.patience_s
         with self._condition:
             while self._inside and time.monotonic() < deadline:
                 interrupt()

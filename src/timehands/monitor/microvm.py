@@ -27,7 +27,7 @@ from timehands.kvm.vm import Vm
 from timehands.monitor.bus import Bus
 from timehands.monitor.devices import i8254, rtc, serial, signals
 from timehands.monitor.devices.signals import Ending
-from timehands.monitor.gate import STOP_SECONDS, Gate
+from timehands.monitor.gate import Gate
 from timehands.monitor.jumps import arm_jumps
 from timehands.monitor.layout import GIB, MIB, PAGE, slots
 from timehands.monitor.loading import Load, Placed, load
@@ -246,7 +246,7 @@ class Microvm:
         self._not_from_inside("pause")
         with self._control:
             self._pause()
-        self.alarms.settle(STOP_SECONDS)
+        self.alarms.settle(self.gate.patience_s)
 
     def _pause(self) -> None:
         if not self.running:
@@ -348,7 +348,7 @@ class Microvm:
             for thread in self.threads
             if thread.vcpu.number in self.gate.inside
         ]
-        return MachineError(f"{'; '.join(words)}, for {STOP_SECONDS:g} s now")
+        return MachineError(f"{'; '.join(words)}, for {self.gate.patience_s:g} s now")
 
     def _stop_threads(self) -> None:
         self.stop()
@@ -356,7 +356,7 @@ class Microvm:
             raise self._stuck()
         for thread in self.threads:
             if thread.ident is not None:
-                thread.join(STOP_SECONDS)
+                thread.join(self.gate.patience_s)
 
 
 def _doing(thread: VcpuThread) -> str:

@@ -99,7 +99,7 @@ class Rtc:
             busy = self._counts() and update_in_progress(self._now_ns() % NS, 0)
             return self._ram[register] | (RegisterA.UPDATE_IN_PROGRESS if busy else 0)
         if register == Register.C:
-            value, self._ram[register] = self._ram[register] | self._noticed(), 0
+            value, self._ram[register] = int(self._ram[register] | self._noticed()), 0
             self._line(0)
             return value
         return self._ram[register]

@@ -1,0 +1,45 @@
+"""Ports by which a guest ends, or says where it is."""
+
+from __future__ import annotations
+
+import pytest
+
+from timehands.monitor.devices.signals import DebugExit, Ending, Heard, Keyboard, ResetControl
+
+
+@pytest.mark.parametrize(("command", "ends"), [(0xFE, True), (0xD1, False), (0x20, False)])
+def test_the_keyboard_controller_knows_how_to_reset(command: int, ends: bool) -> None:
+    endings = list[Ending]()
+    keyboard = Keyboard(endings.append)
+    keyboard.write(0, 1, command)
+    assert endings == [Ending("guest-reset")] * ends
+    assert keyboard.read(0, 1) & 3 == 0  # nothing to be read, and room for a command
+
+
+@pytest.mark.parametrize(("value", "ends"), [(0x06, True), (0x04, True), (0x02, False)])
+def test_the_reset_register_resets_by_bit_2(value: int, ends: bool) -> None:
+    endings = list[Ending]()
+    control = ResetControl(endings.append)
+    control.write(0, 1, value)
+    assert endings == [Ending("guest-reset")] * ends
+    assert control.read(0, 1) == value
+
+
+def test_the_debug_exit_takes_a_value_along() -> None:
+    endings = list[Ending]()
+    port = DebugExit(endings.append)
+    assert port.read(0, 4) == 0
+    port.write(0, 4, 0x12345)
+    assert endings == [Ending("guest-shutdown", 0x12345)]
+
+
+def test_what_is_only_heard_is_told() -> None:
+    heard = list[int]()
+    port = Heard(heard.append)
+    port.write(0, 1, 123)
+    assert (heard, port.read(0, 1)) == ([123], 0)
+
+
+def test_an_ending_is_what_happened_not_how_it_is_told() -> None:
+    assert Ending("lost", words="this way") == Ending("lost", cause=ValueError())
+    assert Ending("guest-reset") != Ending("guest-shutdown")
