@@ -1,4 +1,4 @@
-"""A guest of the monitor that a test talks to: its lines, answers to bytes, and no test that hangs."""
+"""A guest of the monitor that a test talks to. None can make a test hang."""
 
 from __future__ import annotations
 

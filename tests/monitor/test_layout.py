@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,7 +16,7 @@ SIZES = st.integers(2 * MIB // 4096, 16 * GIB // 4096).map(lambda pages: pages *
 @given(SIZES)
 def test_all_memory_is_told_of_once_and_nothing_else(size: int) -> None:
     stretches = memory_map(size)
-    for before, after in zip(stretches, stretches[1:], strict=False):
+    for before, after in itertools.pairwise(stretches):
         assert before.end <= after.address
     told = sum(s.size for s in stretches)
     assert told == size == sum(length for _, length in slots(size))
@@ -45,5 +47,5 @@ def test_nothing_that_is_put_into_low_memory_lies_on_another_thing() -> None:
         layout.RSDP: 36,
     }
     places = sorted(ends.items())
-    for (start, size), (following, _) in zip(places, places[1:], strict=False):
+    for (start, size), (following, _) in itertools.pairwise(places):
         assert start + size <= following

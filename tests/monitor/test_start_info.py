@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from functools import cache
-from pathlib import Path
-from tempfile import mkdtemp
+from collections.abc import Callable
 
 import pytest
 
@@ -52,10 +50,13 @@ int main(void)
 """
 
 
-@cache
-def reader() -> Path:
-    """The program, built once."""
-    folder = Path(mkdtemp(prefix="timehands-start-info-"))
+Read = Callable[[dict[int, bytes]], list[list[str]]]
+
+
+@pytest.fixture(scope="module")
+def read(tmp_path_factory: pytest.TempPathFactory) -> Read:
+    """What the program finds in memory with these things in it."""
+    folder = tmp_path_factory.mktemp("start-info")
     (folder / "reader.c").write_text(READER)
     program = folder / "reader"
     try:
@@ -63,20 +64,18 @@ def reader() -> Path:
     except CompilerMissing as error:
         pytest.skip(error.message)
     subprocess.run(command, check=True, timeout=60)
-    return program
+
+    def found(placed: dict[int, bytes]) -> list[list[str]]:
+        memory = bytearray(0x8000)
+        for address, data in placed.items():
+            memory[address : address + len(data)] = data
+        done = subprocess.run([program], input=memory, stdout=subprocess.PIPE, check=True)
+        return [line.split() for line in done.stdout.decode().splitlines()]
+
+    return found
 
 
-def read(placed: dict[int, bytes]) -> list[list[str]]:
-    """What the program finds in memory with these things in it."""
-    memory = bytearray(0x8000)
-    for address, data in placed.items():
-        memory[address : address + len(data)] = data
-    done = subprocess.run([reader()], input=bytes(memory), capture_output=True, timeout=10)
-    assert done.returncode == 0
-    return [line.split() for line in done.stdout.decode().splitlines()]
-
-
-def test_the_structure_says_where_everything_is() -> None:
+def test_the_structure_says_where_everything_is(read: Read) -> None:
     stretches = memory_map(4 * GIB)
     modules = [Module(0x1000000, 0x2345), Module(0x2000000, 1, 0x20000)]
     info, *rest = read(start_info(stretches, modules, rsdp=0xE0000))
@@ -88,12 +87,12 @@ def test_the_structure_says_where_everything_is() -> None:
     ]
 
 
-def test_without_modules_the_list_is_nowhere() -> None:
+def test_without_modules_the_list_is_nowhere(read: Read) -> None:
     info = read(start_info(memory_map(GIB)))[0]
     assert (info[3], info[4]) == ("0", "0")
 
 
-def test_as_many_modules_as_fit_end_where_the_memory_map_begins() -> None:
+def test_as_many_modules_as_fit_end_where_the_memory_map_begins(read: Read) -> None:
     placed = start_info(memory_map(GIB), [Module(0x1000000, 1)] * MAX_MODULES)
     assert MODULE_LIST + len(placed[MODULE_LIST]) <= MEMORY_MAP
     assert len(read(placed)) == 1 + MAX_MODULES + len(memory_map(GIB))

@@ -1,4 +1,4 @@
-"""Guest time and its alarms, on a clock that the tests turn: nothing here waits for time to pass."""
+"""Guest time and its alarms, on a clock that the tests turn: nothing waits for time to pass."""
 
 from __future__ import annotations
 

@@ -132,7 +132,7 @@ def test_periodic_interrupts_come_at_their_rate(board: Board) -> None:
     for step in range(1, 4097):
         board.alarms.turn(step * NS // 4096)
         if board.line.levels[-1:] == [1]:
-            assert board.read(C) == 0xC0
+            assert board.read(C) & ~0x10 == 0xC0
             ticks += 1
     assert ticks == 1024
     assert board.line.levels == [1, 0] * 1024
