@@ -44,7 +44,9 @@ def cluster() -> Iterator[Any]:
 
 
 def campaign(cluster: Any, job: MadeUp, seeds: range, out: Path | None = None) -> CampaignSummary:
-    """Run one on the cluster."""
+    """Run one on the cluster, when all its workers are there."""
+    with distributed.Client(cluster) as client:
+        client.wait_for_workers(WORKERS)
     request = CampaignRequest(job, seeds, scheduler=cluster.scheduler_address, out=out)
     return run_campaign(request)
 

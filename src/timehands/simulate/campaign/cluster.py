@@ -24,6 +24,9 @@ from timehands.simulate.campaign.job import Done, Job, run_seeds
 #: How long the scheduler, or the first worker, may take to be there.
 CONNECT_S = 10
 WORKERS_S = 30
+#: How long the rows of a range that is done may take to come; who has them may die meanwhile, and
+#: then the range is run again.
+RESULT_S = 120
 #: How many ranges each of the cluster's threads has waiting: it need not wait for our answer.
 AHEAD = 2
 RETRIES = 1
@@ -96,7 +99,7 @@ class Cluster:
             future = next(self._completed)
             seeds, tries = self._pending.pop(future)
             try:
-                done = future.result(timeout=CONNECT_S)
+                done = future.result(timeout=RESULT_S)
             except self._killed as error:
                 if tries >= RETRIES:
                     raise WorkersLost(seeds, how=_one_line(error)) from error
