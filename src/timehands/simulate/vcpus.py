@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
+from operator import attrgetter
 from typing import NamedTuple
 
 from timehands.simulate.randomness import Stream
@@ -25,6 +26,19 @@ class Leave(NamedTuple):
     commits: bool
 
 
+class _Kind:
+    """One reason to leave, and how long the vCPU runs until it comes."""
+
+    __slots__ = ("away", "left_ns", "stream", "why")
+
+    def __init__(self, why: Why, away: Away, stream: Stream) -> None:
+        self.why, self.away, self.stream = why, away, stream
+        self.left_ns = stream.between(*away.every)
+
+
+_left_ns = attrgetter("left_ns")
+
+
 class Activity:
     """When a vCPU leaves its guest, in time that it ran: each kind has its own random numbers.
 
@@ -32,36 +46,35 @@ class Activity:
     """
 
     def __init__(self, load: Load, seed: int, vcpu: int) -> None:
-        self._load = load
-        self._kinds = [why for why in Why if getattr(load, why.value) is not None]
-        self._streams = {why: Stream(seed, f"vcpu{vcpu}/{why.value}") for why in Why}
-        self._left_ns = {why: self._draw(why, "every") for why in self._kinds}
-
-    def _draw(self, why: Why, what: str) -> int:
-        away: Away = getattr(self._load, why.value)
-        low, high = getattr(away, what)
-        return self._streams[why].between(low, high)
-
-    @property
-    def until_ns(self) -> int | None:
-        """Running time until the next leave."""
-        return min(self._left_ns.values(), default=None)
+        kinds = ((why, getattr(load, why.value)) for why in Why)
+        self._kinds = [
+            _Kind(why, away, Stream(seed, f"vcpu{vcpu}/{why.value}"))
+            for why, away in kinds
+            if away is not None
+        ]
+        self._commit_percent = load.commit_percent
+        self.until_ns = min((kind.left_ns for kind in self._kinds), default=None)
 
     def ran(self, ns: int) -> None:
         """It ran for so long, at most `until_ns`."""
-        for why in self._kinds:
-            self._left_ns[why] -= ns
+        if self.until_ns is not None:
+            self.until_ns -= ns
+            for kind in self._kinds:
+                kind.left_ns -= ns
 
     def leave(self) -> Leave:
         """It leaves: `until_ns` is 0."""
-        why = min(self._kinds, key=lambda kind: self._left_ns[kind])
-        self._left_ns[why] = self._draw(why, "every")
-        commits = why is Why.EXIT and self._streams[why].percent(self._load.commit_percent)
-        return Leave(why, self._draw(why, "length"), commits)
+        kind = min(self._kinds, key=_left_ns)
+        stream = kind.stream
+        kind.left_ns = stream.between(*kind.away.every)
+        self.until_ns = min(map(_left_ns, self._kinds))
+        commits = kind.why is Why.EXIT and stream.percent(self._commit_percent)
+        return Leave(kind.why, stream.between(*kind.away.length), commits)
 
     def other_cpu(self, cpu: int, cpus: int) -> int:
-        """Where it is moved to: any other CPU of the host, each as likely."""
+        """Where a migration leads: any other CPU of the host, each as likely."""
         if cpus == 1:
             return cpu
-        chosen = self._streams[Why.MIGRATION].between(0, cpus - 2)
+        moves = next(kind for kind in self._kinds if kind.why is Why.MIGRATION)
+        chosen = moves.stream.between(0, cpus - 2)
         return chosen + (chosen >= cpu)

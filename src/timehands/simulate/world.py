@@ -149,17 +149,19 @@ class World:
 
     def _run(self, t_ns: int, end_ns: int) -> None:
         """Let the vCPUs do what they do until then."""
+        changed = self.provider.changed
         while True:
-            timer_ns = self.provider.next_timer_ns()
-            due_ns = self._next_due()
-            at_ns = max(t_ns, min([end_ns, *(n for n in (timer_ns, due_ns) if n is not None)]))
-            if at_ns >= end_ns:
-                break
-            if timer_ns is not None and timer_ns <= at_ns:
+            timer_ns, due_ns = self.provider.next_timer_ns(), self._next_due()
+            at_ns = due_ns if due_ns is not None and due_ns < end_ns else end_ns
+            if timer_ns is not None and timer_ns <= at_ns and timer_ns < end_ns:
+                at_ns = max(t_ns, timer_ns)
                 self.provider.timer(at_ns)
-            else:
+            elif at_ns < end_ns:
                 self._turn(self._vcpus[heapq.heappop(self._queue)[1]], at_ns)
-            self._refresh(at_ns)
+            else:
+                break
+            if changed:
+                self._refresh(at_ns)
         for vcpu in self._vcpus:
             if vcpu.running:
                 self._cut(vcpu, end_ns)
