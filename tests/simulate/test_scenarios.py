@@ -19,8 +19,8 @@ _IDS = [f"{name}:{variant}" if variant else name for name, variant in ALL]
 
 @cache
 def run(where: str) -> Outcome:
-    """With the reference engine."""
-    return simulate(shipped(where), engine="scalar")
+    """Once for all that is looked at."""
+    return simulate(shipped(where), engine="arrays")
 
 
 @pytest.mark.parametrize("where", _IDS)
@@ -30,14 +30,14 @@ def test_it_does_what_is_expected(where: str) -> None:
 
 
 @pytest.mark.parametrize("where", _IDS)
-def test_it_does_so_with_another_seed_and_the_other_engine(where: str) -> None:
-    outcome = simulate(shipped(where), seed=1, engine="arrays")
+def test_it_does_so_with_another_seed(where: str) -> None:
+    outcome = simulate(shipped(where), seed=1)
     assert [one for one in outcome.expectations if not one.met] == []
 
 
 @pytest.mark.parametrize("name", shipped_names())
 def test_both_engines_agree(name: str) -> None:
-    assert simulate(shipped(name), engine="arrays") == run(name)
+    assert simulate(shipped(name), engine="scalar") == run(name)
 
 
 @pytest.mark.parametrize("name", shipped_names())
