@@ -25,6 +25,10 @@ _ACROSS, _FROZEN = Property.ACROSS, Property.FROZEN
 RIGHT = ("linux", "linux-vdso", "freebsd", "netbsd", "openbsd")
 #: Readers whose searches are small: their TSC comes before the data, and waits for the version.
 _SMALL = ("linux", "linux-vdso", "freebsd")
+#: Readers whose program is another's with stronger barriers (NetBSD's).
+_STRONGER = ("openbsd",)
+#: Readers of the wall clock that do not look at its version again.
+_NOT_AGAIN = ("openbsd",)
 #: Readers of a page that other vCPUs read too, and how many of their accesses are in flight in
 #: searches with two of them. (Those of the BSDs wait for a late TSC with everything they loaded.)
 _SHARING = {"linux": 12, "linux-vdso": 12, "netbsd": 4, "openbsd": 4}
@@ -145,7 +149,7 @@ def _one_reader(reader: Reader, writer: str) -> Iterator[Claim]:
         return  # Xen's stores are KVM's without the second odd version and without kept flags
     weak = trial(reader, writer, Order.WEAK, "turns", ticks=0, updates=1)
     yield Claim(reader.name, writer, weak, torn, stale)
-    if reader.name != "openbsd":  # the program is NetBSD's, with stronger barriers
+    if reader.name not in _STRONGER:
         weak = trial(reader, writer, Order.WEAK, "stable", ticks=0)
         yield Claim(reader.name, writer, weak, torn, stale)
     if writer != "kvm":
@@ -189,14 +193,14 @@ def _known_wrong() -> Iterator[Claim]:
 def _walls() -> Iterator[Claim]:
     """The wall clock.
 
-    KVM's writer has no barriers: nobody reads while it writes, or the order is x86's. OpenBSD's
-    reader does not look again: it relies on nobody writing while it reads.
+    KVM's writer has no barriers: nobody reads while it writes, or the order is x86's. A reader that
+    does not look again relies on nobody writing while it reads.
     """
     torn, none = frozenset({_TORN}), frozenset[Property]()
     for name, reader in WALL_READERS.items():
         for writer, wall in WALL_WRITERS.items():
             for order in Order:
                 made = Trial(order, (reader,), wall.program, "wall")
-                wrong = name == "openbsd" or (writer, order) == ("kvm", Order.WEAK)
+                wrong = name in _NOT_AGAIN or (writer, order) == ("kvm", Order.WEAK)
                 promises, limits = (none, torn) if wrong else (torn, none)
                 yield Claim(f"{name}-wall", writer, made, promises, limits, quick=True)
