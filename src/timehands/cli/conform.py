@@ -26,7 +26,8 @@ MAX_SECONDS = 3600.0
 MAX_VCPUS = 8
 #: The names that `timehands.conform.runners.RUNNERS` knows; here so that help needs no import.
 VMMS = (
-    "qemu-tcg", "qemu-kvm", "monitor", "monitor-kvm", "monitor-none",
+    "qemu-tcg", "qemu-kvm", "monitor", "monitor-kvm", "monitor-none", "firecracker",
+    "cloud-hypervisor",
 )  # fmt: skip
 
 
@@ -133,12 +134,9 @@ def _judge_run(args: argparse.Namespace) -> int:
 
 
 def _runner(args: argparse.Namespace) -> Runner:
-    from timehands.conform.runners import RUNNERS, command_words, run_command
+    from timehands.conform.runners import RUNNERS, by_command
 
-    if args.vmm_command:
-        words = command_words(args.vmm_command)
-        return lambda wish: run_command(words, wish)
-    return RUNNERS[args.vmm]
+    return by_command(args.vmm_command) if args.vmm_command else RUNNERS[args.vmm]
 
 
 def _tell(lines: list[Line], vmm: str, args: argparse.Namespace) -> int:

@@ -9,18 +9,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import shlex
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from timehands.conform import commands
 from timehands.conform.guest import conformance_guest
 from timehands.conform.talk import PAUSE_SECONDS, Vmm
-from timehands.errors import AcceleratorUnavailable, UsageError, VmmMissing
+from timehands.errors import AcceleratorUnavailable, VmmMissing
 from timehands.machines.guest import Guest, die_with
 from timehands.machines.host_kvm import survey_kvm
 from timehands.machines.host_qemu import find_qemu
@@ -176,7 +178,7 @@ class CommandVmm:
 
 
 @asynccontextmanager
-async def run_command(command: tuple[str, ...], _wish: Wish) -> AsyncIterator[Vmm]:
+async def run_command(command: tuple[str, ...]) -> AsyncIterator[Vmm]:
     """A VMM by its command line. Raises `VmmMissing` when it cannot be run."""
     heard: Heard = asyncio.Queue(_WAITING)
     owner = os.getpid()
@@ -209,15 +211,20 @@ async def _read(process: asyncio.subprocess.Process, heard: Heard) -> None:
     await heard.put(None)
 
 
-def command_words(command: str) -> tuple[str, ...]:
-    """A command line in which ``{guest}`` stands for the guest's file. Raises `UsageError`."""
-    try:
-        words = shlex.split(command)
-    except ValueError as error:
-        raise UsageError(f"--vmm-command: {error}") from error
-    if not any("{guest}" in word for word in words):
-        raise UsageError("--vmm-command has no {guest}, where the guest's file is to stand")
-    return tuple(word.replace("{guest}", str(conformance_guest())) for word in words)
+def by_command(command: str) -> Runner:
+    """A VMM by a command line with ``{guest}`` in it. Raises `UsageError`, `VmmMissing`."""
+    words = commands.given(command)
+    return lambda _wish: run_command(words)
+
+
+def _by(make: Callable[[int, tuple[str, ...], Path], tuple[str, ...]]) -> Runner:
+    @asynccontextmanager
+    async def run(wish: Wish) -> AsyncIterator[Vmm]:
+        with tempfile.TemporaryDirectory(prefix="timehands-") as folder:
+            async with run_command(make(wish.vcpus, wish.arguments, Path(folder))) as vmm:
+                yield vmm
+
+    return run
 
 
 def _monitor(**clocks: Any) -> Runner:
@@ -231,4 +238,6 @@ RUNNERS: dict[str, Runner] = {
     "monitor": _monitor(pvclock=Maker.OURS),
     "monitor-kvm": _monitor(pvclock=Maker.KVM),
     "monitor-none": _monitor(pvclock=Maker.NONE),
+    "firecracker": _by(commands.firecracker),
+    "cloud-hypervisor": _by(commands.cloud_hypervisor),
 }

@@ -12,7 +12,7 @@
  */
 #include "conform.h"
 
-enum { POLLS = 1 << 21, ROW_MOST = 64 };
+enum { POLLS = 1 << 24, ROW_MOST = 64 };
 #define PATIENCE ((uint64_t)1 << 32)    /* TSC cycles: a second or two */
 
 static int listens;

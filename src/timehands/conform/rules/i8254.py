@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from timehands.clocks.i8254 import MODULUS, PIT_HZ
-from timehands.conform.facts import NS_PER_S, Facts
+from timehands.conform.facts import NS_PER_S, Facts, Missing
 from timehands.conform.rules.discovery import hz_words
 from timehands.conform.rules.lapic import early_cycles
 from timehands.conform.rules.ticks import ticks
@@ -29,6 +29,8 @@ def _nominal(facts: Facts) -> Span:
 
 def rate(facts: Facts) -> Outcome:
     """1,193,182 Hz."""
+    if not facts.timed:
+        raise Missing("no host time in this log: the i8254 is the ruler itself")
     measured = facts.hz_of(facts.pit_per_tsc)
     saw = f"{hz_words(measured)} by {facts.ruler}"
     return held(measured.meets(Span.around(PIT_HZ, RATE_PPM)), saw)
@@ -77,6 +79,8 @@ def mode_0(facts: Facts) -> Outcome:
 def _counting(case: str, step: int) -> Callable[[Facts], Outcome]:
     def rule(facts: Facts) -> Outcome:
         get = facts.one(case)
+        if not facts.timed and case == "i8254.mode_2":
+            raise Missing("no host time in this log: this is the ruler itself")
         one = _passed(facts, get("shortest"), get("longest"))
         wanted = Span(one.low * step, one.high * step)
         saw = f"{get('counts'):,} counts where {wanted.low:,} to {wanted.high:,} are expected"
