@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from timehands.clocks.i8254 import Access, Mode, Status
@@ -121,6 +121,7 @@ STEPS = st.lists(st.tuples(PORTS, st.integers(0, 255), st.integers(0, 1000)), ma
 
 
 @given(STEPS, st.booleans())
+@example([(0x41, 0, 0), (0x41, 0, 0), (0x43, 0x61, 2), (0x41, 0, 0)], False)  # binary, then BCD
 def test_any_accesses_are_answered(steps: list[tuple[int, int, int]], at_once: bool) -> None:
     chip, tick = Chip.new(at_once=at_once), 0
     for port, value, later in steps:

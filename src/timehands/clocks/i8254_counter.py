@@ -52,7 +52,9 @@ class Counter:
 
     def control(self, mode: Mode, bcd: bool, tick: int) -> Counter:
         """A control word: the output takes its first level, and counting waits for a count."""
-        return Counter(mode, bcd, self.gate, self.at_once, shown=self.value(tick))
+        new = Counter(mode, bcd, self.gate, self.at_once)
+        # What is left in the element may be no number of four decimal digits.
+        return replace(new, shown=self.value(tick) % new.modulus)
 
     def first_byte(self, tick: int) -> Counter:
         """The first of two bytes of a count: in mode 0 counting stops and the output falls."""
