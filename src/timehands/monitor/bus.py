@@ -47,6 +47,11 @@ class Bus:
         self._ranges: list[Range] = []
         self._starts: list[int] = []
 
+    @property
+    def devices(self) -> tuple[Device, ...]:
+        """What answers somewhere, by place."""
+        return tuple(place.device for place in self._ranges)
+
     def add(self, start: int, size: int, device: Device) -> None:
         """Place a device. Raises `ValueError` when another one is there."""
         place = Range(start, size, device)

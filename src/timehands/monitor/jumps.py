@@ -20,6 +20,12 @@ def arm_jumps(guest: Microvm) -> None:
         guest.alarms.set(("jump", number), jump.at_ns, _maker(guest, jump))
 
 
+def jumps_to_come(guest: Microvm) -> tuple[Jump, ...]:
+    """Those that were not made yet."""
+    jumps = enumerate(guest.settings.clocks.jumps)
+    return tuple(jump for number, jump in jumps if guest.alarms.waits(("jump", number)))
+
+
 def _maker(guest: Microvm, jump: Jump) -> Callable[[int], None]:
     return lambda _ns: make(guest, jump)
 

@@ -63,7 +63,8 @@ class Settings:
 class Microvm:
     """One guest. A context manager: when it is left no thread, no memory, no descriptor stays.
 
-    Made paused, with the kernel in place. ``console`` takes what the guest writes to its serial
+    Made paused, with the kernel in place; with None empty, for what is put there otherwise
+    (`snapshot.restore`). ``console`` takes what the guest writes to its serial
     port, ``signal`` its POST codes (``post``) and Firecracker's boot timer (``boot-timer``), in the
     threads of the vCPUs. They may call `send` and `stop`, and an error of theirs ends the guest.
     `pause`, `resume` and `close` are for other threads: any of them, also several at once.
@@ -74,7 +75,7 @@ class Microvm:
     def __init__(
         self,
         settings: Settings,
-        what: Load,
+        what: Load | None,
         *,
         console: Callable[[bytes], None] = lambda _data: None,
         observer: Observer | None = None,
@@ -97,7 +98,7 @@ class Microvm:
             raise
 
     def _build(
-        self, what: Load, console: Callable[[bytes], None], observer: Observer | None
+        self, what: Load | None, console: Callable[[bytes], None], observer: Observer | None
     ) -> None:
         self.kvm = self._stack.enter_context(Kvm())
         self.vm = self._stack.enter_context(Vm(self.kvm))
@@ -111,8 +112,7 @@ class Microvm:
         self.pvclock = self._pvclock()
         self.ports, self.addresses = Bus("port"), Bus("address")
         self._devices(console)
-        self.placed = load(what, self.vm.memory, self.settings.memory_bytes, self.settings.vcpus)
-        self._set_entry(self.placed)
+        self.placed = self._load(what) if what else None
         self.gate = Gate()
         around = Around(self.gate, self.ports, self.addresses, self._end, self.pvclock, observer)
         self.threads = [VcpuThread(vcpu, around) for vcpu in self.vcpus]
@@ -212,6 +212,11 @@ class Microvm:
     def _pulse_irq0(self) -> None:
         self.vm.irq_line(i8254.IRQ, 1)
         self.vm.irq_line(i8254.IRQ, 0)
+
+    def _load(self, what: Load) -> Placed:
+        placed = load(what, self.vm.memory, self.settings.memory_bytes, self.settings.vcpus)
+        self._set_entry(placed)
+        return placed
 
     def _set_entry(self, placed: Placed) -> None:
         first = self.vcpus[0]

@@ -78,6 +78,11 @@ class Pvclock:
         """Move the date that the wall clock record tells when it is written next."""
         self._wall_offset_ns += by_ns
 
+    @property
+    def wall_offset_ns(self) -> int:
+        """How far that date is ahead of the host's."""
+        return self._wall_offset_ns
+
     def now_ns(self, tsc: int) -> int:
         """The system time at a guest TSC."""
         return nanoseconds(self._record(0, 0), tsc)

@@ -38,11 +38,14 @@ class GuestTime:
         """Stand still."""
         self._paused_at_ns = self.now_ns()
 
-    def resume(self, at_ns: int | None = None) -> None:
-        """Go on from where it stood, or from ``at_ns`` (a snapshot's)."""
-        start = self.now_ns() if at_ns is None else at_ns
-        self._offset_ns = start - time.monotonic_ns()
+    def resume(self) -> None:
+        """Go on from where it stood."""
+        self._offset_ns = self.now_ns() - time.monotonic_ns()
         self._paused_at_ns = None
+
+    def stand_at(self, at_ns: int) -> None:
+        """Stand still at this moment: a snapshot's."""
+        self._paused_at_ns = at_ns
 
 
 class Alarms:
@@ -78,6 +81,11 @@ class Alarms:
         """Have nothing called for this owner."""
         with self._condition:
             self._set.pop(owner, None)
+
+    def waits(self, owner: object) -> bool:
+        """Whether this owner's alarm is still to come."""
+        with self._condition:
+            return owner in self._set
 
     def wake(self) -> None:
         """Guest time goes on, or stands still, or jumped: look again."""

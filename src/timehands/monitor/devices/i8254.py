@@ -63,10 +63,15 @@ class I8254:
         """The state, to be kept in a snapshot."""
         return self._chip
 
-    def restore(self, chip: Chip) -> None:
+    @property
+    def speaker(self) -> int:
+        """The bit of port 0x61 that the chip does not know, to be kept as well."""
+        return self._speaker
+
+    def restore(self, chip: Chip, speaker: int = 0) -> None:
         """Go on with this state, whose ticks are those of guest time."""
         with self._lock:
-            self._chip = chip
+            self._chip, self._speaker = chip, speaker & _SPEAKER_DATA
             self._arm(self._tick())
 
     def _tick(self) -> int:

@@ -43,6 +43,28 @@ class Serial:
             self._update()
         return len(taken)
 
+    def state(self) -> dict[str, int | str]:
+        """What a snapshot keeps."""
+        with self._lock:
+            return {
+                "registers": self._registers.hex(),
+                "divisor": self._divisor,
+                "fifo": int(self._fifo),
+                "empty_pending": int(self._empty_pending),
+                "input": bytes(self._input).hex(),
+            }
+
+    def restore(
+        self, *, registers: bytes, divisor: int, fifo: bool, empty_pending: bool, waiting: bytes
+    ) -> None:
+        """Go on with a snapshot's state; ``waiting`` is the input. Raises its line if need be."""
+        with self._lock:
+            self._registers[:] = registers[:8].ljust(8, b"\0")
+            self._divisor, self._fifo = divisor & 0xFFFF, fifo
+            self._empty_pending = empty_pending
+            self._input = deque(waiting[:INPUT_BYTES])
+            self._update()
+
     def read(self, offset: int, _size: int) -> int:
         """A register, as the guest reads it."""
         with self._lock:
