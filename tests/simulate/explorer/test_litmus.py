@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from timehands.clocks.pvclock.programs.ops import CompareSwap, Op, ReadTsc, Swap
+from timehands.clocks.pvclock.programs.ops import CompareSwap, Op, ReadTsc, Swap, Update
 from timehands.simulate.explorer.orders import Order
 
 from .tiny import ACQUIRE, MB, RELEASE, RMB, WMB, allowed, load, outcomes, store
@@ -90,6 +90,18 @@ def test_one_of_two_compare_and_swaps_fails() -> None:
     for order in (Order.X86, Order.WEAK):
         found = {tuple(dict(o)[n] for n in ("r1", "r2", "x")) for o in outcomes(order, zero)}
         assert found == {(0, 1, 1), (2, 0, 2)}
+
+
+def test_an_update_that_is_not_locked_loses_another_cpu_s_store_but_no_exit_splits_it() -> None:
+    """As Linux clears GUEST_STOPPED: 0 + 10 is stored over the 2 that came in between."""
+    threads = [[Update("x", add_ten)], [store("x", "two")]]
+    for order, finals in ((Order.X86, {2, 10, 12}), (Order.EXIT, {2, 12})):
+        found = outcomes(order, threads, provider=1)
+        assert {dict(outcome)["x"] for outcome in found} == finals
+
+
+def add_ten(value: int) -> int:
+    return value + 10
 
 
 @pytest.mark.parametrize("order", [Order.X86, Order.WEAK])

@@ -27,13 +27,18 @@ def store(field: str, value: str = "one", *, release: bool = False) -> Store:
     return Store(field, value, release=release)
 
 
-def outcomes(order: Order, threads: Sequence[Sequence[Op]], reduce: bool = True) -> set[Outcome]:
+def outcomes(
+    order: Order,
+    threads: Sequence[Sequence[Op]],
+    reduce: bool = True,
+    provider: int | None = None,
+) -> set[Outcome]:
     """Every final state that the explorer reaches: registers whose names begin with r, fields."""
     made = [
         assemble(f"P{at}", [Part(program(f"P{at}", *ops), VALUES)], FIELDS, order, keep=True)
         for at, ops in enumerate(threads)
     ]
-    rules = Rules(made, FIELDS, order, lambda *_: (), reduce=reduce)
+    rules = Rules(made, FIELDS, order, lambda *_: (), reduce=reduce, provider=provider)
     found = set()
     for world in search(rules, [0] * len(FIELDS), finals=True).finals:
         final = dict(zip(FIELDS, rules.memory(world), strict=True))

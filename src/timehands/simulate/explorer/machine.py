@@ -78,6 +78,8 @@ class Machine:
         store after all earlier ones, as when the caller passes its time on.
         """
         self._seen = seen
+        # Under exits a store is done when its instruction is: exits come before it, or after.
+        self._first_local = Kind.FENCE if order is Order.EXIT else Kind.STORE
         self._exposed = exposed_from(thread, others)
         self.thread = thread
         self.order = order
@@ -205,7 +207,7 @@ class Machine:
             at = entry if entry >= 0 else ~entry
             one = self._instructions[at]
             full = one.kind == Kind.ATOMIC and state.buffer
-            if one.kind < Kind.STORE and not full and not earlier & one.waits:
+            if one.kind < self._first_local and not full and not earlier & one.waits:
                 yield position
             earlier |= 1 << at
 
@@ -252,7 +254,7 @@ class Machine:
             at = entry if entry >= 0 else ~entry
             one = instructions[at]
             full = one.kind == Kind.FENCE and state.buffer and _drains_first(one)
-            if one.kind >= Kind.STORE and not full and not earlier & one.waits:
+            if one.kind >= self._first_local and not full and not earlier & one.waits:
                 return position
             earlier |= 1 << at
         return -1

@@ -86,7 +86,11 @@ def _words(rules: Rules, step: Step) -> str:
             return f"{'lfence; ' if op.ordered else ''}rdtsc = {step.value}"
         case o.CompareSwap():
             return f"cmpxchg {op.field}, now {step.value}"
-    return f"{op.field} := {step.value}" if isinstance(op, o.Swap | o.Update) else o.spell(op)
+    return (
+        f"{op.field} := {step.value}"
+        if isinstance(op, o.Store | o.Swap | o.Update)
+        else o.spell(op)
+    )
 
 
 def _changes(rules: Rules, before: World, after: World) -> str:

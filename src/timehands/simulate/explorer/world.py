@@ -225,9 +225,11 @@ class Rules:
         return self._moved(world, at, moves, (at, "perform", index, field, value))
 
     def _step(self, world: World, at: int, position: int, one: Instruction) -> list[Next]:
-        """RDTSC, a locked instruction, an update."""
+        """RDTSC, a locked instruction, an update; under exits a store."""
         if one.kind == Kind.TSC:
             return self._read_tsc(world, at, position)
+        if one.kind == Kind.STORE:
+            return self._store(world, at, position, one)
         old = self.memory(world)[one.field]
         machine = self.machines[at]
         if one.kind == Kind.UPDATE:
@@ -242,6 +244,21 @@ class Rules:
         there = (self._memories.changed(world[0], one.field, new), *world[1:])
         moves = machine.perform(world[2 + at], position, old)
         return self._moved(there, at, moves, (at, "perform", index, one.field, new))
+
+    def _store(self, world: World, at: int, position: int, one: Instruction) -> list[Next]:
+        """A store that does not wait in a buffer."""
+        machine = self.machines[at]
+        value = machine.menus[world[2 + at]].registers[one.of[0]]
+        assert value is not None
+        env = self._published(world[1]) if one.publishes and at == self.provider else world[1]
+        there = (self._stored(world[0], one.field, value), env, *world[2:])
+        index = machine.states[world[2 + at]].pending[position]
+        moves = machine.perform(world[2 + at], position, value)
+        return self._moved(there, at, moves, (at, "perform", index, one.field, value))
+
+    def _published(self, env: int) -> int:
+        before = self._envs.values[env]
+        return self._envs.number(before._replace(published=before.published + 1))
 
     def _read_tsc(self, world: World, at: int, position: int) -> list[Next]:
         """A provider begins an epoch; a reader finds the TSC as it is, or a tick later."""
@@ -265,10 +282,7 @@ class Rules:
     def _drain(  # noqa: PLR0917
         self, world: World, at: int, position: int, field: int, value: int, last: bool
     ) -> list[Next]:
-        env = world[1]
-        if last and at == self.provider:
-            before = self._envs.values[env]
-            env = self._envs.number(before._replace(published=before.published + 1))
+        env = self._published(world[1]) if last and at == self.provider else world[1]
         there = (self._stored(world[0], field, value), env, *world[2:])
         moves = self.machines[at].drain(world[2 + at], position)
         return self._moved(there, at, moves, (at, "drain", -1, field, value))
@@ -346,10 +360,15 @@ class Rules:
             reduce, self._reduce = self._reduce, False
             while nexts := self._provider_next(world):
                 world, how, _wrong = nexts[0]
-                values += [how[4]] if how[1] == "drain" and how[3] == field else []
+                stored = how[1] == "drain" or self._is_store(at, how[2])
+                values += [how[4]] if stored and how[3] == field else []
             self._reduce = reduce
             found = self._futures[key] = tuple(values)
         return found
+
+    def _is_store(self, at: int, index: int) -> bool:
+        instructions = self.machines[at].thread.instructions
+        return index >= 0 and instructions[index].kind == Kind.STORE
 
     def _provider_next(self, world: World) -> list[Next]:
         """One step of the provider alone, its stores first."""
@@ -376,18 +395,14 @@ class Rules:
         return found
 
     def _emptied(self, memory: int, at: int, state: int) -> tuple[int, int]:
-        """Stores that need not wait in the buffer leave it.
+        """Accepted times that need not wait in the buffer leave it.
 
         An accepted time is known to others at once when no other store is before it: a later moment
-        asks less of them. An exit empties the buffer, so that it may as well be empty always.
+        asks less of them.
         """
         machine = self.machines[at]
-        while buffer := machine.menus[state].buffer:
-            field, value, _last = buffer[0]
-            exits = self.order is Order.EXIT and at != self.provider
-            if not exits and field != self._seen:
-                break
-            memory = self._stored(memory, field, value)
+        while (buffer := machine.menus[state].buffer) and buffer[0][0] == self._seen:
+            memory = self._stored(memory, *buffer[0][:2])
             state = machine.drain_front(state)
         return memory, state
 
