@@ -14,6 +14,7 @@ class Vmm:
 
     def __init__(self, *can: str, fails: bool = False) -> None:
         self.can = frozenset(can)
+        self.cannot = {"snapshot": "no disk"}
         self.heard: asyncio.Queue[tuple[int, bytes] | None] = asyncio.Queue()
         self.sent = bytearray()
         self.did: list[str] = []
@@ -69,14 +70,15 @@ def test_what_can_be_done_is_done_and_noted() -> None:
 
 def test_what_cannot_be_done_is_refused() -> None:
     vmm = Vmm("pause")
-    talked(vmm, b"H do snapshot\nH ready\n", None)
+    said = talked(vmm, b"H do snapshot\nH ready\n", None)
     assert (vmm.sent, vmm.did) == (b"n", [])
+    assert read_log(said.lines).notes["cannotsnapshot"] == {"why": "no-disk"}
 
 
 def test_what_goes_wrong_is_noted_and_the_guest_goes_on() -> None:
     vmm = Vmm("pause", fails=True)
     said = talked(vmm, b"H do pause\nH ready\n", None)
-    assert read_log(said.lines).notes["failed"] == {"what": "pause", "why": "no-such-thing"}
+    assert read_log(said.lines).notes["failedpause"] == {"why": "no-such-thing"}
     assert vmm.sent == b"ad"
 
 

@@ -343,7 +343,7 @@ CASES: tuple[Case, ...] = (
     ),
     *(
         Case(f"host.{what}_{name}", expected.format(what=what), why, reference)
-        for what in ("pause", "snapshot")
+        for what in ("pause", "snapshot", "migration")
         for name, expected, why, reference in (
             (
                 "monotonic",

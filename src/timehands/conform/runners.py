@@ -13,7 +13,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,6 +79,10 @@ class QemuVmm:
     """A guest of QEMU."""
 
     can = frozenset({"pause"})
+    cannot: Mapping[str, str] = {
+        "snapshot": "not done with QEMU here",
+        "migration": "not done with QEMU here",
+    }
 
     def __init__(self, guest: Guest, heard: Heard) -> None:
         self._guest, self.heard = guest, heard
@@ -113,6 +117,10 @@ class MonitorVmm:
     """A guest of our own monitor."""
 
     can = frozenset({"pause"})
+    cannot: Mapping[str, str] = {
+        "snapshot": "the monitor is not saved and restored here",
+        "migration": "needs another TSC frequency: KVM_CAP_TSC_CONTROL",
+    }
 
     def __init__(self, guest: Microvm, heard: Heard) -> None:
         self._guest, self.heard = guest, heard
@@ -163,6 +171,9 @@ class CommandVmm:
     """Any program that has the guest's serial line on its standard input and output."""
 
     can: frozenset[str] = frozenset()
+    cannot: Mapping[str, str] = dict.fromkeys(
+        ("pause", "snapshot", "migration"), "a VMM by its command line is not steered"
+    )
 
     def __init__(self, process: asyncio.subprocess.Process, heard: Heard) -> None:
         self._process, self.heard = process, heard

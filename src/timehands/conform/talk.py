@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -24,8 +25,10 @@ MAX_BYTES = 4 << 20
 class Vmm(Protocol):
     """A machine with the conformance guest in it, running."""
 
-    #: What `do` can: ``pause``, ``snapshot``.
+    #: What `do` can: ``pause``, ``snapshot``, ``migration``.
     can: frozenset[str]
+    #: Why it cannot do others.
+    cannot: Mapping[str, str]
     #: What comes from the serial line: (host ns, bytes); None when the machine has ended.
     heard: asyncio.Queue[tuple[int, bytes] | None]
 
@@ -89,10 +92,15 @@ class Talk:
         elif text.startswith("S "):
             self._next_sample()
         elif text.startswith("H do "):
-            self._wish = text.removeprefix("H do ")
-            self._say(b"a" if self._wish in self.vmm.can else b"n")
+            self._consider(text.removeprefix("H do "))
         elif text == "H ready":
             await self._do(self._wish)
+
+    def _consider(self, what: str) -> None:
+        self._wish = what
+        if what in self.vmm.cannot:
+            self.note(f"cannot{what} why={_one_word(self.vmm.cannot[what])}")
+        self._say(b"a" if what in self.vmm.can else b"n")
 
     async def _begin_row(self, row: str) -> None:
         if row == self._row:
@@ -117,13 +125,18 @@ class Talk:
         try:
             words = await self.vmm.do(what)
         except TimehandsError as error:
-            self.note(f"failed what={what} why={'-'.join(error.message.split())[:200]}")
+            self.note(f"failed{what} why={_one_word(error.message)}")
         else:
             self.note(f"{what} from={began_ns:#x} to={time.monotonic_ns():#x} {words}")
         self._say(b"d")
 
     def _say(self, byte: bytes) -> None:
         self.vmm.send(byte)
+
+
+def _one_word(text: str) -> str:
+    """Words as the log has them: in one."""
+    return "-".join(text.split())[:200]
 
 
 async def talk(vmm: Vmm, seconds: float) -> Talk:

@@ -25,6 +25,7 @@ void value(const char *key, uint64_t v);
 void values(const char *key, const uint64_t *v, unsigned count);
 int option(const char *word);
 void words_init(const uint32_t *info);
+uint64_t memory_end(const uint32_t *info);
 
 /* conform_start.S */
 void irq_init(void);

@@ -5,7 +5,7 @@
  *   H hello                     is somebody there? 'h' says so
  *   H row name                  a row of samples begins: 's' asks for one, 'q' ends the row
  *   S row tsc=.. lapic=.. pit=.. ns=.. tsc_after=..    one sample
- *   H do pause|snapshot         'a': it will be done, 'n': it cannot; after the guest's answer
+ *   H do pause|snapshot|migration   'a': it will be done, 'n': it cannot; after the guest's answer
  *   H ready                     it is done, and 'd' says so
  *
  * Without a host the rows are left out, and what needs one is skipped.
@@ -124,8 +124,10 @@ void host_events(void)
     if (!listens) {
         skip("host.pause", "nobody-at-the-serial-line");
         skip("host.snapshot", "nobody-at-the-serial-line");
+        skip("host.migration", "nobody-at-the-serial-line");
         return;
     }
     event("host.pause", "pause");
     event("host.snapshot", "snapshot");
+    event("host.migration", "migration");
 }

@@ -483,26 +483,26 @@ static void disable(void)
 }
 
 /* Addresses that are none of ours to give: refused or ignored, and the good page works again. */
-static void bad_addresses(void)
+static void bad_addresses(uint64_t end)
 {
-    static const uint64_t bad[] = {
-        0xd0000001, 0xfffffff1, 0xffffffff1, 0xffffffffff001, 0xfffffffffffff001, 2, 4,
+    uint64_t good = address(&other) | 1, before = pvclock_now(), refused[8];
+    const uint64_t bad[8] = {
+        0xd0000001, 0xfffffff1, 0xffffffff1, 0xffffffffff001, 0xfffffffffffff001,   /* none there */
+        good + 2, good + 4,                             /* not aligned to 4, and to 32 */
+        end ? (end - sizeof(struct page) / 2) | 1 : good,       /* half of it behind the memory */
     };
-    uint64_t refused[sizeof bad / sizeof bad[0]], before = pvclock_now();
-    unsigned count = sizeof bad / sizeof bad[0];
 
     begin("pvclock.bad_address");
-    for (unsigned i = 0; i < count; i++) {
-        uint64_t at = i < 5 ? bad[i] : (address(&other) | 1) + bad[i];
-
-        refused[i] = (uint64_t)wrmsr64(msr_system, at);
+    for (unsigned i = 0; i < 8; i++) {
+        refused[i] = (uint64_t)wrmsr64(msr_system, bad[i]);
         leave();
     }
     pages[0].page.version = 0;
     wrmsr64(msr_system, address(&pages[0]) | 1);
     leave();
     data("pvclock.bad_address");
-    values("refused", refused, count);
+    values("refused", refused, 8);
+    value("memory_end", end);
     value("before_ns", before);
     value("after_ns", pvclock_now());
     value("version", pages[0].page.version);
@@ -543,7 +543,6 @@ static void skip_all(void)
 
 void conform_pvclock(const uint32_t *info)
 {
-    (void)info;
     if (!usable) {
         skip_all();
         return;
@@ -554,6 +553,6 @@ void conform_pvclock(const uint32_t *info)
     version_across();
     again();
     disable();
-    bad_addresses();
+    bad_addresses(memory_end(info));
     wall();
 }

@@ -18,10 +18,10 @@ EDGE_NS = 5_000_000
 
 def _ends(facts: Facts, what: str) -> tuple[Sample, Sample]:
     """The last sample before it, and the first one after it."""
+    for word in (f"cannot{what}", f"failed{what}"):
+        if word in facts.log.notes:
+            raise Missing(facts.log.notes[word].get("why", "it failed").replace("-", " "))
     facts.numbers(f"host.{what}")
-    note = facts.note("failed") if "failed" in facts.log.notes else {}
-    if note.get("what") == what:
-        raise Missing(note.get("why", "it failed").replace("-", " "))
     start = int(facts.note(what)["from"], 0)
     samples = [s for s in facts.rows("before", "after") if "ns" in s.numbers and s.came_ns]
     before = [s for s in samples if (s.came_ns or 0) <= start]
@@ -84,6 +84,6 @@ def _told(what: str) -> Callable[[Facts], Outcome]:
 
 RULES: Mapping[str, Callable[[Facts], Outcome]] = {
     f"host.{what}_{name}": make(what)
-    for what in ("pause", "snapshot")
+    for what in ("pause", "snapshot", "migration")
     for name, make in (("monotonic", _monotonic), ("policy", _policy), ("told", _told))
 }
