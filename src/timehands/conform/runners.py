@@ -138,8 +138,13 @@ class MonitorVmm:
 
 
 @asynccontextmanager
-async def run_monitor(clocks: Clocks, wish: Wish) -> AsyncIterator[Vmm]:
-    """Our monitor with these clocks. Raises `KvmUnavailable`, `KvmLacks`, `MachineError`."""
+async def run_monitor(
+    clocks: Clocks, wish: Wish, bend: Callable[[Microvm], None] = lambda _guest: None
+) -> AsyncIterator[Vmm]:
+    """Our monitor with these clocks. ``bend`` may change the machine before it runs.
+
+    Raises `KvmUnavailable`, `KvmLacks`, `MachineError`.
+    """
     heard: Heard = asyncio.Queue(_WAITING)
     loop = asyncio.get_running_loop()
 
@@ -154,6 +159,7 @@ async def run_monitor(clocks: Clocks, wish: Wish) -> AsyncIterator[Vmm]:
     kernel = MonitorLoad(memoryview(conformance_guest().read_bytes()), " ".join(wish.arguments))
     with Microvm(settings, kernel, console=console) as guest:
         ending = asyncio.create_task(_tell_end(guest, put))
+        bend(guest)
         guest.resume()
         try:
             yield MonitorVmm(guest, heard)

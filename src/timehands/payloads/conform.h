@@ -72,6 +72,7 @@ void host_events(void);
 /* The counters, for the samples. */
 int lapic_usable(void);
 void lapic_free_run(void);
+uint32_t lapic_shot(uint32_t counted, uint64_t cycles);
 int pit_counts(void);
 void pit_free_run(void);
 uint32_t pit_latched(unsigned channel);

@@ -6,16 +6,17 @@
 
 enum { SLEEPS = 16, ONE_SHOT = 0, BY_1 = 0xb, DEADLINE_FEATURE = 1 << 24, LONG_SLEEPS = 24 };
 
-static uint32_t shot_of(uint64_t cycles)
+static uint32_t measured_shot(void)
 {
-    uint64_t passed;
-    uint32_t first;
+    uint64_t start;
+    uint32_t first, counted;
 
     lapic_free_run();
+    start = ordered_tsc();
     first = mmio(LAPIC_BASE)[APIC_COUNT];
-    wait_cycles(cycles);
-    passed = first - mmio(LAPIC_BASE)[APIC_COUNT];
-    return passed > 1000 ? (uint32_t)passed : 1000;
+    wait_cycles(SHORT_WAIT);
+    counted = first - mmio(LAPIC_BASE)[APIC_COUNT];
+    return lapic_shot(counted, ordered_tsc() - start);
 }
 
 /* One sleep with the LAPIC's one-shot timer; 0 when it woke for no interrupt. */
@@ -126,7 +127,7 @@ void conform_sleeping(void)
         skip("sleeping.clocks", "no-lapic-in-xapic-mode");
         return;
     }
-    shot = shot_of(SHORT_WAIT);
+    shot = measured_shot();
     if (!wakes(shot)) {
         skip("sleeping.lapic", "its-interrupt-does-not-come");
         skip("sleeping.deadline", "the-lapic-timer-does-not-wake");

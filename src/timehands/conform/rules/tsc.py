@@ -41,13 +41,16 @@ def offset(facts: Facts) -> Outcome:
     """Each vCPU's TSC between two reads of the first one's."""
     zero = facts.one("tsc.offset")("zero")
     lows, highs = facts.many("tsc.offset", "low"), facts.many("tsc.offset", "high")
-    bounds = [(low - zero, high - zero) for low, high in zip(lows, highs, strict=False)]
+    found = enumerate(zip(lows, highs, strict=False), 1)
+    bounds = [(cpu, low - zero, high - zero) for cpu, (low, high) in found if high - low < zero]
+    if not bounds:
+        raise Missing("a host on which no vCPU answered in its time")
     slack = facts.tsc_hz.high * AGREE_NS // 10**9
     saw = "; ".join(
         f"vCPU {cpu} within {facts.ns_of(low):,} to {facts.ns_of(high):,} ns of vCPU 0"
-        for cpu, (low, high) in enumerate(bounds, 1)
+        for cpu, low, high in bounds
     )
-    return held(all(low <= slack and high >= -slack for low, high in bounds), saw)
+    return held(all(low <= slack and high >= -slack for _, low, high in bounds), saw)
 
 
 def rate(facts: Facts) -> Outcome:
