@@ -9,7 +9,7 @@
 enum {
     OLD_WALL = 0x11, OLD_SYSTEM = 0x12, NEW_WALL = 0x4b564d00, NEW_SYSTEM = 0x4b564d01,
     FEATURE_OLD = 1 << 0, FEATURE_NEW = 1 << 3, HYPERVISOR = 0x40000000, KVM_SIGNATURE = 0x4b4d564b,
-    TRIES = 64, READS = 20000, TURNS = 3000, UPDATES = 400, NEEDED = 200,
+    TRIES = 64, READS = 20000, TURNS = 3000, UPDATES = 1000, NEEDED = 200,
     PATTERN = 0xa5, FLAG_STOPPED = 2,
     SPOILT = 0xa5a5a5a5u,
 };
@@ -307,22 +307,22 @@ static void update(void)
     updating = 0;
 }
 
+/* As few instructions as can be: what is wrong is so for microseconds. */
 static void look_on(void)
 {
-    struct seen seen = {0};
-    uint32_t before = spoilt;
+    volatile struct page *page = &pages[1].page;
+    uint32_t before = spoilt, version = page->version, mul = page->mul, again = page->version;
 
-    read_page(&pages[1].page, &seen);
     load.reads++;
-    load.odd += seen.odd;
-    load.torn += seen.torn;
-    if (!seen.page.version)
-        return;                         /* no quiet moment was seen */
-    if (seen.page.mul == SPOILT)
-        load.half += (int32_t)(seen.page.version - spoilt_from) > 0;
-    else
-        load.changed += before != 0 && seen.page.version == before;
-    load.good += seen.page.mul != SPOILT;
+    if (version & 1)
+        load.odd++;
+    else if (version != again)
+        load.torn++;
+    else if (mul == SPOILT)
+        load.half += (int32_t)(version - spoilt_from) > 0;
+    else if (before != 0 && version == before)
+        load.changed++;
+    load.good += mul != SPOILT;
 }
 
 static void watch(unsigned cpu)
@@ -333,8 +333,9 @@ static void watch(unsigned cpu)
         update();
     if (cpu != 0)
         return;
-    for (unsigned i = 0; i < READS && updating && rdtsc() - start < 2 * (uint64_t)LONG_WAIT; i++)
-        look_on();
+    while (updating && rdtsc() - start < 8 * (uint64_t)LONG_WAIT)
+        for (unsigned i = 0; i < 64; i++)
+            look_on();
     updating = 0;
 }
 
