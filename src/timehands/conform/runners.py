@@ -29,7 +29,7 @@ from timehands.machines.host_qemu import find_qemu
 from timehands.machines.machine import Accelerator, Load, Machine
 from timehands.monitor.loading import Load as MonitorLoad
 from timehands.monitor.microvm import Microvm, Settings
-from timehands.monitor.settings import Clocks, Maker
+from timehands.monitor.settings import Clocks, Maker, Published
 
 MIB = 1 << 20
 MEMORY_MIB = 64
@@ -252,7 +252,9 @@ def _monitor(**clocks: Any) -> Runner:
 RUNNERS: dict[str, Runner] = {
     "qemu-tcg": lambda wish: run_qemu("tcg", wish),
     "qemu-kvm": lambda wish: run_qemu("kvm", wish),
-    "monitor": _monitor(pvclock=Maker.OURS),
+    "monitor": _monitor(
+        pvclock=Maker.OURS, pit=Maker.OURS, published=(Published.TIMING, Published.CRYSTAL)
+    ),
     "monitor-kvm": _monitor(pvclock=Maker.KVM),
     "monitor-none": _monitor(pvclock=Maker.NONE),
     "firecracker": _by(commands.firecracker),
