@@ -424,3 +424,19 @@ class RecordingError(TimehandsError):
 
 class RecordingDamaged(RecordingError):
     """The folder is there, but what is in it cannot be understood."""
+
+
+class SnapshotError(TimehandsError):
+    """A snapshot cannot be taken, or restored. ``path`` is its folder."""
+
+    def __init__(self, message: str, *, path: Path, advice: str = "") -> None:
+        super().__init__(f"{path}: {message}", advice=advice)
+        self.path = path
+
+
+class SnapshotDamaged(SnapshotError):
+    """The folder is there, but it is no snapshot, or not all of one, or not as it was written."""
+
+
+class SnapshotRefused(SnapshotError):
+    """This host cannot give the guest what the snapshot needs: the message says what."""

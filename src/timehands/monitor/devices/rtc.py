@@ -30,7 +30,7 @@ from timehands.monitor.time import Alarms, GuestTime
 
 INDEX, PORTS, IRQ = 0x70, 2, 8
 NS = 1_000_000_000
-_RAM_BYTES = 128
+RAM_BYTES = 128
 _TIME = (Register.SECONDS, Register.MINUTES, Register.HOURS, Register.DAY, Register.MONTH,
          Register.YEAR, Register.CENTURY)  # fmt: skip
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -53,7 +53,7 @@ class Rtc:
         self._lock = threading.Lock()
         self._offset_ns = offset_ns
         self._index = 0
-        self._ram = bytearray(_RAM_BYTES)
+        self._ram = bytearray(RAM_BYTES)
         self._ram[Register.A] = RegisterA.DIVIDER_32768 | 6
         self._ram[Register.B] = RegisterB.HOURS_24
         self._ram[Register.D] = RegisterD.VALID
@@ -74,7 +74,7 @@ class Rtc:
         with self._lock:
             self._move(offset_ns - self._offset_ns)
             self._index = index & 0x7F
-            self._ram[:] = ram[:_RAM_BYTES].ljust(_RAM_BYTES, b"\0")
+            self._ram[:] = ram[:RAM_BYTES].ljust(RAM_BYTES, b"\0")
             self._arm()
 
     def read(self, offset: int, _size: int) -> int:
