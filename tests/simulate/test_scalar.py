@@ -46,6 +46,15 @@ def test_a_step_back_is_a_warp_by_its_size() -> None:
     assert (tally.warps, tally.worst_warp_ns) == (1, 5050 - 4800)
 
 
+def test_a_single_ns_is_a_step_back_and_none_is_a_stall() -> None:
+    for system_time, warps, stalls in ((4899, 1, 0), (4900, 0, 1), (4901, 0, 0)):
+        later = replace(PAGE, system_time=system_time)
+        first, second = Segment(0, 0, 50, LINE, PAGE, 1), Segment(0, 100, 150, LINE, later, 1)
+        tallies = evaluated(first, second)
+        assert (tallies.vcpus[0].warps, tallies.vcpus[0].stalls) == (warps, stalls)
+        assert (tallies.across.warps, tallies.across.worst_warp_ns) == (warps, warps)
+
+
 def test_a_clock_that_stands_still_stalls() -> None:
     slow = Line(1000, 0, 10_000_000)
     tally = evaluated(Segment(0, 0, 250, slow, PAGE, 25)).vcpus[0]
