@@ -8,9 +8,10 @@ import pytest
 
 from timehands.conform.judge import Judgement, judge
 from timehands.conform.log import read_log
-from timehands.conform.runners import RUNNERS, Wish
+from timehands.conform.runners import RUNNERS
 from timehands.conform.talk import talk
 from timehands.conform.verdicts import Verdict
+from timehands.conform.wish import Wish
 from timehands.errors import CompilerMissing, KvmUnavailable
 from timehands.kvm import Kvm
 from timehands.machines.build import compiler
@@ -39,7 +40,8 @@ def conformance_of(name: str, vcpus: int) -> Judgement:
 
 
 @pytest.mark.parametrize(
-    ("name", "vcpus"), [("monitor", 2), ("monitor", 1), ("monitor-kvm", 2), ("monitor-none", 2)]
+    ("name", "vcpus"),
+    [("monitor", 2), ("monitor", 1), ("monitor-wall", 2), ("monitor-kvm", 2), ("monitor-none", 2)],
 )
 def test_nothing_fails_on_the_monitor(name: str, vcpus: int) -> None:
     judgement = conformance_of(name, vcpus)
@@ -49,5 +51,7 @@ def test_nothing_fails_on_the_monitor(name: str, vcpus: int) -> None:
     assert judgement.of("tsc.rate").verdict is Verdict.PASS
     pvclock = judgement.of("pvclock.rate")
     assert pvclock.verdict is (Verdict.SKIP if name == "monitor-none" else Verdict.PASS)
+    kept = judgement.of("host.snapshot_policy")
+    assert kept.verdict is pvclock.verdict, kept.saw
     across = judgement.of("tsc.across")
     assert across.verdict is (Verdict.PASS if vcpus > 1 else Verdict.SKIP)

@@ -26,7 +26,7 @@ MAX_SECONDS = 3600.0
 MAX_VCPUS = 8
 #: The names that `timehands.conform.runners.RUNNERS` knows; here so that help needs no import.
 VMMS = (
-    "qemu-tcg", "qemu-kvm", "monitor", "monitor-kvm", "monitor-none", "firecracker",
+    "qemu-tcg", "qemu-kvm", "monitor", "monitor-wall", "monitor-kvm", "monitor-none", "firecracker",
     "cloud-hypervisor",
 )  # fmt: skip
 
@@ -119,8 +119,8 @@ def _judge_file(args: argparse.Namespace) -> int:
 def _judge_run(args: argparse.Namespace) -> int:
     import asyncio
 
-    from timehands.conform.runners import Wish
     from timehands.conform.talk import Talk, talk
+    from timehands.conform.wish import Wish
 
     async def listen() -> Talk:
         async with runner(Wish(args.vcpus)) as vmm:

@@ -15,36 +15,20 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from timehands.conform import commands
 from timehands.conform.guest import conformance_guest
-from timehands.conform.talk import PAUSE_SECONDS, Vmm
+from timehands.conform.monitor_vmm import run_monitor
+from timehands.conform.talk import Heard, Vmm
+from timehands.conform.wish import MEMORY_MIB, WAITING, Wish, stand_still
 from timehands.errors import AcceleratorUnavailable, VmmMissing
 from timehands.machines.guest import Guest, die_with
 from timehands.machines.host_kvm import survey_kvm
 from timehands.machines.host_qemu import find_qemu
 from timehands.machines.machine import Accelerator, Load, Machine
-from timehands.monitor.loading import Load as MonitorLoad
-from timehands.monitor.microvm import Microvm, Settings
-from timehands.monitor.settings import Clocks, Maker, Published
-
-MIB = 1 << 20
-MEMORY_MIB = 64
-Heard = asyncio.Queue[tuple[int, bytes] | None]
-#: How much of what a VMM says may wait for us.
-_WAITING = 100_000
-
-
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """How the guest is to run: ``vcpus``, and words of its command line."""
-
-    vcpus: int = 2
-    arguments: tuple[str, ...] = ()
-
+from timehands.monitor.settings import Clocks, Maker, Policy, Published
 
 Runner = Callable[[Wish], AbstractAsyncContextManager[Vmm]]
 
@@ -53,7 +37,7 @@ class _Sink:
     """Takes what QEMU's guest says."""
 
     def __init__(self) -> None:
-        self.heard: Heard = asyncio.Queue(_WAITING)
+        self.heard: Heard = asyncio.Queue(WAITING)
 
     def console(self, host_ns: int, data: bytes) -> None:
         with contextlib.suppress(asyncio.QueueFull):
@@ -66,13 +50,6 @@ class _Sink:
         if name == "SHUTDOWN":
             with contextlib.suppress(asyncio.QueueFull):
                 self.heard.put_nowait(None)
-
-
-async def _a_while() -> int:
-    """Wait while a machine is stopped. Returns how long it certainly was, in ns."""
-    began_ns = time.monotonic_ns()
-    await asyncio.sleep(PAUSE_SECONDS)
-    return time.monotonic_ns() - began_ns
 
 
 class QemuVmm:
@@ -94,7 +71,7 @@ class QemuVmm:
     async def do(self, _what: str) -> str:
         """Stop all vCPUs for a while, as a person does at QEMU's monitor."""
         await self._guest.pause()
-        least_ns = await _a_while()
+        least_ns = await stand_still()
         await self._guest.resume()
         return f"least={least_ns:#x}"
 
@@ -111,66 +88,6 @@ async def run_qemu(accelerator: Accelerator, wish: Wish) -> AsyncIterator[Vmm]:
     async with guest:
         await guest.resume()
         yield QemuVmm(guest, sink.heard)
-
-
-class MonitorVmm:
-    """A guest of our own monitor."""
-
-    can = frozenset({"pause"})
-    cannot: Mapping[str, str] = {
-        "snapshot": "the monitor is not saved and restored here",
-        "migration": "needs another TSC frequency: KVM_CAP_TSC_CONTROL",
-    }
-
-    def __init__(self, guest: Microvm, heard: Heard) -> None:
-        self._guest, self.heard = guest, heard
-
-    def send(self, data: bytes) -> None:
-        """Type on its serial line."""
-        self._guest.send(data)
-
-    async def do(self, _what: str) -> str:
-        """Stop all vCPUs for a while."""
-        await asyncio.to_thread(self._guest.pause)
-        least_ns = await _a_while()
-        await asyncio.to_thread(self._guest.resume)
-        return f"least={least_ns:#x} policy={self._guest.settings.clocks.policy.value}"
-
-
-@asynccontextmanager
-async def run_monitor(
-    clocks: Clocks, wish: Wish, bend: Callable[[Microvm], None] = lambda _guest: None
-) -> AsyncIterator[Vmm]:
-    """Our monitor with these clocks. ``bend`` may change the machine before it runs.
-
-    Raises `KvmUnavailable`, `KvmLacks`, `MachineError`.
-    """
-    heard: Heard = asyncio.Queue(_WAITING)
-    loop = asyncio.get_running_loop()
-
-    def put(item: tuple[int, bytes] | None) -> None:
-        with contextlib.suppress(asyncio.QueueFull):
-            heard.put_nowait(item)
-
-    def console(data: bytes) -> None:
-        loop.call_soon_threadsafe(put, (time.monotonic_ns(), data))
-
-    settings = Settings(memory_bytes=MEMORY_MIB * MIB, vcpus=wish.vcpus, clocks=clocks)
-    kernel = MonitorLoad(memoryview(conformance_guest().read_bytes()), " ".join(wish.arguments))
-    with Microvm(settings, kernel, console=console) as guest:
-        ending = asyncio.create_task(_tell_end(guest, put))
-        bend(guest)
-        guest.resume()
-        try:
-            yield MonitorVmm(guest, heard)
-        finally:
-            ending.cancel()
-
-
-async def _tell_end(guest: Microvm, put: Callable[[None], None]) -> None:
-    while guest.ending is None:
-        await asyncio.sleep(0.02)
-    put(None)
 
 
 class CommandVmm:
@@ -197,7 +114,7 @@ class CommandVmm:
 @asynccontextmanager
 async def run_command(command: tuple[str, ...]) -> AsyncIterator[Vmm]:
     """A VMM by its command line. Raises `VmmMissing` when it cannot be run."""
-    heard: Heard = asyncio.Queue(_WAITING)
+    heard: Heard = asyncio.Queue(WAITING)
     owner = os.getpid()
     try:
         process = await asyncio.create_subprocess_exec(
@@ -255,6 +172,7 @@ RUNNERS: dict[str, Runner] = {
     "monitor": _monitor(
         pvclock=Maker.OURS, pit=Maker.OURS, published=(Published.TIMING, Published.CRYSTAL)
     ),
+    "monitor-wall": _monitor(pvclock=Maker.OURS, policy=Policy.WALL),
     "monitor-kvm": _monitor(pvclock=Maker.KVM),
     "monitor-none": _monitor(pvclock=Maker.NONE),
     "firecracker": _by(commands.firecracker),

@@ -18,8 +18,8 @@ from timehands.conform.log import MAX_LINE, MAX_LINES, Line
 #: How many samples are asked for in a row, and how long is waited before some of the rows.
 SAMPLES = 16
 GAP_SECONDS = 0.2
-PAUSE_SECONDS = 0.3
 MAX_BYTES = 4 << 20
+Heard = asyncio.Queue[tuple[int, bytes] | None]
 
 
 class Vmm(Protocol):
@@ -30,7 +30,7 @@ class Vmm(Protocol):
     #: Why it cannot do others.
     cannot: Mapping[str, str]
     #: What comes from the serial line: (host ns, bytes); None when the machine has ended.
-    heard: asyncio.Queue[tuple[int, bytes] | None]
+    heard: Heard
 
     def send(self, data: bytes) -> None:
         """Type on its serial line."""
