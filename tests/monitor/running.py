@@ -33,13 +33,15 @@ class Talk:
         others: tuple[str, ...] = (),
         clocks: Clocks | None = None,
         vcpus: int = 1,
-        memory: int = 32 * MIB,
     ) -> None:
+        self.start(guest(name, *others), arguments, Settings(32 * MIB, vcpus, clocks or Clocks()))
+
+    def start(self, kernel: bytes, arguments: str, settings: Settings) -> None:
+        """Make the guest; it runs from `__enter__` on."""
         self.lines: list[str] = []
         self._rest = b""
         self._said = threading.Condition()
-        settings = Settings(memory_bytes=memory, vcpus=vcpus, clocks=clocks or Clocks())
-        load = Load(memoryview(guest(name, *others)), arguments)
+        load = Load(memoryview(kernel), arguments)
         self.guest = Microvm(settings, load, console=self._hear)
 
     def _hear(self, data: bytes) -> None:
@@ -54,6 +56,13 @@ class Talk:
             there = self._said.wait_for(lambda: len(self.lines) > number, PATIENCE_S)
         assert there, self.where()
         return self.lines[number]
+
+    def wait_for(self, words: str) -> str:
+        """The first line that has these words."""
+        with self._said:
+            there = self._said.wait_for(lambda: any(words in s for s in self.lines), PATIENCE_S)
+        assert there, self.where()
+        return next(line for line in self.lines if words in line)
 
     def ask(self, byte: bytes) -> list[int]:
         """What it answers to a byte: the numbers after its tag."""

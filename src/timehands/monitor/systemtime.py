@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from timehands.clocks.msr import ClockMsr
 from timehands.errors import KvmRefused
-from timehands.kvm.numbers import Capability
+from timehands.kvm.numbers import Capability, ClockFlags
 from timehands.monitor.pvclock import Base
 from timehands.monitor.settings import Maker, Policy
 
@@ -40,7 +40,7 @@ def start_system_time(guest: Microvm) -> None:
         tsc, host_ns = tsc_now(guest.vcpus[0])
         guest.pvclock.set_base(Base(tsc, _wanted_ns(guest, host_ns), host_ns))
     elif guest.settings.clocks.pvclock is Maker.KVM:
-        guest.vm.set_clock(_wanted_ns(guest, time.monotonic_ns()))
+        _set_kvms_clock(guest)
         for vcpu in guest.vcpus if guest.time.now_ns() else ():
             _say_paused(vcpu)
 
@@ -56,8 +56,23 @@ def tsc_now(vcpu: Vcpu) -> tuple[int, int]:
     return min(samples)[1:]
 
 
+def _set_kvms_clock(guest: Microvm) -> None:
+    """Where KVM takes a date with it (Linux 5.16), it adds itself what passed until it is set."""
+    now_ns = time.monotonic_ns()
+    takes_date = guest.vm.capability(Capability.ADJUST_CLOCK) & ClockFlags.REALTIME
+    if _catches_up(guest) and takes_date:
+        paused_date_ns = time.time_ns() - (now_ns - guest.paused_ns)
+        guest.vm.set_clock(guest.system_ns, realtime_ns=paused_date_ns)
+    else:
+        guest.vm.set_clock(_wanted_ns(guest, now_ns))
+
+
+def _catches_up(guest: Microvm) -> bool:
+    return guest.settings.clocks.policy is Policy.WALL and guest.time.now_ns() > 0
+
+
 def _wanted_ns(guest: Microvm, host_ns: int) -> int:
-    if guest.settings.clocks.policy is Policy.WALL and guest.time.now_ns():
+    if _catches_up(guest):
         return guest.system_ns + max(0, host_ns - guest.paused_ns)
     return guest.system_ns
 

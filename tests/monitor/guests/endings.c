@@ -26,9 +26,9 @@ void bare_main(const uint32_t *start_info)
     case 'x':                   /* runs where there is no memory */
         __asm__ volatile("jmp *%0" : : "r"(NO_MEMORY));
         break;
-    case 'o':                   /* says something that never ends */
-        for (;;)
-            put_char('.');
+    case 'c':                   /* counts how often it read a port */
+        __asm__ volatile("1: inb $0x84, %%al; incl %%ecx; jmp 1b" : : "c"(0) : "eax");
+        break;
     }
     for (;;)                    /* 't' and the rest: a triple fault */
         bare_end();

@@ -193,7 +193,7 @@ class Rtc:
     def _arm_periodic(self, after_ns: int) -> None:
         hz = periodic_hz(self._ram[Register.A]) or 1
         armed = self._armed
-        at_ns = (after_ns * hz // NS + 1) * NS // hz + 1
+        at_ns = -(-(after_ns * hz // NS + 1) * NS // hz)
         self._alarms.set((self, "periodic"), at_ns, lambda at: self._periodic(at, armed))
 
     def _periodic(self, at_ns: int, armed: int) -> None:
