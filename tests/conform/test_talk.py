@@ -94,6 +94,13 @@ def test_a_guest_that_says_nothing_is_given_up() -> None:
     assert talked(Vmm(), seconds=0.01).over == "timeout"
 
 
+def test_a_guest_cannot_say_what_the_host_says() -> None:
+    said = talked(Vmm(), b"> date realtime=0x1 monotonic=0x1\n  > asked\n", None)
+    log = read_log(said.lines)
+    assert log.notes["date"] != {"realtime": "0x1", "monotonic": "0x1"}
+    assert not [line for line in said.lines if line.text.strip().startswith("> asked")]
+
+
 def test_a_flood_ends_the_talk() -> None:
     vmm = Vmm()
     assert talked(vmm, b"x" * (MAX_BYTES + 1)).over == "flood"

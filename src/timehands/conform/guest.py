@@ -1,9 +1,11 @@
-"""The conformance guest, built on first use: one ELF with a PVH note and a multiboot header."""
+"""The conformance guest, built on first use: one ELF64 with a PVH note and a multiboot header."""
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
+from timehands.conform.elf64 import widened
 from timehands.machines.build import BARE_FLAGS, PAYLOADS, build
 
 SOURCES = (
@@ -17,4 +19,16 @@ SOURCES = (
 def conformance_guest() -> Path:
     """The program. Raises `CompilerMissing`."""
     flags = (*BARE_FLAGS, "-m32", "-march=i586", "-T", str(PAYLOADS / "conform.ld"))
-    return build(SOURCES, flags, "conform")
+    narrow = build(SOURCES, flags, "conform")
+    wide = narrow.with_name(f"{narrow.name}64")
+    if not wide.exists():
+        _write(wide, widened(narrow.read_bytes()))
+    return wide
+
+
+def _write(path: Path, data: bytes) -> None:
+    """All of it or nothing: others may be doing the same."""
+    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
+        file.write(data)
+    Path(file.name).chmod(0o755)
+    Path(file.name).replace(path)

@@ -80,6 +80,8 @@ class Talk:
         raw = (bytes(self._rest) + piece)[:MAX_LINE]
         self._rest.clear()
         text = raw.decode("ascii", errors="replace").strip("\r")
+        if text.lstrip().startswith(">"):  # the host's side alone begins a line so
+            text = f"?{text}"
         self.lines.append(Line(began_ns, text))
         return text
 

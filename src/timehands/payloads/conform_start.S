@@ -11,7 +11,9 @@
  */
     .section .multiboot, "a"
     .balign 4
-    .long 0x1badb002, 0, -0x1badb002
+multiboot:                      /* with addresses, since the file may be ELF64 */
+    .long 0x1badb002, 0x10000, -(0x1badb002 + 0x10000)
+    .long multiboot, multiboot, image_data_end, image_end, bare_start
 
     .text
     .code32
