@@ -6,7 +6,8 @@ import pytest
 
 from guest_kernels.build import System, guest_kernel
 from monitor.running import Talk
-from timehands.kvm.numbers import MpState
+from timehands.kvm import Kvm
+from timehands.kvm.numbers import Capability, MpState
 from timehands.monitor.devices.signals import Ending
 from timehands.monitor.layout import MIB
 from timehands.monitor.microvm import Settings
@@ -76,6 +77,23 @@ def test_processors_start_by_init_and_sipi_and_read_one_clock(kvm: None, vcpus: 
         assert sorted(talk.guest.pvclock.registered) == list(range(vcpus))
         talk.guest.send(b"s")
         assert talk.end() == Ending("guest-reset")
+
+
+@pytest.mark.parametrize("ahead", [0, 10**6, 10**8])
+def test_the_deadline_timer_is_there_and_never_early(kvm: None, ahead: int) -> None:
+    with Kvm() as host:
+        if not host.has(Capability.TSC_DEADLINE_TIMER):
+            pytest.skip("this KVM lacks KVM_CAP_TSC_DEADLINE_TIMER")
+    with Talk("deadline", f"{ahead:x}") as talk:
+        talk.end()
+    announced, armed, fired, late = (int(word, 16) for word in talk.lines[0].split()[1:])
+    assert (announced, armed, fired) == (1, 1, 1)
+    assert late > 0
+
+
+def test_the_deadline_timer_is_not_announced_when_it_is_switched_off(kvm: None) -> None:
+    with Talk("deadline", "0", clocks=Clocks(tsc_deadline=False)) as talk:
+        assert talk.wait_line().startswith("D 0 ")
 
 
 #: By tag (S: system time, W: wall clock, O: the old system time), which addresses a record of ours
