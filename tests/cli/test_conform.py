@@ -107,6 +107,14 @@ def test_a_vmm_that_is_not_installed_is_named(
     assert "no firecracker is installed" in capsys.readouterr().err
 
 
+def test_a_log_that_cannot_be_written_is_refused_before_the_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("--vmm-command", "no-such-vmm {guest}", "--log", str(tmp_path / "none" / "log"))
+    assert main(["conform", *words]) == 2
+    assert "No such file or directory" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("option", ["--vcpus=0", "--vcpus=9", "--timeout=0", "--timeout=nan"])
 def test_numbers_out_of_range_are_refused(option: str) -> None:
     with pytest.raises(SystemExit):

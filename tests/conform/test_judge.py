@@ -77,8 +77,8 @@ def test_right_clocks_pass_in_everything_that_was_looked_at() -> None:
         ("discovery.timing", put_list("discovery.timing", "regs", 2_602_600, 10**6, 0, 0)),
         ("discovery.timing_lapic", put_list("discovery.timing", "regs", 2_600_000, 24_000, 0, 0)),
         ("discovery.crystal", put_list("discovery.crystal", "regs", 2, 208, 24_000_000, 0)),
-        ("discovery.processor", put_list("discovery.processor", "regs", 3_000, 0, 0, 0)),
-        ("discovery.brand", having(tsc_khz=2_900_000)),
+        ("discovery.processor", put_list("discovery.processor", "regs", 4_000, 0, 0, 0)),
+        ("discovery.brand", having(tsc_khz=3_900_000)),
         ("tsc.monotonic", put("tsc.monotonic", backwards=1, worst=5)),
         ("tsc.monotonic", put("tsc.monotonic", elapsed=0)),
         ("tsc.across", put("tsc.across", warps=3, worst=100)),
@@ -173,6 +173,8 @@ def test_what_is_wrong_fails_by_its_name(case: str, change: Change) -> None:
 @pytest.mark.parametrize(
     ("case", "change"),
     [
+        ("discovery.processor", put_list("discovery.processor", "regs", 3_000, 0, 0, 0)),
+        ("discovery.brand", having(tsc_khz=2_800_000)),
         ("tsc.write", put("tsc.write", after=10**9, before=10**9, written=10**9 + FAR)),
         ("pvclock.stable", put("pvclock.new_msrs", flags=0)),
         ("i8254.gate_holds", put("i8254.gate_holds", later=0x8000)),

@@ -9,6 +9,7 @@ when it could not be run. ``--json`` prints one object: ``schema`` (1), ``vmm``,
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import shutil
 import sys
@@ -24,6 +25,8 @@ _TROUBLE = 1
 SECONDS = 60.0
 MAX_SECONDS = 3600.0
 MAX_VCPUS = 8
+#: What is longer is no log of ours: the guest is stopped before.
+MAX_LOG_BYTES = 16 << 20
 #: The names that `timehands.conform.runners.RUNNERS` knows; here so that help needs no import.
 VMMS = (
     "qemu-tcg", "qemu-kvm", "monitor", "monitor-wall", "monitor-kvm", "monitor-none", "firecracker",
@@ -105,13 +108,13 @@ def _emit(path: Path) -> int:
 
 
 def _judge_file(args: argparse.Namespace) -> int:
-    from timehands.conform.log import MAX_LINE, MAX_LINES, parse_lines
+    from timehands.conform.log import parse_lines
 
     if args.read == "-":
-        text = sys.stdin.buffer.read(MAX_LINES * MAX_LINE)
+        text = sys.stdin.buffer.read(MAX_LOG_BYTES)
     else:
         with Path(args.read).open("rb") as file:
-            text = file.read(MAX_LINES * MAX_LINE)
+            text = file.read(MAX_LOG_BYTES)
     lines = parse_lines(text.decode("utf-8", "replace").splitlines())
     return _tell(lines, "the VMM of this log" if args.read == "-" else args.read, args)
 
@@ -127,9 +130,11 @@ def _judge_run(args: argparse.Namespace) -> int:
             return await talk(vmm, args.timeout)
 
     runner = _runner(args)
-    said = asyncio.run(listen())
-    if args.log:
-        args.log.write_text("".join(f"{line}\n" for line in said.lines))
+    with contextlib.ExitStack() as stack:
+        log = stack.enter_context(args.log.open("w", encoding="utf-8")) if args.log else None
+        said = asyncio.run(listen())
+        if log:
+            log.writelines(f"{line}\n" for line in said.lines)
     return _tell(said.lines, args.vmm or args.vmm_command.split()[0], args)
 
 

@@ -17,8 +17,11 @@ from timehands.conform.verdicts import Outcome, failed, held, noted, passed
 _HYPERVISOR, _TIMING = 0x4000_0000, 0x4000_0010
 _HYPERVISOR_BIT = 1 << 31
 _OLD, _NEW, _STABLE = 1 << 0, 1 << 3, 1 << 24
-#: How far a frequency that is told exactly may be off, and one that is rounded for people.
-EXACT_PPM, ROUNDED_PPM = 500, 20_000
+#: How far a frequency that is told exactly may be off.
+EXACT_PPM = 500
+#: How far one may be that is a label for people; and up to where real processors are off
+#: (a Core i7-8550U says 1.80GHz, its TSC runs at 1.992 GHz).
+ROUNDED_PPM, LABEL_PPM = 20_000, 200_000
 _KVM = b"KVMKVMKVM\0\0\0"
 
 
@@ -96,6 +99,13 @@ def _told(facts: Facts, hz: int, measured: Span, ppm: int, what: str) -> Outcome
     return held(measured.meets(Span.around(hz, ppm)), saw)
 
 
+def _label(facts: Facts, hz: int, what: str) -> Outcome:
+    outcome = _told(facts, hz, facts.tsc_hz, ROUNDED_PPM, what)
+    if outcome.verdict == "fail" and facts.tsc_hz.meets(Span.around(hz, LABEL_PPM)):
+        return noted(outcome.saw)
+    return outcome
+
+
 def timing(facts: Facts) -> Outcome:
     """0x40000010 EAX: the TSC's rate in kHz."""
     return _told(facts, _timing(facts, 0) * 1000, facts.tsc_hz, EXACT_PPM, "told")
@@ -135,7 +145,7 @@ def processor(facts: Facts) -> Outcome:
     mhz = _basic(facts, 0x16, "discovery.processor")[0] & 0xFFFF
     if not mhz:
         raise Missing("leaf 0x16 says 0")
-    return _told(facts, mhz * 1_000_000, facts.tsc_hz, ROUNDED_PPM, "base frequency")
+    return _label(facts, mhz * 1_000_000, "base frequency")
 
 
 def brand(facts: Facts) -> Outcome:
@@ -148,7 +158,7 @@ def brand(facts: Facts) -> Outcome:
         raise Missing("no frequency in the brand string")
     unit = {"M": 10**6, "G": 10**9, "T": 10**12}[found[2]]
     hz = int(float(found[1]) * 1000) * unit // 1000
-    return _told(facts, hz, facts.tsc_hz, ROUNDED_PPM, f'"{text.strip()[:48]}" says')
+    return _label(facts, hz, f'"{text.strip()[:48]}" says')
 
 
 RULES: Mapping[str, Callable[[Facts], Outcome]] = {

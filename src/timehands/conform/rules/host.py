@@ -27,7 +27,7 @@ def _ends(facts: Facts, what: str) -> tuple[Sample, Sample]:
     before = [s for s in samples if (s.came_ns or 0) <= start]
     after = [s for s in samples if (s.asked_ns or 0) > start]
     if not before or not after:
-        raise Missing("no pvclock samples before and after it")
+        raise Missing("no samples of pvclock before and after it")
     return before[-1], after[0]
 
 

@@ -257,7 +257,7 @@ def stopped(facts: Facts) -> Outcome:
     """GUEST_STOPPED is not set in a guest that was never stopped."""
     rows = [s for s in facts.rows("first", "last") if "flags" in s.numbers]
     if not rows:
-        raise Missing("no samples of the record's flags")
+        raise Missing("no pvclock, or nobody at the serial line")
     bad = [s for s in rows if s.numbers["flags"] & Flags.GUEST_STOPPED]
     saw = f"{len(rows)} looks at the flags, GUEST_STOPPED set in {len(bad)}"
     return held(not bad, saw)
