@@ -183,4 +183,4 @@ def test_kernels_like_the_bsds_come_to_their_end_whatever_they_are_told(
 def test_freebsd_takes_the_rate_that_it_is_told_for_exact(kvm: None) -> None:
     clocks = Clocks(told_tsc_khz=1_234_000)
     with Kernel("freebsd", ARGUMENTS["freebsd"], clocks) as talk:
-        talk.wait_for('Timecounter "TSC-low" frequency 617000000 Hz')
+        talk.wait_for('Timecounter "TSC" frequency 1234000000 Hz')

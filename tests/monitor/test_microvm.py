@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 from collections.abc import Mapping
 
@@ -105,6 +106,17 @@ def test_several_vcpus_can_be_surveyed(kvm: None) -> None:
 def test_settings_that_cannot_be(settings: dict[str, int], words: str) -> None:
     with pytest.raises(MachineError, match=words):
         Settings(**settings)  # type: ignore[arg-type]
+
+
+def test_memory_that_the_host_does_not_give_is_refused_in_words(
+    kvm: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none(_vm: Vm, _address: int, _size: int) -> None:
+        raise OSError(errno.ENOMEM, "Cannot allocate memory")
+
+    monkeypatch.setattr(Vm, "add_memory", none)
+    with pytest.raises(MachineError, match="does not give 32 MiB of memory: Cannot allocate"):
+        Talk("endings", "l")
 
 
 def threads() -> set[str]:
