@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from monitor.loading.files import HIGH, bzimage, elf, guest_memory, multiboot
 from timehands.errors import KernelError, MachineError, NotAKernel
-from timehands.monitor.layout import COMMAND_LINE, GIB, MIB, MP_TABLE, START_INFO
+from timehands.monitor.layout import COMMAND_LINE, GIB, MIB, MP_TABLE, RSDP, START_INFO
 from timehands.monitor.loading import Entry, Load, Placed, load
 
 SIZE = 32 * MIB
@@ -92,6 +92,15 @@ def test_a_bzimage_gets_its_header_back_in_the_zero_page() -> None:
     assert struct.unpack_from("<II", page, 0x218) == result.initrd
     assert page[0x1E8] == 3
     assert struct.unpack_from("<QQI", page, 0x2D0) == (0, MP_TABLE, 1)
+
+
+@pytest.mark.parametrize("acpi", [True, False])
+def test_acpi_is_told_of_when_asked_and_not_to_be_found_else(acpi: bool) -> None:
+    for kernel, pointer in ((elf([(HIGH, CODE, 8)], pvh=HIGH), 0x6020), (bzimage(CODE), 0x7070)):
+        with guest_memory(SIZE) as memory:
+            load(Load(memoryview(kernel), acpi=acpi), memory, SIZE, 2)
+            assert struct.unpack("<Q", memory.read(pointer, 8))[0] == (RSDP if acpi else 0)
+            assert (memory.read(RSDP, 8) == b"RSD PTR ") is acpi
 
 
 def test_a_ramdisk_stays_where_a_bzimage_can_reach_it() -> None:

@@ -10,11 +10,13 @@ from timehands.kernels import bzimage as bzimage_format
 from timehands.kernels.elf import ElfImage
 from timehands.kernels.identity import pvh_entry
 from timehands.kvm.memory import GuestMemory
+from timehands.monitor.acpi import acpi_tables
 from timehands.monitor.layout import (
     COMMAND_LINE,
     COMMAND_LINE_BYTES,
     MP_TABLE,
     PAGE,
+    RSDP,
     START_INFO,
     Stretch,
     memory_map,
@@ -32,12 +34,15 @@ Told = tuple[Mapping[int, bytes], Entry]
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What is booted: the kernel file's bytes, its command line, and a ramdisk or none."""
+    """What is booted: the kernel file's bytes, its command line, and a ramdisk or none.
+
+    ``acpi``: whether it is told of its processors by ACPI too, not by the MP table alone.
+    """
 
     kernel: memoryview = field(repr=False)
     command_line: str = ""
     initrd: bytes = field(default=b"", repr=False)
-    rsdp: int = 0
+    acpi: bool = False
 
 
 def load(what: Load, memory: GuestMemory, size: int, vcpus: int) -> Placed:
@@ -57,6 +62,8 @@ def load(what: Load, memory: GuestMemory, size: int, vcpus: int) -> Placed:
         _put(memory, initrd[0], what.initrd)
     _put(memory, COMMAND_LINE, _command_line(what, protocol))
     _put(memory, MP_TABLE, mp_table(vcpus))
+    if what.acpi:
+        _put(memory, RSDP, acpi_tables(vcpus))
     return Placed(protocol, replace(entry, rip=image.entry), image.end, initrd)
 
 
@@ -89,11 +96,11 @@ def _told(
     protocol: str, what: Load, memory: Sequence[Stretch], initrd: tuple[int, int] | None
 ) -> Told:
     if protocol == "bzImage":
-        return bzimage.zero_page(what.kernel, memory, initrd, rsdp=what.rsdp)
+        return bzimage.zero_page(what.kernel, memory, initrd, rsdp=RSDP if what.acpi else 0)
     if protocol == "multiboot":
         return multiboot.information(memory, initrd)
     modules = [Module(*initrd)] if initrd else []
-    return start_info(memory, modules, rsdp=what.rsdp), Entry(0, rbx=START_INFO)
+    return start_info(memory, modules, rsdp=RSDP if what.acpi else 0), Entry(0, rbx=START_INFO)
 
 
 def _initrd_place(what: Load, protocol: str, image: Image, top: int) -> tuple[int, int] | None:
