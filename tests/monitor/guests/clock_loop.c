@@ -97,8 +97,10 @@ void bare_main(const uint32_t *start_info)
         for (int i = 0; i < 16; i++)
             read_one(&pages[0]);
         int c = get_char();
-        if (c == 't')
+        if (c == 't') {
+            read_one(&pages[0]);    /* not before we were asked */
             say();
+        }
         if (c == 's')
             return;
     }
