@@ -12,7 +12,10 @@ import pytest
 
 from monitor.running import PATIENCE_S, Talk
 from monitor.snapshot.restored import Restored
+from timehands.clocks.msr import ClockMsr
+from timehands.clocks.pvclock.numbers import TIME_INFO_SIZE
 from timehands.kvm.structs import Fpu
+from timehands.monitor.microvm import Microvm
 from timehands.monitor.settings import Clocks, Jump, Maker, Policy
 from timehands.monitor.snapshot import snapshot
 from timehands.monitor.snapshot.take import collect
@@ -112,6 +115,14 @@ def test_it_goes_on_twice_from_one_snapshot_and_in_another_process(
         assert things[1:] == kept
 
 
+def memory_of(guest: Microvm) -> bytes:
+    """The memory but for pvclock's record, which KVM may write when it is registered."""
+    memory = bytearray(guest.vm.memory.read(0, guest.settings.memory_bytes))
+    record = guest.vcpus[0].msr(ClockMsr.KVM_SYSTEM_TIME) & ~1
+    memory[record : record + TIME_INFO_SIZE] = bytes(TIME_INFO_SIZE)
+    return bytes(memory)
+
+
 @pytest.mark.parametrize("pit", PROVIDERS)
 def test_all_of_it_is_as_it_was(kvm: None, tmp_path: Path, pit: Maker) -> None:
     with begun(Clocks(pvclock=Maker.KVM, pit=pit, jumps=(Jump("wall", 10**15, 5),))) as talk:
@@ -119,10 +130,10 @@ def test_all_of_it_is_as_it_was(kvm: None, tmp_path: Path, pit: Maker) -> None:
         talk.ask(b"S")
         with talk.guest.paused():
             talk.guest.vcpus[0].set_fpu(Fpu(fcw=0x37F, mxcsr=0x1F80, last_ip=0))
-            before, memory = collect(talk.guest), talk.guest.vm.memory.read(0, 4 << 20)
+            before, memory = collect(talk.guest), memory_of(talk.guest)
             snapshot(talk.guest, tmp_path / "kept")
     with Restored(tmp_path / "kept").guest as again:
-        after, memory_after = collect(again), again.vm.memory.read(0, 4 << 20)
+        after, memory_after = collect(again), memory_of(again)
     assert memory_after == memory
     for one, other in zip(before.processors, after.processors, strict=True):
         assert one.parts["regs"] == other.parts["regs"]
@@ -130,7 +141,8 @@ def test_all_of_it_is_as_it_was(kvm: None, tmp_path: Path, pit: Maker) -> None:
         for name in one.parts.keys() - {"lapic"}:  # its timer counts
             assert one.parts[name] == other.parts[name], name
         assert (one.msrs, one.cpuid, one.mp_state) == (other.msrs, other.cpuid, other.mp_state)
-    assert before.devices.chips == after.devices.chips
+    if pit is Maker.OURS:  # KVM's goes on to interrupt while the guest is paused
+        assert before.devices.chips == after.devices.chips
     assert before.devices.i8254 == after.devices.i8254
     assert before.devices.serial == after.devices.serial
     assert before.devices.rtc == after.devices.rtc
@@ -222,6 +234,7 @@ def test_vcpus_with_equal_tscs_keep_them_equal(kvm: None, tmp_path: Path) -> Non
     with begun(Clocks(), vcpus=2) as talk:
         talk.wait_line()
         talk.ask(b"t")
+        talk.guest.pause()
         snapshot(talk.guest, tmp_path / "kept")
         first, *others = talk.guest.vcpus
         if any(vcpu.tsc_offset() != first.tsc_offset() for vcpu in others):
