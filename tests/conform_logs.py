@@ -192,6 +192,7 @@ class Machine:
     lapic_hz: int = LAPIC_HZ
     pit_hz: int = PIT_HZ
     asleep: int = 100
+    jolt: str = ""
     stamped: bool = True
 
     def lines(self) -> list[Line]:
@@ -233,6 +234,8 @@ class Machine:
             "version": 2,
             "tsc_after": tsc + 3000,
         }
+        if self.jolt and gone % (3 * MS) > MS:
+            numbers[self.jolt] -= 5_000
         words = " ".join(f"{key}={value:#x}" for key, value in numbers.items())
         return [
             Line(asked_ns, "> asked"),

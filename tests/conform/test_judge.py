@@ -136,6 +136,8 @@ def test_right_clocks_pass_in_everything_that_was_looked_at() -> None:
         ("lapic.stopped", put("lapic.stopped", interrupts=1)),
         ("lapic.stopped", put("lapic.stopped", left=50)),
         ("i8254.rate", having(pit_hz=1_200_000)),
+        ("i8254.rate", having(jolt="pit")),
+        ("lapic.rate", having(jolt="lapic")),
         ("i8254.latch", put("i8254.latch", later=0xFE00)),
         ("i8254.read_back", put("i8254.read_back", mode_3=0xB4)),
         ("i8254.mode_0", put("i8254.mode_0", out=0)),

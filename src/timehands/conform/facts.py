@@ -19,11 +19,17 @@ NS_PER_S = 1_000_000_000
 _MASK_32 = 0xFFFF_FFFF
 #: The rows in which nothing was done to the machine.
 QUIET_ROWS = ("first", "awake", "slept", "last")
+#: The i8254 wraps in 54.9 ms: one wrap unseen is one that can be missed.
+_WRAP_MS = 40
 _DAY_NS = 86_400 * NS_PER_S
 
 
 class Missing(Exception):
     """What a rule needs is not to be had: the case is skipped, for this reason."""
+
+
+class Unsteady(Missing):
+    """A clock whose samples fit no one rate."""
 
 
 class Died(Exception):
@@ -139,10 +145,10 @@ class Facts:
     @cached_property
     def lapic_per_tsc(self) -> Span:
         """Counts of the LAPIC's timer (divided by 1) in 10^9 TSC cycles."""
-        samples = [s for s in self.rows("first") if "lapic" in s.numbers]
+        # It was set once, to count down from 2^32: on a slow host that is over before the rows are.
+        samples = [s for s in self.rows("first") if s.numbers.get("lapic", 0) > 0]
         if len(samples) >= 3:
-            start = samples[0].numbers["lapic"]
-            down = [(start - s.numbers["lapic"]) & _MASK_32 for s in samples]
+            down = [_MASK_32 - s.numbers["lapic"] for s in samples]
             return _per_tsc(samples, down, "the LAPIC timer")
         counts, shorts, longs = (
             self.many("lapic.divisors", key) for key in ("counts", "shortest", "longest")
@@ -159,10 +165,18 @@ class Facts:
             for before, after in itertools.pairwise(raw):
                 total += (before - after) % MODULUS
                 counts.append(total)
+            if self._too_slow_for_wraps(samples):
+                raise Missing("a host too busy to follow the i8254, which wraps in 55 ms")
             whole = unwrap(counts, [s.numbers["tsc"] for s in samples], MODULUS)
             return _per_tsc(samples, whole, "the i8254")
         get = self.one("i8254.mode_2")
         return _ratio(get("counts"), get("shortest"), get("longest"))
+
+    def _too_slow_for_wraps(self, samples: Sequence[Sample]) -> bool:
+        """Whether there are more long gaps than the one between the rows."""
+        gaps = [b.numbers["tsc"] - a.numbers["tsc"] for a, b in itertools.pairwise(samples)]
+        long = [gap for gap in gaps if gap > self.tsc_hz.middle * _WRAP_MS // 1000]
+        return len(long) > 1
 
     def hz_of(self, per_tsc: Span) -> Span:
         """A rate per 10^9 TSC cycles as Hz."""
@@ -202,7 +216,7 @@ def _per_tsc(samples: Sequence[Sample], counts: Sequence[int], what: str) -> Spa
     ]
     rate = fit(readings)
     if rate is None:
-        raise Missing(f"the rate of {what} is not one number")
+        raise Unsteady(f"the rate of {what} is not one number")
     return Span(rate.low_hz, rate.high_hz)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from timehands.clocks.i8254 import MODULUS, PIT_HZ
-from timehands.conform.facts import NS_PER_S, Facts, Missing
+from timehands.conform.facts import NS_PER_S, Facts, Missing, Unsteady
 from timehands.conform.rules.discovery import hz_words
 from timehands.conform.rules.lapic import early_cycles
 from timehands.conform.rules.ticks import ticks
@@ -31,7 +31,10 @@ def rate(facts: Facts) -> Outcome:
     """1,193,182 Hz."""
     if not facts.timed:
         raise Missing("no host time in this log: the i8254 is the ruler itself")
-    measured = facts.hz_of(facts.pit_per_tsc)
+    try:
+        measured = facts.hz_of(facts.pit_per_tsc)
+    except Unsteady as unsteady:
+        return failed(str(unsteady))
     saw = f"{hz_words(measured)} by {facts.ruler}"
     return held(measured.meets(Span.around(PIT_HZ, RATE_PPM)), saw)
 

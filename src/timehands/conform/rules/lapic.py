@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from timehands.conform.facts import NS_PER_S, Facts, Missing
+from timehands.conform.facts import NS_PER_S, Facts, Missing, Unsteady
 from timehands.conform.rules.discovery import hz_words
 from timehands.conform.rules.ticks import ticks
 from timehands.conform.rules.tsc import EARLY_NS
@@ -19,7 +19,10 @@ _TIMER_VECTOR = 0x40
 
 def rate(facts: Facts) -> Outcome:
     """One rate, against the TSC and so against the host."""
-    return passed(f"{hz_words(facts.hz_of(facts.lapic_per_tsc))} by {facts.ruler}")
+    try:
+        return passed(f"{hz_words(facts.hz_of(facts.lapic_per_tsc))} by {facts.ruler}")
+    except Unsteady as unsteady:
+        return failed(str(unsteady))
 
 
 def divisors(facts: Facts) -> Outcome:

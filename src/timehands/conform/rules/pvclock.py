@@ -13,7 +13,9 @@ from timehands.clocks.pvclock.reading import nanoseconds
 from timehands.clocks.rate import Reading, fit
 from timehands.conform.facts import NS_PER_S, Facts, Missing, times
 from timehands.conform.log import Sample
+from timehands.conform.rules import tsc
 from timehands.conform.rules.discovery import EXACT_PPM, hz_words, registered
+from timehands.conform.rules.tsc import said_wrong
 from timehands.conform.span import Span
 from timehands.conform.verdicts import Outcome, failed, held, noted, passed
 
@@ -136,6 +138,8 @@ def stable(facts: Facts) -> Outcome:
         return passed("not claimed: guests guard against steps back by themselves")
     if not announced:
         return noted("set in the record, and not announced in CPUID (bit 24): guests ignore it")
+    if said_wrong(tsc.offset, facts):
+        return failed("set, and the TSCs of the vCPUs disagree (tsc.offset)")
     if "pvclock.across" in facts.log.said and facts.log.said["pvclock.across"].kind == "data":
         ns = facts.many("pvclock.across", "ns")
         apart = max(ns) - min(ns)

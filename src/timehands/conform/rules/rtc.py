@@ -71,11 +71,8 @@ def periodic(facts: Facts) -> Outcome:
     at = facts.numbers("rtc.periodic").get("at", ())
     hz = facts.tsc_hz
     period = Span(hz.low // get("hz"), hz.high // get("hz")).wider(_FLAG_SLACK_PPM)
-    # It runs before we look: only distances count, from the first flag on.
-    later = [cycles - at[0] for cycles in at[1:]]
-    if at and not later:
-        return failed("the periodic flag came once")
-    return ticks(facts, later, get("wanted") - 1, period, period.high + early_cycles(facts))
+    # It runs before we look: the first flag may come at once.
+    return ticks(facts, at, get("wanted"), period, period.high + early_cycles(facts))
 
 
 RULES: Mapping[str, Callable[[Facts], Outcome]] = {

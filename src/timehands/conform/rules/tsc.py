@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from timehands.conform.facts import Facts, Missing
+from timehands.conform.facts import Died, Facts, Missing
 from timehands.conform.rules.discovery import hz_words
 from timehands.conform.verdicts import Outcome, failed, held, noted, passed
 
@@ -74,17 +74,18 @@ def invariant(facts: Facts) -> Outcome:
     troubles = [
         name
         for name, rule in (("rate", rate), ("across", across), ("offset", offset))
-        if _fails(rule, facts)
+        if said_wrong(rule, facts)
     ]
     if troubles:
         return failed(f"claimed, and yet tsc.{', tsc.'.join(troubles)} failed")
     return passed("claimed, and one rate was seen, on all vCPUs")
 
 
-def _fails(rule: Callable[[Facts], Outcome], facts: Facts) -> bool:
+def said_wrong(rule: Callable[[Facts], Outcome], facts: Facts) -> bool:
+    """Whether another case fails; what cannot be told does not."""
     try:
         return rule(facts).verdict == "fail"
-    except Missing:
+    except (Missing, Died):
         return False
 
 
