@@ -8,10 +8,20 @@ from hypothesis import strategies as st
 
 from timehands.clocks.cpuid.layouts import Registers
 from timehands.clocks.cpuid.numbers import Extended7Edx, Leaf, Leaf1Ecx
+from timehands.errors import MachineError
 from timehands.kvm.cpuid import CpuidEntry
 from timehands.kvm.numbers import CpuidFlags
 from timehands.monitor.settings import MAX_TSC_KHZ, MIN_TSC_KHZ, Clocks, Maker, Published
-from timehands.monitor.told import CLOCKSOURCE, CLOCKSOURCE2, STABLE, ratio, told
+from timehands.monitor.told import (
+    CLOCKSOURCE,
+    CLOCKSOURCE2,
+    CX16,
+    STABLE,
+    Hidden,
+    ratio,
+    told,
+    without,
+)
 
 TSC_KHZ = 2_599_998
 OTHERS = 1 << 1 | 1 << 7  # of KVM's features, two that are no clocks
@@ -127,3 +137,19 @@ def test_the_deadline_timer(wish: bool | None, there: bool) -> None:
     ecx = answers(Clocks(tsc_deadline=wish))[1].ecx
     assert bool(ecx & Leaf1Ecx.TSC_DEADLINE) is there
     assert ecx & Leaf1Ecx.HYPERVISOR
+
+
+def test_bits_that_are_hidden_are_not_told_and_all_else_is() -> None:
+    features = Registers(1, 2, 0xFFFF_FFFF, 4)
+    entries = [
+        CpuidEntry(1, 0, CpuidFlags(0), features),
+        CpuidEntry(7, 1, CpuidFlags.SIGNIFICANT_INDEX, features),
+    ]
+    first, second = without(entries, [CX16, Hidden(7, "edx", 4), Hidden(7, "ecx", 1, subleaf=1)])
+    assert first.registers == features._replace(ecx=0xFFFF_DFFF)
+    assert second.registers == features._replace(ecx=0xFFFF_FFFE)
+
+
+def test_only_registers_of_cpuid_can_be_hidden() -> None:
+    with pytest.raises(MachineError, match="CPUID has no register rax"):
+        Hidden(1, "rax", 1)

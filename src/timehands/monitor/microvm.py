@@ -35,7 +35,7 @@ from timehands.monitor.pvclock import MSRS, Pvclock
 from timehands.monitor.settings import Clocks, Maker
 from timehands.monitor.systemtime import keep_system_time, start_system_time
 from timehands.monitor.time import Alarms, GuestTime
-from timehands.monitor.told import told
+from timehands.monitor.told import Hidden, told, without
 from timehands.monitor.vcpus import Around, Observer, VcpuThread
 from timehands.monitor.whereabouts import Whereabouts, whereabouts
 
@@ -50,6 +50,7 @@ class Settings:
     memory_bytes: int = 256 * MIB
     vcpus: int = 1
     clocks: Clocks = field(default_factory=Clocks)
+    hidden: tuple[Hidden, ...] = ()
 
     def __post_init__(self) -> None:
         if not MIN_MEMORY <= self.memory_bytes <= MAX_MEMORY or self.memory_bytes % PAGE:
@@ -159,7 +160,7 @@ class Microvm:
         for vcpu in self.vcpus:
             number, count = vcpu.number, self.settings.vcpus
             answers = told(supported, clocks, tsc_khz=self.tsc_khz, vcpu=number, vcpus=count)
-            vcpu.set_cpuid(answers)
+            vcpu.set_cpuid(without(answers, self.settings.hidden))
 
     def _pvclock(self) -> Pvclock | None:
         """Our provider; without it KVM's MSRs are KVM's, or refused."""

@@ -11,11 +11,12 @@ timer's clock and multiplies in 32 bits.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from timehands.clocks.cpuid.layouts import Registers
 from timehands.clocks.cpuid.numbers import Extended7Edx, Leaf, Leaf1Ecx
+from timehands.errors import MachineError
 from timehands.kvm.cpuid import CpuidEntry
 from timehands.kvm.numbers import CpuidFlags
 from timehands.monitor.settings import Clocks, Maker, Published
@@ -25,6 +26,43 @@ SIGNATURE = (0x4B4D_564B, 0x564B_4D56, 0x4D)
 CLOCKSOURCE, CLOCKSOURCE2, STABLE = 1 << 0, 1 << 3, 1 << 24
 _CLOCK_FEATURES = CLOCKSOURCE | CLOCKSOURCE2 | STABLE
 _KHZ_FROM_NS = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Hidden:
+    """Bits of an answer that KVM has and the guest is not told of.
+
+    For features that a KVM announces and cannot do, such as CX16 where it has to emulate.
+    ``register``: ``eax``, ``ebx``, ``ecx``, or ``edx``.
+    """
+
+    leaf: int
+    register: str
+    bits: int
+    subleaf: int = 0
+
+    def __post_init__(self) -> None:
+        if self.register not in Registers._fields:
+            raise MachineError(f"CPUID has no register {self.register}: eax, ebx, ecx, edx")
+
+    def of(self, entry: CpuidEntry) -> CpuidEntry:
+        """The answer without these bits, if it is the one."""
+        if (entry.leaf, entry.subleaf) != (self.leaf, self.subleaf):
+            return entry
+        left = getattr(entry.registers, self.register) & ~self.bits
+        return replace(entry, registers=entry.registers._replace(**{self.register: left}))
+
+
+#: CMPXCHG16B: a KVM that emulates it stops the guest (arch/x86/kvm/emulate.c, em_cmpxchg8b).
+CX16 = Hidden(Leaf.FEATURES, "ecx", 1 << 13)
+
+
+def without(entries: Iterable[CpuidEntry], hidden: Iterable[Hidden]) -> tuple[CpuidEntry, ...]:
+    """The answers without what is hidden."""
+    kept = tuple(entries)
+    for each in hidden:
+        kept = tuple(each.of(entry) for entry in kept)
+    return kept
 
 
 def told(
