@@ -71,7 +71,7 @@ def test_any_json_makes_clocks_or_is_refused_in_words(data: object) -> None:
     try:
         clocks = Clocks.from_json(data)
     except MachineError as error:
-        assert error.message
+        assert 0 < len(error.message) < 200
     else:
         assert Clocks.from_json(clocks.to_json()) == clocks
 
@@ -84,7 +84,11 @@ def test_any_json_makes_clocks_or_is_refused_in_words(data: object) -> None:
         ({"rtc": 1}, "rtc cannot be 1: it is true or false"),
         ({"tsc_khz": True}, "tsc_khz cannot be True: it is a whole number"),
         ({"tsc_khz": 2.5e6}, "it is a whole number"),
-        ({"pit": "intel"}, "pit cannot be 'intel'"),
+        ({"pit": "intel"}, "pit cannot be 'intel': it is one of kvm, ours, none"),
+        ({"tsc_khz": 10**4000}, "it has 64 bits at most"),
+        ({"tsc_khz": 10**5000}, "cannot be a number that long: it has 64 bits at most"),
+        ({"published": ["x" * 1000]}, "it is one of 0x40000010, 0x15"),
+        ({"jumps": [[7, 1, 1]]}, "its clock is a name"),
         ({"published": "0x15"}, "it is a list"),
         ({"published": ["0x16"]}, "0x16"),
         ({"jumps": [["tsc", 1]]}, "a jump is a clock, a time, and a distance"),

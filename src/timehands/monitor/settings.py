@@ -17,7 +17,7 @@ MIN_TSC_KHZ, MAX_TSC_KHZ = 1_000, 100_000_000
 MAX_BUS_NS = 1_000
 #: No clock is moved farther than 100 years.
 MAX_STEP_NS = 100 * 365 * 86_400 * 10**9
-_SHOWN = 40
+_MOST, _SHOWN = 2**63 - 1, 40
 
 
 class Maker(StrEnum):
@@ -147,13 +147,18 @@ def _read(name: str, value: object) -> Any:
 
 
 def _shown(value: object) -> str:
-    text = repr(value)
+    try:
+        text = repr(value)
+    except ValueError:  # Python prints no integer of more than some thousand digits
+        return "a number that long"
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
 def _whole(value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError("it is a whole number")
+    if abs(value) > _MOST:
+        raise ValueError("it has 64 bits at most")
     return value
 
 
@@ -170,7 +175,12 @@ def _list(value: object) -> list[Any]:
 
 
 def _word(kind: type[StrEnum]) -> Callable[[object], Any]:
-    return lambda value: kind(str(value))
+    def read(value: object) -> StrEnum:
+        if value not in tuple(kind):
+            raise ValueError(f"it is one of {', '.join(kind)}")
+        return kind(str(value))
+
+    return read
 
 
 def _or_none(reader: Callable[[object], Any]) -> Callable[[object], Any]:
@@ -181,13 +191,15 @@ def _jump(value: object) -> Jump:
     parts = _list(value)
     if len(parts) != len(fields(Jump)):
         raise ValueError("a jump is a clock, a time, and a distance")
-    return Jump(str(parts[0]), _whole(parts[1]), _whole(parts[2]))
+    if not isinstance(parts[0], str):
+        raise TypeError("its clock is a name")
+    return Jump(parts[0], _whole(parts[1]), _whole(parts[2]))
 
 
 #: How each setting is read from JSON.
 _READERS: Mapping[str, Callable[[object], Any]] = {
     "tsc_khz": _or_none(_whole),
-    "published": lambda value: tuple(Published(each) for each in _list(value)),
+    "published": lambda value: tuple(map(_word(Published), _list(value))),
     "told_tsc_khz": _or_none(_whole),
     "invariant_tsc": _or_none(_switch),
     "tsc_deadline": _or_none(_switch),
