@@ -215,6 +215,18 @@ def test_one_that_never_ran_begins_at_nothing(kvm: None, tmp_path: Path) -> None
         assert ns <= time.monotonic_ns() - started + LAID_NS // 2
 
 
+def test_a_vcpu_that_waits_to_be_started_is_started_after_it(kvm: None, tmp_path: Path) -> None:
+    with begun(Clocks(pvclock=Maker.OURS), vcpus=2).guest as guest:
+        snapshot(guest, tmp_path / "kept")
+    with Restored(tmp_path / "kept") as again:
+        again.wait_line()
+        while not again.ask(b"t")[0]:
+            pass
+        assert again.guest.pvclock is not None
+        while len(again.guest.pvclock.registered) < 2:
+            again.ask(b"t")
+
+
 def test_a_snapshot_of_a_restored_guest_is_one_too(kvm: None, tmp_path: Path) -> None:
     with begun(Clocks(pvclock=Maker.OURS)) as talk:
         talk.wait_line()
