@@ -60,6 +60,8 @@ static void read_one(void)
 
 static void say_times(void)
 {
+    if (page.version)
+        read_one();             /* not before we were asked */
     put_text("T");
     put_word(reads);
     put_word(warps);
