@@ -7,7 +7,8 @@
 
 enum {
     INDEX = 0x70, DATA = 0x71, REG_A = 0xa, REG_B = 0xb, REG_C = 0xc, REG_D = 0xd, CENTURY = 0x32,
-    UPDATING = 0x80, PERIODIC_FLAG = 0x40, RATE_1024 = 6, FIELDS = 7, EDGES = 12, LOOKS = 1 << 18, CHANGE_LOOKS = 1 << 22,
+    UPDATING = 0x80, PERIODIC_FLAG = 0x40, RATE_1024 = 6, FIELDS = 7, EDGES = 12,
+    LOOKS = 1 << 18, CHANGE_LOOKS = 1 << 22,
 };
 
 /* A second and more on any machine. */
@@ -107,13 +108,14 @@ void conform_rtc(void)
 void conform_rtc_again(void)
 {
     uint64_t start = rdtsc();
+    unsigned looks = CHANGE_LOOKS;
     uint8_t second;
 
     if (!there)
         return;
     begin("rtc.goes_on");
     second = get(0);
-    for (unsigned i = 0; i < CHANGE_LOOKS && get(0) == second && rdtsc() - start < CHANGE_CYCLES; i++)
+    while (looks-- && get(0) == second && rdtsc() - start < CHANGE_CYCLES)
         ;
     put_date("rtc.goes_on", get(0) != second);
 }

@@ -2,7 +2,7 @@
  * The conformance guest's lines, and the words on its command line.
  *
  *   B id                        the case begins: who dies now died in it
- *   C id data key=value ...     what was measured; numbers are 0x and hexadecimal, lists have commas
+ *   C id data key=value ...     what was measured; numbers are hexadecimal, lists have commas
  *   C id skip why=words         what is missing
  */
 #include "conform.h"
