@@ -62,6 +62,7 @@ static void say_times(void)
 {
     if (page.version)
         read_one();             /* not before we were asked */
+    read_one();                 /* of now, not of before it was asked */
     put_text("T");
     put_word(reads);
     put_word(warps);

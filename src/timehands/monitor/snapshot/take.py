@@ -53,7 +53,7 @@ def snapshot(guest: Microvm, folder: Path | str) -> Path:
 
     Raises `SnapshotError` for a guest that has ended, a device whose state cannot be kept, a folder
     that holds something, a disk that is full; then nothing is left behind. `MachineError` when the
-    guest cannot be paused.
+    guest cannot be paused, or KVM does not tell a part of it.
     """
     path = Path(folder)
     _check(guest, path)
