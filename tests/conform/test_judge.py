@@ -141,7 +141,7 @@ def test_right_clocks_pass_in_everything_that_was_looked_at() -> None:
         ("i8254.latch", put("i8254.latch", later=0xFE00)),
         ("i8254.read_back", put("i8254.read_back", mode_3=0xB4)),
         ("i8254.mode_0", put("i8254.mode_0", out=0)),
-        ("i8254.mode_0", put("i8254.mode_0", out_at_first=0x20)),
+        ("i8254.mode_0", put("i8254.mode_0", out_at_first=0x20, shortest=0, longest=9_000)),
         ("i8254.mode_0", put("i8254.mode_0", count=4_000)),
         ("i8254.mode_2", put("i8254.mode_2", counts=3_800)),
         ("i8254.mode_3", put("i8254.mode_3", counts=1_900)),
@@ -187,6 +187,17 @@ def test_what_is_usual_and_yet_harms_is_noted(case: str, change: Change) -> None
     machine = Machine()
     change(machine)
     assert judged(machine).of(case).verdict is Verdict.NOTE
+
+
+def test_a_host_that_was_too_slow_to_look_is_no_failure() -> None:
+    machine = Machine()
+    put("i8254.mode_0", out_at_first=0x20, shortest=0, longest=10**9)(machine)
+    put("lapic.stopped", start=0, stop=10**9, interrupts=1)(machine)
+    put("tsc.deadline", after_disarm=1, disarm=5, disarmed=6)(machine)
+    judgement = judged(machine)
+    assert judgement.conforms
+    for case in ("i8254.mode_0", "lapic.stopped"):
+        assert judgement.of(case).verdict is Verdict.SKIP
 
 
 def test_a_policy_of_catching_up_is_kept_by_a_clock_that_does() -> None:
