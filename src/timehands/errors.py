@@ -121,8 +121,10 @@ class FrequencyOutOfRange(UsageError, ValueError):
 
 
 class ScenarioError(UsageError):
-    """A scenario of a simulation is wrong. ``key`` is where, ``possible`` what it may be, ``source``
-    the file (empty for one made in Python).
+    """A scenario of a simulation is wrong.
+
+    ``key`` is where, ``possible`` what it may be, ``source`` the file (empty for one made in
+    Python).
     """
 
     def __init__(
