@@ -14,7 +14,9 @@ from monitor.running import PATIENCE_S, Talk
 from monitor.snapshot.restored import Restored
 from timehands.clocks.msr import ClockMsr
 from timehands.clocks.pvclock.numbers import TIME_INFO_SIZE
+from timehands.kvm.numbers import Capability, ClockFlags
 from timehands.kvm.structs import Fpu
+from timehands.kvm.vm import Vm
 from timehands.monitor.microvm import Microvm
 from timehands.monitor.settings import Clocks, Jump, Maker, Policy
 from timehands.monitor.snapshot import snapshot
@@ -46,6 +48,22 @@ def begun(clocks: Clocks, *, vcpus: int = 1) -> Talk:
 def test_its_time_goes_on_as_the_policy_says(
     kvm: None, tmp_path: Path, provider: Maker, policy: Policy, vcpus: int
 ) -> None:
+    check_its_time(tmp_path, provider, policy, vcpus)
+
+
+def test_it_catches_up_also_where_kvm_takes_no_date(
+    kvm: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    capability = Vm.capability
+
+    def without_realtime(self: Vm, asked: Capability) -> int:
+        return capability(self, asked) & ~(ClockFlags.REALTIME * (asked is Capability.ADJUST_CLOCK))
+
+    monkeypatch.setattr(Vm, "capability", without_realtime)
+    check_its_time(tmp_path, Maker.KVM, Policy.WALL, 1)
+
+
+def check_its_time(tmp_path: Path, provider: Maker, policy: Policy, vcpus: int) -> None:
     """What passed for the guest lies between what the host measured inside and outside of it."""
     with begun(Clocks(pvclock=provider, policy=policy), vcpus=vcpus) as talk:
         talk.wait_line()
