@@ -21,6 +21,8 @@ _MASK_32 = 0xFFFF_FFFF
 QUIET_ROWS = ("first", "awake", "slept", "last")
 #: The i8254 wraps in 54.9 ms: one wrap unseen is one that can be missed.
 _WRAP_MS = 40
+#: Over more than that a few percent of doubt about its rate are half a wrap.
+_MANY_WRAPS_MS = 500
 _DAY_NS = 86_400 * NS_PER_S
 
 
@@ -173,10 +175,11 @@ class Facts:
         return _ratio(get("counts"), get("shortest"), get("longest"))
 
     def _too_slow_for_wraps(self, samples: Sequence[Sample]) -> bool:
-        """Whether there are more long gaps than the one between the rows."""
+        """Whether wraps that nobody saw cannot be told from the gaps in which all were seen."""
         gaps = [b.numbers["tsc"] - a.numbers["tsc"] for a, b in itertools.pairwise(samples)]
-        long = [gap for gap in gaps if gap > self.tsc_hz.middle * _WRAP_MS // 1000]
-        return len(long) > 1
+        ms = self.tsc_hz.middle // 1000
+        long = [gap for gap in gaps if gap > _WRAP_MS * ms]
+        return len(long) > len(gaps) // 4 or max(gaps) > _MANY_WRAPS_MS * ms
 
     def hz_of(self, per_tsc: Span) -> Span:
         """A rate per 10^9 TSC cycles as Hz."""
