@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from timehands.conform.log import MAX_LINE, MAX_LINES, Line
+from timehands.errors import TimehandsError
 
 #: How many samples are asked for in a row, and how long is waited before some of the rows.
 SAMPLES = 16
@@ -119,8 +120,6 @@ class Talk:
         self._say(b"s")
 
     async def _do(self, what: str) -> None:
-        from timehands.errors import TimehandsError
-
         if what not in self.vmm.can:
             return
         began_ns = time.monotonic_ns()

@@ -157,7 +157,8 @@ def brand(facts: Facts) -> Outcome:
     if not found:
         raise Missing("no frequency in the brand string")
     unit = {"M": 10**6, "G": 10**9, "T": 10**12}[found[2]]
-    hz = int(float(found[1]) * 1000) * unit // 1000
+    whole, _, thousandths = found[1].partition(".")
+    hz = int(whole) * unit + int(thousandths.ljust(3, "0")) * unit // 1000
     return _label(facts, hz, f'"{text.strip()[:48]}" says')
 
 
