@@ -74,8 +74,8 @@ static void flags(void)
     begin("rtc.periodic");
     set(REG_A, (a & 0x70) | RATE_1024);
     set(REG_B, b | PERIODIC_FLAG);      /* interrupts are off: only the flag matters */
-    get(REG_C);
     start = ordered_tsc();
+    get(REG_C);                         /* clears: what is seen from now on came after start */
     for (unsigned i = 0; i < LOOKS && n < EDGES && rdtsc() - start < PATIENT_WAIT; i++)
         if (get(REG_C) & PERIODIC_FLAG)
             at[n++] = ordered_tsc() - start;
