@@ -58,13 +58,12 @@ def tsc_now(vcpu: Vcpu) -> tuple[int, int]:
 
 def _set_kvms_clock(guest: Microvm) -> None:
     """Where KVM takes a date with it (Linux 5.16), it adds itself what passed until it is set."""
-    now_ns = time.monotonic_ns()
     takes_date = guest.vm.capability(Capability.ADJUST_CLOCK) & ClockFlags.REALTIME
     if _catches_up(guest) and takes_date:
-        paused_date_ns = time.time_ns() - (now_ns - guest.paused_ns)
-        guest.vm.set_clock(guest.system_ns, realtime_ns=paused_date_ns)
+        passed_ns = time.monotonic_ns() - guest.paused_ns
+        guest.vm.set_clock(guest.system_ns, realtime_ns=time.time_ns() - passed_ns)
     else:
-        guest.vm.set_clock(_wanted_ns(guest, now_ns))
+        guest.vm.set_clock(_wanted_ns(guest, time.monotonic_ns()))
 
 
 def _catches_up(guest: Microvm) -> bool:

@@ -60,11 +60,16 @@ def test_it_catches_up_also_where_kvm_takes_no_date(
         return capability(self, asked) & ~(ClockFlags.REALTIME * (asked is Capability.ADJUST_CLOCK))
 
     monkeypatch.setattr(Vm, "capability", without_realtime)
-    check_its_time(tmp_path, Maker.KVM, Policy.WALL, 1)
+    check_its_time(tmp_path, Maker.KVM, Policy.WALL, 1, exact=False)
 
 
-def check_its_time(tmp_path: Path, provider: Maker, policy: Policy, vcpus: int) -> None:
-    """What passed for the guest lies between what the host measured inside and outside of it."""
+def check_its_time(
+    tmp_path: Path, provider: Maker, policy: Policy, vcpus: int, *, exact: bool = True
+) -> None:
+    """What passed for the guest lies between what the host measured inside and outside of it.
+
+    If not ``exact`` it may lose what it takes to set its clock: less than the restore in all.
+    """
     with begun(Clocks(pvclock=provider, policy=policy), vcpus=vcpus) as talk:
         talk.wait_line()
         outside = time.time_ns()
@@ -85,7 +90,7 @@ def check_its_time(tmp_path: Path, provider: Maker, policy: Policy, vcpus: int) 
         assert reads > first[0]
         assert stopped > first[3]  # GUEST_STOPPED was there
     if policy is Policy.WALL:
-        assert asked - inside <= passed <= answered - outside
+        assert (asked - inside if exact else LAID_NS) <= passed <= answered - outside
     else:
         assert 0 <= passed <= stood - outside + answered - resumed
 
