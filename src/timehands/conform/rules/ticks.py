@@ -19,7 +19,7 @@ _LATE_PERCENT = 130
 #: A host that is so busy that fewer come in their time is none to test on.
 _LEAST = 3
 #: Ticks are even when the longest distance is at most so many hundredths of the shortest.
-_EVEN_PERCENT = 125
+_EVEN_PERCENT = 110
 
 
 def ticks(facts: Facts, at: Sequence[int], wanted: int, period: Span, early: int) -> Outcome:
