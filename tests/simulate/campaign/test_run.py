@@ -165,6 +165,7 @@ def test_what_cannot_be_run_is_refused(
 
 _SCRIPT = """
 import os
+import signal
 import sys
 import threading
 from pathlib import Path
@@ -176,6 +177,8 @@ def end_with_the_test():
     os._exit(1)
 
 if __name__ == "__main__":
+    # Tests that run in the background of a shell inherit an ignored Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     threading.Thread(target=end_with_the_test, daemon=True).start()
     folder = Path(sys.argv[1])
     run._PART_NS, run._RANGE_SEEDS = 0, 3  # many ranges, each a part at once

@@ -20,7 +20,6 @@ from timehands.errors import SeedFailed, UsageError
 from timehands.simulate.campaign import summary
 from timehands.simulate.campaign.cluster import Cluster
 from timehands.simulate.campaign.dataset import ROWS_PER_PART, Dataset
-from timehands.simulate.campaign.interrupts import Interrupts
 from timehands.simulate.campaign.job import Done, Job
 from timehands.simulate.campaign.rows import Row
 from timehands.simulate.campaign.summary import CampaignSummary, InMemory
@@ -151,22 +150,20 @@ class _Campaign:
         """Do it all. Returns whether it was interrupted."""
         if self.done.all():
             return False
-        with Interrupts() as interrupts:
-            workers: Workers | None = None
-            try:
-                with interrupts.heard():
-                    workers = _workers(self.request)
-                self._drive(workers, interrupts)
-            except KeyboardInterrupt:
-                return True
-            finally:
-                if workers is not None:
-                    workers.close()
-                    self.lost = workers.lost
-                self.writer.flush()
+        workers: Workers | None = None
+        try:
+            workers = _workers(self.request)
+            self._drive(workers)
+        except KeyboardInterrupt:
+            return True
+        finally:
+            if workers is not None:
+                workers.close()
+                self.lost = workers.lost
+            self.writer.flush()
         return False
 
-    def _drive(self, workers: Workers, interrupts: Interrupts) -> None:
+    def _drive(self, workers: Workers) -> None:
         todo = _Todo(self.done.copy(), self.request.seeds.start)
         self._width = max(1, workers.room)
         while True:
@@ -174,9 +171,7 @@ class _Campaign:
                 workers.hand_in(seeds)
             if not workers.busy:
                 return
-            with interrupts.heard():
-                finished = workers.wait()
-            for done in finished:
+            for done in workers.wait():
                 self._keep(done)
 
     def _length(self, left: int) -> int:
