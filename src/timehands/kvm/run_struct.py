@@ -64,14 +64,13 @@ class Mmio(Layout):
 
 
 class Hypercall(Layout):
-    """KVM_EXIT_HYPERCALL."""
+    """KVM_EXIT_HYPERCALL. Since Linux 6.6 ``longmode`` shares its place with 64 flags."""
 
     _fields_: ClassVar[_Fields] = [
         ("nr", c_uint64),
         ("args", c_uint64 * 6),
         ("ret", c_uint64),
         ("longmode", c_uint32),
-        ("pad", c_uint32),
     ]
 
 
