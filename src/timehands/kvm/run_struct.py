@@ -64,7 +64,7 @@ class Mmio(Layout):
 
 
 class Hypercall(Layout):
-    """KVM_EXIT_HYPERCALL. Since Linux 6.6 ``longmode`` shares its place with 64 flags."""
+    """KVM_EXIT_HYPERCALL. In newer headers ``longmode`` shares its place with 64 flags."""
 
     _fields_: ClassVar[_Fields] = [
         ("nr", c_uint64),
