@@ -401,6 +401,7 @@ def test_an_interrupted_session_leaves_nothing_behind(tmp_path: Path) -> None:
     words += ["--break", "tsc_init", "--record", str(folder)]
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
+        assert b"inside the plugin" in process.stdout.readline()
         assert b"tsc_init" in process.stdout.readline()
         process.send_signal(signal.SIGINT)
         told, _ = process.communicate(timeout=30)
