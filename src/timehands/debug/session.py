@@ -207,6 +207,7 @@ class Session:
     async def let_go(self) -> None:
         """No more stops: QEMU can be asked to pause and to end."""
         if isinstance(self._held, HeldInside):
+            self.stops.log.go_on()
             self.stops.client.close()
             await self._held.settle()
 

@@ -168,9 +168,9 @@ class Guest:
                 qmp_theirs.fileno(), console_theirs, talks, resets_theirs, plugin, sandbox, stub_fd
             )
             guest = cls(sink, command_line(qemu, machine, load, wiring))
-            guest.gdb, guest.stops = _socket(stub), _socket(stops)
             await guest._spawn(tuple(passed))
             ours.pop_all()  # from here on the guest closes them
+            guest.gdb, guest.stops = _socket(stub), _socket(stops)
         qmp = quiet(qmp) if gdb else qmp
         guest._console = guest._listen(console, sink.console)
         guest._listen(resets, guest._note_reset)
