@@ -292,7 +292,7 @@ def test_the_command_prints_stops_and_what_was_never_hit() -> None:
     done = timehands(
         "debug", guest_kernel("netbsd"), "--append", " ".join(NETBSD), "--deterministic",
         "--break", "tc_init", "--print", "tc->tc_name", "--backtrace", "3", "--count", "2",
-        "--break", "gettick",
+        "--break", "gettick", "--count", "3",
     )  # fmt: skip
     assert done.stderr.startswith("[")
     lines = done.stdout.splitlines()
