@@ -24,6 +24,8 @@ Who does it:
 - *session*: `Stops` on a `Guest` with QMP and console, each stop written to a recording as
   ``timehands debug`` does. *Passed* is a stop whose condition does not hold or that an action takes
   care of; a *shown* one is handed to the caller. Its name and callers are kept in the recording.
+- *inside*: `InsideClient`, whose stops the plugin makes (breakpoints only), and sessions with it.
+  QEMU runs on, and so does the guest's time; the work that is done at a stop is the same.
 - *gdb*: ``gdb -batch -x script.py``, in two ways: a loop around its ``continue``, and a ``stop``
   method that returns False, its fastest way, in which a script cannot let the guest run by itself.
   It keeps no recording, and takes a fifth as many stops.
@@ -71,10 +73,12 @@ from timehands.machines.machine import Load, Machine
 from timehands.watch.gdb import BreakKind, Breakpoint, GdbClient, Passing
 from timehands.watch.gdb.packets import frame
 from timehands.watch.plan import Plan
+from timehands.watch.plugin import watcher_for
 from timehands.watch.recorder import Recorder
 from timehands.watch.recording import Header, KernelIdentity
 from timehands.watch.run import started
 from timehands.watch.stops import Log, Stops, parse
+from timehands.watch.stops.inside import InsideClient
 from timehands.watch.stops.sites import Site
 
 TIMEOUT_S = 300
@@ -286,6 +290,44 @@ def client(task: Task, passing: Passing = Passing.STEP, *, apart: bool = False) 
     return wired(task, lambda stub, process: asyncio.run(stop_often(stub, process)))
 
 
+def inside(task: Task) -> float:
+    """Stops a second of the plugin's client."""
+
+    async def stop_often(plugin: socket.socket, process: int) -> float:
+        rows: list[tuple[int, int, int]] = []
+        client = InsideClient(plugin, (task.address,), running, process=process)
+        await client.insert(task.point)
+        while len(rows) < task.stops:
+            await client.resume()
+            await client.wait_stop(TIMEOUT_S)
+            registers = await client.registers()
+            rows.append((time.monotonic_ns(), registers["rip"], registers["rax"]))
+        client.close()
+        return (len(rows) - 1) * 1e9 / (rows[-1][0] - rows[0][0])
+
+    async def running() -> None:
+        """It was not started to stand still."""
+
+    plan = task.folder / "plan.txt"
+    plan.write_text(Plan(stops=(task.address,)).text())
+    watcher = watcher_for(plan, Plan(stops=(task.address,)), steady=False)
+    ours, theirs = socket.socketpair()
+    with Path(os.devnull).open("wb") as stream:
+        words = [str(watcher.path), f"fd={stream.fileno()}", f"stops={theirs.fileno()}"]
+        command = [word for word in task.machine if word != "-S"]
+        qemu = subprocess.Popen(
+            [*command, "-plugin", ",".join([*words, *watcher.arguments])],
+            pass_fds=[stream.fileno(), theirs.fileno()], stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+    theirs.close()
+    try:
+        return asyncio.run(stop_often(ours, qemu.pid))
+    finally:
+        qemu.kill()
+        qemu.wait()
+        ours.close()
+
+
 def on_one_cpu(way: Way) -> Way:
     """The same with this thread, and so all that it starts, held to one processor."""
 
@@ -306,17 +348,24 @@ hopping = partial(client, passing=Passing.HOP)
 Session = Callable[[Task, Stops], Awaitable[list[int]]]
 
 
-def recorded(task: Task, session: Session) -> float:
-    """Stops a second of a session that is recorded."""
+def recorded(task: Task, session: Session, *, within: bool = False) -> float:
+    """Stops a second of a session that is recorded; ``within`` the plugin, else by the stub."""
 
     async def run(folder: Path) -> list[int]:
         path = task.kernel.path
         identity = KernelIdentity(str(path), "", path.stat().st_size, "", "", "", "", 0, "")
         header = Header(identity, Machine(), Load(path), "stops")
         recorder = Recorder(folder, header, Plan())
-        async with started(task.qemu, recorder, None, talks=False, gdb=True) as guest:
+        plan = Plan(stops=(task.address,)) if within else None
+        async with started(task.qemu, recorder, plan, talks=False, gdb=not within) as guest:
+            process = guest.process_id
+            if guest.stops is not None:
+                plugin = InsideClient(guest.stops, (task.address,), guest.resume, process=process)
+                times = await session(task, Stops(plugin, task.kernel, log=Log(recorder)))
+                plugin.close()
+                return times
             assert guest.gdb is not None
-            async with await GdbClient.connect(guest.gdb, process=guest.process_id) as gdb:
+            async with await GdbClient.connect(guest.gdb, process=process) as gdb:
                 return await session(task, Stops(gdb, task.kernel, log=Log(recorder)))
 
     with tempfile.TemporaryDirectory(dir=task.folder) as name:
@@ -389,6 +438,11 @@ def with_gdb(task: Task, loop: bool) -> float:
     return (int(number) - 1) * 1e9 / int(ns)
 
 
+INSIDE: dict[str, Way] = {
+    "inside": inside,
+    "inside, session, passed": partial(recorded, session=passed, within=True),
+    "inside, session, shown": partial(recorded, session=shown, within=True),
+}
 GDB: dict[str, Way] = {
     "gdb, a loop": partial(with_gdb, loop=True),
     "gdb, stop()": partial(with_gdb, loop=False),
@@ -402,9 +456,14 @@ REGISTERS: dict[str, Way] = {
     "client, hopping": hopping,
     "session, passed": partial(recorded, session=passed),
     "session, shown": partial(recorded, session=shown),
+    **INSIDE,
     **GDB,
 }
-NAMES: dict[str, Way] = {"session, shown": partial(recorded, session=shown), **GDB}
+NAMES: dict[str, Way] = {
+    "session, shown": partial(recorded, session=shown),
+    "inside, session, shown": INSIDE["inside, session, shown"],
+    **GDB,
+}
 
 
 def measure(qemu: str, gdb: str, stops: int, rounds: int) -> None:
@@ -416,7 +475,8 @@ def measure(qemu: str, gdb: str, stops: int, rounds: int) -> None:
         writes = Task(qemu, gdb, kernel, folder, "page", True, stops)
         calls = replace(writes, symbol="tick", watch=False)
         told = replace(calls, symbol="tc_init", names=True)
-        hops = {who: way for who, way in REGISTERS.items() if way is not hopping}
+        breaks = (hopping, *INSIDE.values())
+        hops = {who: way for who, way in REGISTERS.items() if way not in breaks}
         for words, task, ways in (
             ("watchpoint, registers", writes, hops),
             ("breakpoint, registers", calls, REGISTERS),

@@ -292,7 +292,7 @@ def test_the_command_prints_stops_and_what_was_never_hit() -> None:
     done = timehands(
         "debug", guest_kernel("netbsd"), "--append", " ".join(NETBSD), "--deterministic",
         "--break", "tc_init", "--print", "tc->tc_name", "--backtrace", "3", "--count", "2",
-        "--break", "gettick",
+        "--break", "gettick", "--count", "3",
     )  # fmt: skip
     assert done.stderr.startswith("[")
     lines = done.stdout.splitlines()
@@ -401,6 +401,7 @@ def test_an_interrupted_session_leaves_nothing_behind(tmp_path: Path) -> None:
     words += ["--break", "tsc_init", "--record", str(folder)]
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
+        assert b"inside the plugin" in process.stdout.readline()
         assert b"tsc_init" in process.stdout.readline()
         process.send_signal(signal.SIGINT)
         told, _ = process.communicate(timeout=30)

@@ -20,7 +20,12 @@ def asked(*words: str) -> Debugging:
 
 
 def test_without_options_a_kernel_only_boots() -> None:
-    assert asked("kernel") == Debugging(Request(Path("kernel"), survey=False))
+    assert asked("kernel") == Debugging(Request(Path("kernel"), survey=False), inside=True)
+
+
+def test_a_prompt_and_who_wants_it_get_the_stub() -> None:
+    assert not asked("kernel", "--stub").inside
+    assert not asked("kernel", "--shell").inside
 
 
 def test_options_are_of_the_place_before_them() -> None:

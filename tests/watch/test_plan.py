@@ -17,6 +17,12 @@ READER = r"""
 #include <stdlib.h>
 #include "watch.h"
 
+bool stops_add(uint64_t address)
+{
+    printf("stop %llx\n", (unsigned long long)address);
+    return address;
+}
+
 int main(int argc, char **argv)
 {
     bool good = functions_load(argv[1]);
@@ -106,6 +112,12 @@ def test_an_empty_plan_watches_nothing(reader: Path) -> None:
     assert told(reader, Plan(), BASE) == ["1 0", "0"]
 
 
+def test_stops_go_to_the_plugin_in_their_order(reader: Path) -> None:
+    plan = Plan((Function("f", 16, 32),), stops=(BASE, 1, BASE + 0x10))
+    assert told(reader, plan) == [f"stop {BASE:x}", "stop 1", f"stop {BASE + 0x10:x}", "1 0"]
+    assert Plan.from_json(plan.to_json()) == replace(plan, stops=())
+
+
 def test_more_reads_than_the_plugin_takes_are_left_out(reader: Path) -> None:
     reads = tuple(Read(f"r{n}", 4, argument=0) for n in range(MAX_READS + 3))
     plan = Plan((Function("f", BASE, BASE + 1, reads=reads),))
@@ -120,6 +132,7 @@ def test_more_reads_than_the_plugin_takes_are_left_out(reader: Path) -> None:
         "F 0 10 20 3 0\nR 1 0 0 b 4 0 0 0\n", "F 0 10 20 3 0\nR 0 0 9 b 4 0 0 0\n",
         "F 0 10 20 3 0\nR 0 0 0 b 81 0 0 0\n", "F 0 10 20 3 0\nR 0 0 0 b 4 0 9 0\n",
         "F 0 10 20 3 0\nR 0 0 0 b 4 0 2 0 1\n", "F " + "9" * 2000 + "\n",
+        "S\n", "S stop\n",
     ],
 )  # fmt: skip
 def test_a_plan_that_makes_no_sense_is_refused(reader: Path, text: str) -> None:

@@ -71,6 +71,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("file", type=Path, metavar="KERNEL", help="bzImage or ELF")
     parser.add_argument("--shell", action="store_true", help="an interactive prompt instead")
     parser.add_argument("--json", action="store_true", help="one JSON object a line for each stop")
+    parser.add_argument(
+        "--stub", action="store_true", help="stop by QEMU's stub, also where the plugin could"
+    )
     _add_stop_options(parser)
     add_load_options(parser)
     add_run_options(parser)
@@ -205,6 +208,7 @@ def asked_from(args: argparse.Namespace) -> Debugging:
         answers=dict(args.cpuid),
         skips=tuple(Skip(*one) for one in args.skip),
         files=tuple(args.all_of),
+        inside=not (args.stub or args.shell),
     )
 
 

@@ -38,7 +38,8 @@ class Debugging:
     """What to boot, and what to do to it.
 
     ``answers`` are CPUID leaves that we answer; ``files`` source files of which each function is
-    noted when it is first reached.
+    noted when it is first reached. ``inside``: nothing else will be asked for, so that the stops
+    can be made inside the plugin where it can do all of this (`timehands.debug.choice`).
     """
 
     boot: Request
@@ -46,3 +47,4 @@ class Debugging:
     answers: Mapping[int, Leaf] = field(default_factory=dict)
     skips: tuple[Skip, ...] = ()
     files: tuple[str, ...] = ()
+    inside: bool = False

@@ -14,13 +14,15 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 from timehands.boot import Prepared, Progress, Start, begun
 from timehands.clocks.cpuid.layouts import Registers as Leaf
+from timehands.debug.choice import Choice, choose, wants_of
 from timehands.debug.held import HeldGuest
+from timehands.debug.held_inside import HeldInside
 from timehands.debug.request import Break, Debugging
 from timehands.errors import StubGone, TimehandsError, UsageError, WrongState
 from timehands.guests.constants import constants_of
@@ -34,6 +36,8 @@ from timehands.watch import run as running
 from timehands.watch.gdb import GdbClient, State
 from timehands.watch.interventions import Intervention
 from timehands.watch.stops import Kind, Log, Placed, Stop, Stops, View, parse
+from timehands.watch.stops.inside import InsideClient
+from timehands.watch.stops.instrument import Instrument
 from timehands.watch.stops.placed import check_condition
 from timehands.watch.stops.sites import Site, sites_of
 from timehands.watch.stops.steering import (
@@ -85,7 +89,8 @@ class Session:
         self._recorder = start.recorder
         self._progress = running.Progress(start.recorder, start.limits)
         self._left_s = start.limits.timeout_s
-        self._held = HeldGuest(guest, stops)
+        inside = guest.stops is not None
+        self._held = HeldInside(guest, stops) if inside else HeldGuest(guest, stops)
         self._vigil = Vigil(
             self._held, start.recorder.header, start.limits.quiet_s or QUIET_SECONDS
         )
@@ -171,21 +176,40 @@ class Session:
                 self.reason = verdict.value
 
     async def _ended(self) -> str:
-        """Why there is no guest any more, in QEMU's word."""
+        """Why there is no guest any more, in QEMU's word; inside, also why there are no stops."""
+        ours = "boundary" if self._progress.stop.is_set() else "interrupted"
+        if self.inside and (self._progress.stop.is_set() or self._leaving):
+            return await self.guest.wait(0) or ours
         return await self.guest.wait(END_SECONDS) or "lost"
 
     async def watch_for_end(self) -> None:
         """Stops the guest when the boundary is reached, or nothing can be recorded any more.
 
+        Stops inside the plugin do not tell of the guest's end: `Stops.run` is then ended by this.
         To run beside the session.
         """
-        boundary = asyncio.create_task(self._progress.stop.wait())
+        ends: list[asyncio.Task[Any]] = [asyncio.create_task(self._progress.stop.wait())]
+        if self.inside:
+            ends.append(asyncio.create_task(self.guest.wait()))
         try:
-            waiting: set[asyncio.Future[Any]] = {boundary, self._recorder.trouble}
+            waiting: set[asyncio.Future[Any]] = {*ends, self._recorder.trouble}
             await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
             await self.stops.halt()
         finally:
-            boundary.cancel()
+            for one in ends:
+                one.cancel()
+
+    @property
+    def inside(self) -> bool:
+        """Whether stops are made inside the plugin."""
+        return isinstance(self._held, HeldInside)
+
+    async def let_go(self) -> None:
+        """No more stops: QEMU can be asked to pause and to end."""
+        if isinstance(self._held, HeldInside):
+            self.stops.log.go_on()
+            self.stops.client.close()
+            await self._held.settle()
 
     # ---- at a stop
 
@@ -229,9 +253,7 @@ def check(prepared: Prepared, asked: Debugging) -> None:
     """Raise `UsageError` for what cannot be placed in this kernel, before anything is started."""
     constants = constants_of(prepared.knowledge.name)
     view = View(prepared.kernel, {}, prepared.kernel.file_memory, constants)
-    wants = [one.want for one in asked.breaks]
-    wants += [parse(text) for text in (*(s.function for s in asked.skips), *_files(asked))]
-    for want in wants:
+    for want in wants_of(asked):
         check_condition(want, view)
         sites_of(prepared.kernel, want, view)
     for one in asked.breaks:
@@ -260,16 +282,21 @@ async def debugging(
             advice="Leave --kaslr out: the kernel then runs where it was linked to run.",
         )
     check(prepared, asked)
+    choice = choose(prepared, asked)
     async with begun(prepared, progress=progress) as start:
         path, sandbox = str(prepared.qemu.path), prepared.qemu.sandbox
+        plan = start.plan and replace(start.plan, stops=choice.places)
         async with running.started(
-            path, start.recorder, start.plan, sandbox=sandbox, talks=False, gdb=True
+            path, start.recorder, plan, sandbox=sandbox, talks=False, gdb=not choice.inside
         ) as guest:
-            session = await _session(prepared, start, guest)
+            session = await _session(prepared, start, guest, choice)
+            if asked.inside and choice.note:
+                session.notes.append(choice.note)
             beside = asyncio.create_task(session.watch_for_end())
             try:
                 await _place_all(session, asked)
                 yield session
+                await session.let_go()
                 await running.finish(
                     guest, start.recorder, start.limits, session.reason or "stopped"
                 )
@@ -279,20 +306,25 @@ async def debugging(
                 session.stops.client.close()
 
 
-async def _session(prepared: Prepared, start: Start, guest: Guest) -> Session:
-    assert guest.gdb is not None
+async def _session(prepared: Prepared, start: Start, guest: Guest, choice: Choice) -> Session:
     alone = prepared.request.machine.vcpus == 1
-    client = await GdbClient.connect(guest.gdb, process=guest.process_id if alone else None)
-    log = Log(start.recorder, first_change=_patches(prepared))
+    process = guest.process_id if alone else None
+    client: Instrument
+    if guest.stops is not None:
+        client = InsideClient(guest.stops, choice.places, guest.resume, process=process)
+    else:
+        assert guest.gdb is not None
+        client = await GdbClient.connect(guest.gdb, process=process)
+    kvm = isinstance(client, GdbClient) and client.features.kvm
     stops = Stops(
         client,
         prepared.kernel,
         constants=constants_of(prepared.knowledge.name),
-        log=log,
-        anchor=_anchor(prepared) if client.features.kvm else None,
+        log=Log(start.recorder, first_change=_patches(prepared)),
+        anchor=_anchor(prepared) if kvm else None,
     )
     session = Session(start, guest, stops)
-    if client.features.kvm and not survey_kvm().has("KVM_CAP_GUEST_DEBUG_HW_BPS"):
+    if kvm and not survey_kvm().has("KVM_CAP_GUEST_DEBUG_HW_BPS"):
         session.notes.append(_NO_HARDWARE)
     return session
 

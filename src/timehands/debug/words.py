@@ -138,6 +138,7 @@ def stop_row(stop: Stop, seen: Seen, started_ns: int) -> dict[str, Any]:
         "at_ns": stop.entry.host_ns - started_ns,
         "vcpu": stop.vcpu,
         "pc": stop.pc,
+        "instrument": stop.entry.instrument,
         "why": stop.why,
         "where": stop.where,
         "values": dict(seen.values),

@@ -71,10 +71,14 @@ class Sink(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Watcher:
-    """The TCG plugin that goes with a guest: its file, and its arguments but for ``fd``."""
+    """The TCG plugin that goes with a guest: its file, and its arguments but for descriptors.
+
+    ``stops``: it takes a socket as well, whose other end is `Guest.stops`.
+    """
 
     path: Path
     arguments: tuple[str, ...] = ()
+    stops: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +117,8 @@ class Guest:
         self._scratch: int | None = None
         #: Our end of QEMU's stub of the GDB remote protocol (`start` with ``gdb``).
         self.gdb: socket.socket | None = None
+        #: The same of the plugin's stops. While a vCPU waits there QEMU does not pause or quit.
+        self.stops: socket.socket | None = None
 
     @classmethod
     async def start(
@@ -145,25 +151,26 @@ class Guest:
             console, console_theirs = _ends(ours, theirs, _pair() if talks else _pipe())
             resets, resets_theirs = _ends(ours, theirs, os.pipe())
             passed = [qmp_theirs.fileno(), console_theirs, resets_theirs]
-            stream = None
-            plugin = None
+            stream, plugin, stops = None, None, None
             if watcher:
                 stream, stream_theirs = _ends(ours, theirs, _pipe())
                 passed.append(stream_theirs)
                 plugin = _plugin_argument(watcher, stream_theirs)
+                if watcher.stops:
+                    stops, stops_theirs = _ends(ours, theirs, _pair())
+                    passed.append(stops_theirs)
+                    plugin += f",stops={stops_theirs}"
             stub, stub_fd = None, None
             if gdb:
-                stub, stub_theirs = socket.socketpair()
-                ours.callback(stub.close)
-                theirs.callback(stub_theirs.close)
-                passed.append(stub_fd := stub_theirs.fileno())
+                stub, stub_fd = _ends(ours, theirs, _pair())
+                passed.append(stub_fd)
             wiring = Wiring(
                 qmp_theirs.fileno(), console_theirs, talks, resets_theirs, plugin, sandbox, stub_fd
             )
             guest = cls(sink, command_line(qemu, machine, load, wiring))
-            guest.gdb = stub
             await guest._spawn(tuple(passed))
             ours.pop_all()  # from here on the guest closes them
+            guest.gdb, guest.stops = _socket(stub), _socket(stops)
         qmp = quiet(qmp) if gdb else qmp
         guest._console = guest._listen(console, sink.console)
         guest._listen(resets, guest._note_reset)
@@ -342,8 +349,8 @@ class Guest:
         if self._scratch is not None:
             os.close(self._scratch)
             self._scratch = None
-        if self.gdb is not None:
-            self.gdb.close()
+        for end in filter(None, (self.gdb, self.stops)):
+            end.close()
         ends = [channel.ended for channel in self._channels]
         if ends:
             await asyncio.wait(ends, timeout=QUIT_SECONDS)
@@ -465,6 +472,10 @@ def _ends(
 def _pair() -> tuple[int, int]:
     ours, theirs = socket.socketpair()
     return ours.detach(), theirs.detach()
+
+
+def _socket(end: int | None) -> socket.socket | None:
+    return None if end is None else socket.socket(fileno=end)
 
 
 def _pipe() -> tuple[int, int]:

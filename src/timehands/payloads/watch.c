@@ -1,7 +1,8 @@
 /* The watcher's callbacks. See watch.h for what it streams and to whom.
  *
  * Arguments: fd=N (the pipe), plan=FILE (functions to watch), steady=on (choose what to stream by
- * counts only, so that a deterministic guest gives the same stream every time).
+ * counts only, so that a deterministic guest gives the same stream every time), stops=N (a socket:
+ * whom to tell of the plan's stops).
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -382,6 +383,7 @@ static void on_translate(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
         qemu_plugin_insn_data(insn, code, size < CODE_BYTES ? size : CODE_BYTES);
         if (i == 0 && !slide_known)
             find_slide(pc, code, size);
+        stops_watch(insn, pc); /* first: what is told of this instruction comes after the stop */
         if (i == 0 && may_be_first(pc))
             qemu_plugin_register_vcpu_insn_exec_cb(insn, on_first, CB_NO_REGS,
                                                    (void *)(uintptr_t)pc);
@@ -438,11 +440,13 @@ static void say_hello(const qemu_info_t *info)
 
 int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info, int argc, char **argv)
 {
-    int fd = -1;
+    int fd = -1, stops = -1;
     const char *plan = NULL;
     for (int i = 0; i < argc; i++) {
         if (!strncmp(argv[i], "fd=", 3))
             fd = atoi(argv[i] + 3);
+        else if (!strncmp(argv[i], "stops=", 6))
+            stops = atoi(argv[i] + 6);
         else if (!strncmp(argv[i], "plan=", 5))
             plan = argv[i] + 5;
         else if (!strcmp(argv[i], "steady=on"))
@@ -450,7 +454,8 @@ int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info, int argc, 
         else if (!strcmp(argv[i], "slide=none"))
             slide_known = true;
     }
-    if (fd < 0 || (plan && !functions_load(plan)) || !info->system_emulation) {
+    if (fd < 0 || (plan && !functions_load(plan)) || !stops_open(stops) ||
+        !info->system_emulation) {
         qemu_plugin_outs("timehands: bad arguments for the watcher\n");
         return -1;
     }

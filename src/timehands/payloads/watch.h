@@ -87,7 +87,9 @@ bool function_page(uint64_t address);               /* cheap: may this page hold
 bool slide_try(uint64_t address, const uint8_t *code, size_t length);
 
 /* registers.c */
-enum { RAX, RBX, RCX, RDX, RSI, RDI, RSP, R8, R9, RBP, N_REGISTERS };
+/* In the order in which timehands/watch/stops/inside.py names them. */
+enum { RAX, RBX, RCX, RDX, RSI, RDI, RBP, RSP, R8, R9, R10, R11, R12, R13, R14, R15, EFLAGS,
+       N_REGISTERS };
 void registers_init(void);
 uint64_t reg(int name);
 size_t guest_read(uint64_t address, void *out, size_t length);
@@ -99,5 +101,10 @@ uint16_t site_classify(const uint8_t *code, size_t size, struct site *site);
 bool site_is_clock_mmio(const uint8_t *code, size_t size);
 struct site *site_at(uint64_t pc, uint16_t kind, uint8_t length); /* NULL: too many */
 struct site *sites_first(void);
+
+/* stops.c: where the owner wants to be told, and asked whether to go on */
+bool stops_add(uint64_t address);
+bool stops_open(int fd); /* -1: there are none */
+void stops_watch(struct qemu_plugin_insn *insn, uint64_t pc);
 
 #endif

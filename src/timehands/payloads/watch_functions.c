@@ -5,6 +5,7 @@
  *   D start end                                code out of line that comes back (.altinstr_aux)
  *   F id(decimal) start end flags bytes        bytes: first 8 bytes of code, for the slide
  *     (one for each part of a function; the reads of a part follow it)
+ *   S address                                  stop there
  *   R id(decimal) when base s|b|w length(decimal) address hops(decimal) offset...(decimal, signed)
  */
 #include <stdio.h>
@@ -102,6 +103,8 @@ bool functions_load(const char *path)
             good = load_function(line);
         else if (line[0] == 'R')
             good = load_read(line);
+        else if (line[0] == 'S')
+            good = sscanf(line, "S %llx", &address) == 1 && stops_add(address);
         else if (line[0] == 'T' && sscanf(line, "T %llx", &address) == 1)
             return_thunk = address;
         else if (line[0] == 'D' && sscanf(line, "D %llx %llx", &address, &end) == 2) {

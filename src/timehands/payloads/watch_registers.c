@@ -3,14 +3,19 @@
 
 #include "watch.h"
 
-static const char *const NAMES[N_REGISTERS] = {"rax", "rbx", "rcx", "rdx", "rsi",
-                                               "rdi", "rsp", "r8",  "r9",  "rbp"};
+static const char *const NAMES[N_REGISTERS] = {
+    "rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "rsp", "r8",
+    "r9",  "r10", "r11", "r12", "r13", "r14", "r15", "eflags"};
 static struct qemu_plugin_register *handles[N_REGISTERS];
 static __thread GByteArray *scratch;
+enum { PAGE = 0x1000 };
 
-/* Once for each vCPU, on its thread; the handles are the same for all. */
+/* Once for each vCPU, on its thread; the handles are the same for all. Nothing is allocated later:
+ * at most a page is read at once. */
 void registers_init(void)
 {
+    scratch = scratch ? scratch : g_byte_array_new();
+    g_byte_array_set_size(scratch, PAGE);
     GArray *all = qemu_plugin_get_registers();
     qemu_plugin_reg_descriptor *d = (qemu_plugin_reg_descriptor *)(void *)all->data;
     for (unsigned i = 0; i < all->len; i++)
@@ -42,7 +47,7 @@ size_t guest_read(uint64_t address, void *out, size_t length)
 {
     size_t done = 0;
     while (done < length) {
-        size_t part = 0x1000 - ((address + done) & 0xfff);
+        size_t part = PAGE - ((address + done) % PAGE);
         GByteArray *bytes = empty_scratch();
         if (part > length - done)
             part = length - done;

@@ -124,8 +124,8 @@ def trust(calibration: Calibration, machine: Machine) -> str:
 
     Under KVM the guest's TSC runs on while it is stopped and the i8254 does not, so that what was
     measured is worth nothing; under TCG both stand still, and what is left is the moment of
-    stopping and starting (some percent have been seen); a deterministic machine counts
-    instructions, and a stop executes none.
+    stopping and starting (some percent have been seen), or, at stops inside the plugin, both run
+    on; a deterministic machine counts instructions, and a stop executes none.
     """
     if not calibration.stops:
         return ""

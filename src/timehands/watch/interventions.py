@@ -33,7 +33,8 @@ class Stopped:
     """A stop of the guest, from ``host_ns`` until it went on at ``resumed_ns`` (None: it did not).
 
     ``why`` is what asked for it (``tc_init``, ``write of tsc_freq``), ``where`` the place in the
-    kernel, ``values`` what was printed, by its expression.
+    kernel, ``values`` what was printed, by its expression. ``instrument`` is what stopped it:
+    ``stub`` all of the guest, ``plugin`` just the vCPU, whose clocks run on (docs/debug.md).
     """
 
     index: int
@@ -45,6 +46,7 @@ class Stopped:
     where: str = ""
     values: dict[str, str] | None = None
     backtrace: tuple[str, ...] = ()
+    instrument: str = "stub"
 
     @property
     def reference(self) -> str:

@@ -13,6 +13,8 @@ from typing import Any, Self
 MAX_READS = 8
 MAX_READ_BYTES = 80
 MAX_FUNCTIONS = 4096
+#: As payloads/watch_stops.c.
+MAX_STOPS = 1 << 16
 #: A read starts from one of the six argument registers, or from an address.
 ARGUMENT_REGISTERS = ("rdi", "rsi", "rdx", "rcx", "r8", "r9")
 _FROM_ADDRESS = 6
@@ -85,12 +87,17 @@ class Function:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The functions to watch. Their numbers in events are their positions here."""
+    """The functions to watch. Their numbers in events are their positions here.
+
+    ``stops`` are addresses, each once, at which the plugin lets the owner of its socket look
+    (`timehands.watch.stops.inside`): of one guest, and so no part of the plan's JSON.
+    """
 
     functions: tuple[Function, ...] = ()
     return_thunk: int | None = None
     #: Code out of line that jumps back to where it came from (Linux: .altinstr_aux).
     detour: tuple[int, int] | None = None
+    stops: tuple[int, ...] = ()
 
     def text(self) -> str:
         """The file that the plugin reads."""
@@ -99,6 +106,7 @@ class Plan:
             lines.append(f"D {self.detour[0]:x} {self.detour[1]:x}")
         for number, function in enumerate(self.functions[:MAX_FUNCTIONS]):
             lines += function.lines(number)
+        lines += [f"S {address:x}" for address in self.stops[:MAX_STOPS]]
         return "\n".join(lines) + "\n"
 
     def to_json(self) -> dict[str, Any]:

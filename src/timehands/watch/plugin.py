@@ -10,7 +10,7 @@ from timehands.watch.plan import Plan
 
 SOURCES = (
     "watch.c", "watch_stream.c", "watch_functions.c", "watch_registers.c", "watch_sites.c",
-    "watch.h", "qemu_plugin_api.h",
+    "watch_stops.c", "watch.h", "qemu_plugin_api.h",
 )  # fmt: skip
 FLAGS = (
     "-O2", "-Wall", "-Wextra", "-Werror", "-std=gnu11", "-shared", "-fPIC", "-fvisibility=hidden",
@@ -33,4 +33,4 @@ def watcher_for(plan_file: Path, plan: Plan, *, steady: bool) -> Watcher:
         arguments.append("steady=on")
     if not plan.finds_slide:
         arguments.append("slide=none")
-    return Watcher(plugin_path(), tuple(arguments))
+    return Watcher(plugin_path(), tuple(arguments), stops=bool(plan.stops))

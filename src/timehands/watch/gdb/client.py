@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 from timehands.errors import GdbError, StubGone
 from timehands.watch.gdb.handshake import Address, open_socket, shake_hands
@@ -18,8 +18,11 @@ class GdbClient(Running):
     """A stub's only client. Make it with `connect`; use it as an async context manager.
 
     ``state`` is what may be asked now, ``stop`` the last stop, ``features`` what the stub can do,
-    ``kinds`` which breakpoints work, ``output`` what the stub wrote to its client's console.
+    ``kinds`` which breakpoints work, ``output`` what the stub wrote to its client's console,
+    ``instrument`` what a recording calls it.
     """
+
+    instrument: Final = "stub"
 
     @classmethod
     async def connect(

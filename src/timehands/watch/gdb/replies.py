@@ -60,7 +60,9 @@ class StopReply:
 
     ``signal`` is the number of GDB's own signal (5 trap, 2 interrupt, 6 abort); ``address`` what a
     watchpoint saw; ``registers`` the values that came along, as raw bytes by register number;
-    ``status`` the exit status of `Cause.EXITED`; ``note`` what we have to say to it.
+    ``status`` the exit status of `Cause.EXITED`; ``note`` what we have to say to it. Only the
+    plugin tells (`timehands.watch.stops.inside`) ``host_ns``, when it stopped (CLOCK_MONOTONIC),
+    and ``memory``, whole blocks of its stack with their address.
     """
 
     cause: Cause
@@ -70,6 +72,8 @@ class StopReply:
     registers: Mapping[int, bytes] = field(default_factory=dict)
     status: int | None = None
     note: str = ""
+    host_ns: int | None = None
+    memory: tuple[int, bytes] | None = None
 
     @property
     def ended(self) -> bool:

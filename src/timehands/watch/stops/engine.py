@@ -20,13 +20,14 @@ import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Final, TypeVar
 
-from timehands.errors import ProtocolBroken, TimehandsError, UsageError
+from timehands.errors import CannotSteer, ProtocolBroken, TimehandsError, UsageError
 from timehands.kernels.kernel import Kernel
 from timehands.kernels.memory import Pages, Unreadable, settle
 from timehands.watch.gdb import BreakKind, Cause, GdbClient, State, StopReply
 from timehands.watch.gdb.replies import SIGINT, SIGTRAP
 from timehands.watch.stops.again import Looks
 from timehands.watch.stops.habits import Habits, Span
+from timehands.watch.stops.instrument import Instrument
 from timehands.watch.stops.log import Entry, Log
 from timehands.watch.stops.operations import operand_of, said
 from timehands.watch.stops.placed import Action, Hit, Placed, Points, check_condition
@@ -51,7 +52,7 @@ class Stops:
     """Breakpoints of one guest, and what happens at them.
 
     Args:
-        client: of the guest's stub; the guest stands still.
+        client: of the guest's stub, or of the plugin's stops; the guest stands still.
         kernel: what runs in the guest, where it was linked to be (no KASLR).
         constants: named numbers for expressions.
         log: where stops and changes are written.
@@ -66,7 +67,7 @@ class Stops:
 
     def __init__(
         self,
-        client: GdbClient,
+        client: Instrument,
         kernel: Kernel,
         *,
         constants: Mapping[str, int] | None = None,
@@ -77,6 +78,7 @@ class Stops:
         self.kernel = kernel
         self.constants = constants or {}
         self.log = log or Log(None)
+        self.log.instrument = client.instrument
         self.placed: list[Placed] = []
         self.stop: Stop | None = None
         self.pages = Pages()
@@ -93,6 +95,16 @@ class Stops:
         self._looks = Looks()
         self._asked: list[Span] | None = None
         self._since = 0.0
+
+    @property
+    def stub(self) -> GdbClient:
+        """The client, by which the guest can be changed. Raises `CannotSteer`: it cannot."""
+        if isinstance(self.client, GdbClient):
+            return self.client
+        raise CannotSteer(
+            "stops inside the plugin only look: nothing is changed or executed there",
+            advice="Take QEMU's stub instead: --stub.",
+        )
 
     # ---- what is wanted
 
@@ -220,10 +232,11 @@ class Stops:
 
     async def step(self) -> Stop | None:
         """Let the vCPU that stopped execute one instruction. None: it waits for something."""
+        stub = self.stub
         await self._act()
         self._leave()
-        await self.client.step()
-        reply = await self.client.wait_stop(1.0)
+        await stub.step()
+        reply = await stub.wait_stop(1.0)
         if reply is None:
             return None
         entry = await self._entry(reply)
@@ -313,8 +326,10 @@ class Stops:
         vcpu = max(0, reply.thread.thread - 1) if reply.thread else 0
         if reply.ended:
             return self.log.begin(vcpu, 0, "")
+        if reply.memory is not None:
+            self.pages.keep(*reply.memory)
         await self._expect()
-        return self.log.begin(vcpu, self._pcs[0], "")
+        return self.log.begin(vcpu, self._pcs[0], "", host_ns=reply.host_ns)
 
     async def _pc(self) -> int:
         """Asked for with all registers: what looks at the stop will need those."""

@@ -55,7 +55,7 @@ def _pair(registers: Mapping[str, int]) -> int:
 
 async def _execute(stops: Stops, name: str, given: Mapping[str, int]) -> Mapping[str, int]:
     """The registers after one instruction of ours; everything is as it was before."""
-    client, code = stops.client, _CODE[name]
+    client, code = stops.stub, _CODE[name]
     before = dict(await client.registers())
     pc = before.get("rip")
     if pc is None or (before.get("cs", 0) & 3 and name in _PRIVILEGED):

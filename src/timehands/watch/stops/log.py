@@ -35,13 +35,14 @@ class Entry:
     where: str = ""
     values: dict[str, str] = field(default_factory=dict)
     backtrace: tuple[str, ...] = ()
+    instrument: str = "stub"
 
     def stopped(self, resumed_ns: int | None) -> Stopped:
         """As it goes into the recording."""
         values = {k[:MAX_WORDS]: v[:MAX_WORDS] for k, v in self.values.items()}
         return Stopped(
             self.index, self.host_ns, resumed_ns, self.vcpu, self.pc, self.why[:MAX_WORDS],
-            self.where[:MAX_WORDS], values or None, self.backtrace,
+            self.where[:MAX_WORDS], values or None, self.backtrace, self.instrument,
         )  # fmt: skip
 
 
@@ -49,6 +50,7 @@ class Log:
     """Numbers stops and interventions, and writes them.
 
     ``book`` None keeps no record. ``first_change`` is how many changes the recording has already.
+    ``instrument`` is what makes the stops (`Stopped.instrument`).
     """
 
     def __init__(self, book: Book | None, first_change: int = 0) -> None:
@@ -57,11 +59,17 @@ class Log:
         self._done = itertools.count(first_change)
         self._open: Entry | None = None
         self.changes: list[Intervention] = []
+        self.instrument = "stub"
 
-    def begin(self, vcpu: int, pc: int, why: str, where: str = "") -> Entry:
-        """The guest stands still, since now."""
+    def begin(
+        self, vcpu: int, pc: int, why: str, where: str = "", *, host_ns: int | None = None
+    ) -> Entry:
+        """The guest stands still, since now or ``host_ns``."""
         self.end(None)
-        self._open = Entry(self._next_stop, time.monotonic_ns(), vcpu, pc, why, where)
+        since_ns = time.monotonic_ns() if host_ns is None else host_ns
+        self._open = Entry(
+            self._next_stop, since_ns, vcpu, pc, why, where, instrument=self.instrument
+        )
         self._next_stop += 1
         return self._open
 

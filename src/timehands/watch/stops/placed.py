@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 from timehands.errors import StubRefused
 from timehands.kernels.expressions import parse
-from timehands.watch.gdb import BreakKind, Breakpoint, GdbClient
+from timehands.watch.gdb import BreakKind, Breakpoint
+from timehands.watch.stops.instrument import Instrument
 from timehands.watch.stops.sites import Site
 from timehands.watch.stops.view import View
 from timehands.watch.stops.wants import Want
@@ -67,7 +68,7 @@ class Placed:
 class Points:
     """The breakpoints that the wants need: each inserted once, however many want it."""
 
-    def __init__(self, client: GdbClient, anchor: int | None) -> None:
+    def __init__(self, client: Instrument, anchor: int | None) -> None:
         self._client = client
         self._anchor = None if anchor is None else Breakpoint(BreakKind.HARDWARE, anchor)
         self._at: dict[int, list[Hit]] = {}

@@ -51,10 +51,10 @@ async def set_value(stops: Stops, assignment: str) -> Intervention:
     before = await _shown(stops, target)
     change = await stops.see(lambda view: view.change(assignment))
     if isinstance(change, SetRegister):
-        await stops.client.set_register(change.name, change.value)
+        await stops.stub.set_register(change.name, change.value)
         kind = Did.REGISTER
     else:
-        await stops.client.write(change.address, change.data)
+        await stops.stub.write(change.address, change.data)
         kind = Did.VARIABLE if target.replace("_", "a").isalnum() else Did.MEMORY
     stops.changed()
     after = await _shown(stops, target)
@@ -87,10 +87,10 @@ async def skip(stops: Stops, returning: int | None = None) -> Intervention:
     word = await stops.client.read(top, 8)
     if word is None:
         raise CannotSteer(f"the stack of the guest cannot be read at {top:#x}")
-    await stops.client.set_register("rip", int.from_bytes(word, "little"))
-    await stops.client.set_register("rsp", (top + 8) % _U64)
+    await stops.stub.set_register("rip", int.from_bytes(word, "little"))
+    await stops.stub.set_register("rsp", (top + 8) % _U64)
     if returning is not None:
-        await stops.client.set_register("rax", returning % _U64)
+        await stops.stub.set_register("rax", returning % _U64)
     stops.changed()
     result = "" if returning is None else f", which returns {returning:#x}"
     if never_returns(stops.kernel, registers["rip"]):
@@ -124,9 +124,9 @@ def answer_cpuid(answers: Mapping[int, Leaf]) -> Action:
         if answer is None:
             return True  # the processor answers it
         for name, number in zip(("rax", "rbx", "rcx", "rdx"), answer, strict=True):
-            await stops.client.set_register(name, number)
+            await stops.stub.set_register(name, number)
         length = site.instruction.length if site.instruction else 2
-        await stops.client.set_register("rip", site.point.address + length)
+        await stops.stub.set_register("rip", site.point.address + length)
         stops.changed()
         stops.log.did(Did.CPUID, f"cpuid {leaf:#x} answered: {describe_leaf(leaf, answer)}")
         return True
