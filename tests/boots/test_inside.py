@@ -250,7 +250,7 @@ def test_no_machine_outlives_its_session(tmp_path: Path, how: signal.Signals) ->
         assert process.stdout is not None
         assert b"inside the plugin" in process.stdout.readline()
         assert b"tsc_init" in process.stdout.readline()
-        assert wait_until(lambda: (folder / "stops.jsonl").read_bytes())  # it is over
+        assert wait_until((folder / "stops.jsonl").read_bytes)  # it is over
         process.send_signal(how)
         process.communicate(timeout=30)
         assert process.returncode == (130 if how is signal.SIGINT else -how)
