@@ -26,7 +26,10 @@ EXACT = Machine(deterministic=True)
 NO_PIT = Machine(deterministic=True, devices=(("pit", False),))
 SECONDS = 30
 PROMPTS = {"freebsd": "mountroot> ", "netbsd": "root device: ", "openbsd": "root device: "}
-ENDS = (*PROMPTS.values(), "Automatic reboot", "rebooting...", "panic: ")
+#: A prompt ends without its line; what is said in a line of its own is over when the line is.
+ENDED = re.compile(
+    "|".join([*PROMPTS.values(), r"Automatic reboot", r"rebooting\.\.\.", r"panic: .*\n"])
+)
 CONSOLE = {"freebsd": ("boot_verbose=1",), "netbsd": ("console=com", "-x"), "openbsd": ()}
 ATTIMER = ("hint.attimer.0.at=isa", "hint.attimer.0.port=0x40", "hint.attimer.0.irq=0")
 CALIBRATE = "machdep.disable_tsc_calibration=0"
@@ -59,7 +62,7 @@ async def _boot(
     async with await Guest.start(plugin_qemu(), machine, Load(kernel, words), heard) as guest:
         await guest.resume()
         deadline = time.monotonic() + SECONDS
-        while not any(end in heard.text for end in ENDS):
+        while not ENDED.search(heard.text):
             assert time.monotonic() < deadline, heard.text
             await asyncio.sleep(0.01)
         if then:
