@@ -70,6 +70,7 @@ from pathlib import Path
 from timehands.kernels.kernel import Kernel
 from timehands.machines.build import compiler
 from timehands.machines.machine import Load, Machine
+from timehands.machines.vmm import QemuVmm
 from timehands.watch.gdb import BreakKind, Breakpoint, GdbClient, Passing
 from timehands.watch.gdb.packets import frame
 from timehands.watch.plan import Plan
@@ -357,7 +358,9 @@ def recorded(task: Task, session: Session, *, within: bool = False) -> float:
         header = Header(identity, Machine(), Load(path), "stops")
         recorder = Recorder(folder, header, Plan())
         plan = Plan(stops=(task.address,)) if within else None
-        async with started(task.qemu, recorder, plan, talks=False, gdb=not within) as guest:
+        async with started(
+            QemuVmm(task.qemu), recorder, plan, talks=False, gdb=not within
+        ) as guest:
             process = guest.process_id
             if guest.stops is not None:
                 plugin = InsideClient(guest.stops, (task.address,), guest.resume, process=process)

@@ -30,13 +30,15 @@ from timehands.kernels.enums import Container
 from timehands.kernels.kernel import Kernel
 from timehands.kernels.patch import changes, patched
 from timehands.kernels.unwind.source import inlined_at
-from timehands.machines.host_qemu import Qemu, find_qemu
+from timehands.machines.host_qemu import find_qemu
 from timehands.machines.machine import Load, Machine
 from timehands.machines.survey import Survey, survey
+from timehands.machines.vmm import QemuVmm, Vmm
 from timehands.reports.model import Report
 from timehands.story.model import Mark, Story
 from timehands.story.outcome import reset_addresses
 from timehands.story.stops import with_stops
+from timehands.watch import exits
 from timehands.watch.interventions import Did, Intervention
 from timehands.watch.plan import Plan
 from timehands.watch.plugin import INSTRUMENT, UNWATCHED, plugin_path
@@ -90,7 +92,7 @@ class Prepared:
     request: Request
     kernel: Kernel
     knowledge: Knowledge
-    qemu: Qemu
+    vmm: Vmm
     load: Load
     identity: KernelIdentity
     plan: Plan
@@ -99,7 +101,7 @@ class Prepared:
     @property
     def watched(self) -> bool:
         """Whether the plugin watches: only under TCG."""
-        return self.request.watch and self.request.machine.accelerator == "tcg"
+        return by_plugin(self.request)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,19 +113,13 @@ class Booted:
 
 
 def prepare(request: Request) -> Prepared:
-    """Open the kernel, find QEMU, settle the load.
+    """Open the kernel, find what runs it, settle the load.
 
     Raises `KernelError`, `HostError`, and `UsageError` for what does not fit this kernel.
     """
     kernel = Kernel.open(request.kernel)
     knowledge = knowledge_of(kernel)
-    watched = request.watch and request.machine.accelerator == "tcg"
-    qemu = find_qemu(request.qemu, plugin=watched)
-    if request.machine.accelerator not in qemu.accelerators:
-        raise AcceleratorUnavailable(
-            f"{qemu.path} has no accelerator {request.machine.accelerator}",
-            mend="timehands doctor",
-        )
+    vmm = vmm_for(request.machine, request.qemu, plugin=by_plugin(request))
     for name in ("initrd", "disk"):
         path = getattr(request, name)
         if path is not None and not path.is_file():
@@ -133,7 +129,28 @@ def prepare(request: Request) -> Prepared:
     _check_patches(request, kernel, entry)
     plan, facts = plan_and_facts(kernel, knowledge)
     identity, note = _identity(kernel, entry, facts), _on_ramdisk(kernel, knowledge, load)
-    return Prepared(request, kernel, knowledge, qemu, load, identity, plan, note)
+    return Prepared(request, kernel, knowledge, vmm, load, identity, plan, note)
+
+
+def by_plugin(request: Request) -> bool:
+    """Whether QEMU's plugin is to watch: only under TCG."""
+    return request.watch and request.machine.accelerator == "tcg"
+
+
+def vmm_for(machine: Machine, qemu: Path | None = None, *, plugin: bool = False) -> Vmm:
+    """What makes this machine: our monitor, or the QEMU of this host that can.
+
+    Raises `HostError` when there is none, `MachineError` for what the monitor cannot make.
+    """
+    if machine.type == "monitor":
+        exits.check(machine)
+        return exits.MonitorVmm()
+    found = find_qemu(qemu, plugin=plugin)
+    if machine.accelerator not in found.accelerators:
+        raise AcceleratorUnavailable(
+            f"{found.path} has no accelerator {machine.accelerator}", mend="timehands doctor"
+        )
+    return QemuVmm(str(found.path), found.version, found.sandbox)
 
 
 def _check_patches(request: Request, kernel: Kernel, entry: Entry) -> None:
@@ -220,8 +237,7 @@ async def boot(
     fails is no reason not to boot: it is left out. Raises `QemuFailed`, `RecordingError`.
     """
     async with begun(prepared, surveyed=surveyed, progress=progress) as start:
-        path, sandbox = str(prepared.qemu.path), prepared.qemu.sandbox
-        await run(path, start.recorder, start.plan, start.limits, sandbox=sandbox)
+        await run(prepared.vmm, start.recorder, start.plan, start.limits)
     return open_recording(start.recorder.folder)
 
 
@@ -283,7 +299,7 @@ def _patched(prepared: Prepared, recorder: Recorder) -> Iterator[None]:
 
 async def _survey(prepared: Prepared, progress: Progress) -> Survey | None:
     try:
-        return await survey(prepared.request.machine, str(prepared.qemu.path))
+        return await survey(prepared.request.machine, prepared.vmm)
     except SurveyFailed as error:
         progress(f"no survey: {error.message}")
         return None
@@ -294,12 +310,18 @@ def _header(prepared: Prepared, surveyed: Survey | None) -> Header:
         kernel=prepared.identity,
         machine=prepared.request.machine,
         load=prepared.load,
-        instrument=INSTRUMENT if prepared.watched else UNWATCHED,
-        qemu_version=prepared.qemu.version,
+        instrument=_instrument(prepared),
+        qemu_version=prepared.vmm.version,
         survey=surveyed.to_json() if surveyed else None,
         stopped_by=prepared.request.until,
         ramdisk_note=prepared.ramdisk_note,
     )
+
+
+def _instrument(prepared: Prepared) -> str:
+    if prepared.request.machine.type == "monitor":
+        return exits.INSTRUMENT
+    return INSTRUMENT if prepared.watched else UNWATCHED
 
 
 def _limits(prepared: Prepared, plan: Plan | None) -> Limits:

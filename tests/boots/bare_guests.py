@@ -17,6 +17,7 @@ from timehands.errors import HostError
 from timehands.machines.build import BARE_FLAGS, PAYLOADS, compiler
 from timehands.machines.host_qemu import find_qemu
 from timehands.machines.machine import Load, Machine
+from timehands.machines.vmm import QemuVmm
 from timehands.watch.plan import Plan
 from timehands.watch.recorder import Recorder
 from timehands.watch.recording import Header, KernelIdentity, Recording
@@ -113,7 +114,7 @@ def record(
         used = (plan or Plan()) if watched else None
         beside = asyncio.ensure_future(meanwhile()) if meanwhile else None
         try:
-            await run(plugin_qemu(), recorder, used, limits or Limits(timeout_s=30))
+            await run(QemuVmm(plugin_qemu()), recorder, used, limits or Limits(timeout_s=30))
         finally:
             if beside:
                 beside.cancel()

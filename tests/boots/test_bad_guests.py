@@ -23,6 +23,7 @@ from boots.bare_guests import (
 )
 from timehands.errors import RecordingError
 from timehands.machines.machine import Machine
+from timehands.machines.vmm import QemuVmm
 from timehands.watch import recorder as recorder_module
 from timehands.watch import run
 from timehands.watch.recording import Recording
@@ -271,4 +272,4 @@ async def _record(folder: Path, guest: Path) -> None:
     from timehands.watch.run import run
 
     recorder = Recorder(folder, header_for(guest, Machine()), Plan())
-    await run(plugin_qemu(), recorder, Plan(), Limits(timeout_s=30))
+    await run(QemuVmm(plugin_qemu()), recorder, Plan(), Limits(timeout_s=30))

@@ -13,6 +13,7 @@ from boots.test_guest import Heard
 from timehands.kernels.memory import Memory, Unreadable
 from timehands.machines.guest import Guest
 from timehands.machines.machine import Load, Machine
+from timehands.machines.vmm import QemuVmm
 from timehands.watch.plan import Plan
 from timehands.watch.recorder import Recorder
 from timehands.watch.recording import Header, KernelIdentity, Recording
@@ -29,7 +30,7 @@ IDENTITY = KernelIdentity("guest", "00" * 32, 1, "unknown", "", "ELF32", "PVH", 
 async def booted(kernel: Path, folder: Path, look: Any, timeout_s: float = 30) -> Recording:
     header = Header(IDENTITY, Machine(), Load(kernel), "console")
     recorder = Recorder(folder, header, Plan())
-    await run(plugin_qemu(), recorder, None, Limits(timeout_s, look=look))
+    await run(QemuVmm(plugin_qemu()), recorder, None, Limits(timeout_s, look=look))
     return Recording.open(folder)
 
 

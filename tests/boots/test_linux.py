@@ -15,6 +15,7 @@ from boots.bare_guests import plugin_qemu, sample_kernel
 from timehands.boot import Booted, Request, boot_request
 from timehands.machines.machine import Machine
 from timehands.machines.survey import survey
+from timehands.machines.vmm import QemuVmm
 from timehands.story.model import ClockState, Mark, OutcomeKind
 from timehands.watch.recording import Recording
 
@@ -27,7 +28,7 @@ QUICKLY = "timehands_settle_ms=200"
 @cache
 def tsc_khz() -> int:
     """The TSC's frequency as a survey measures it, in whole MHz."""
-    measured = asyncio.run(survey(Machine(), plugin_qemu())).tsc
+    measured = asyncio.run(survey(Machine(), QemuVmm(plugin_qemu()))).tsc
     assert measured is not None
     return round(measured.hz, -6) // 1000
 

@@ -21,6 +21,7 @@ from timehands.machines.build import compiler
 from timehands.machines.host_qemu import find_qemu
 from timehands.machines.machine import Machine
 from timehands.machines.survey import Survey, survey
+from timehands.machines.vmm import QemuVmm
 
 pytestmark = pytest.mark.boot
 
@@ -75,7 +76,7 @@ def host_tsc(tmp_path_factory: pytest.TempPathFactory) -> tuple[int, int]:
 
 
 def run(machine: Machine, qemu: str) -> Survey:
-    return asyncio.run(survey(machine, qemu))
+    return asyncio.run(survey(machine, QemuVmm(qemu)))
 
 
 def kvm_survey(machine: Machine, qemu: str) -> Survey:
@@ -169,7 +170,7 @@ def test_kvm_with_invtsc_tells_the_rate_that_is_measured(qemu: str) -> None:
     if not decode(host_table()).invariant_tsc:
         pytest.skip("this host's TSC is not invariant")
     machine = Machine(accelerator="kvm", cpu="qemu64", cpu_flags=("+invtsc",))
-    made = kvm_survey(machine, qemu)
+    made = kvm_survey(machine, QemuVmm(qemu))
     assert made.facts.invariant_tsc
     assert made.facts.timing is not None
     assert made.tsc_told_truly
@@ -185,7 +186,7 @@ def test_a_cpu_without_cpuid_features_is_surveyed_as_far_as_it_goes(qemu: str) -
 
 def test_a_survey_that_takes_too_long_says_so(qemu: str) -> None:
     with pytest.raises(SurveyFailed, match=r"did not end in 0\.01 s"):
-        asyncio.run(survey(Machine(type="q35"), qemu, timeout_s=0.01))
+        asyncio.run(survey(Machine(type="q35"), QemuVmm(qemu), timeout_s=0.01))
 
 
 @pytest.mark.parametrize("cpu", ["max", "nosuchmodel"])
@@ -194,7 +195,7 @@ def test_no_descriptor_and_no_process_is_left_behind(qemu: str, cpu: str) -> Non
         left: list[set[str]] = []
         for _ in range(2):
             with contextlib.suppress(QemuFailed):
-                await survey(Machine(cpu=cpu), qemu)
+                await survey(Machine(cpu=cpu), QemuVmm(qemu))
             left.append({entry.name for entry in Path("/proc/self/fd").iterdir()})
         return left[0], left[1]
 

@@ -18,7 +18,8 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner),
     max_leaves=8,
 )
-NAMES = ("accelerator", "type", "cpu", "cpu_flags", "memory_mib", "vcpus", "devices")
+NAMES = ("accelerator", "type", "cpu", "cpu_flags", "memory_mib", "vcpus", "devices", "clocks")
+MONITOR = {"type": "monitor", "accelerator": "kvm", "cpu": "host"}
 
 
 @st.composite
@@ -26,13 +27,17 @@ def machines(draw: st.DrawFn) -> Machine:
     kind = draw(st.sampled_from(sorted(CLOCK_DEVICES)))
     switchable = sorted(CLOCK_DEVICES[kind])
     devices = draw(st.dictionaries(st.sampled_from(switchable), st.booleans()))
+    ours = kind == "monitor"
+    clocks = st.lists(st.sampled_from(["pvclock=kvm", "jump=wall@5s+1h", "date=-1.5h"]))
     return Machine(
+        accelerator="kvm" if ours else "tcg",
         type=kind,
-        cpu=draw(st.sampled_from(["max", "qemu64", "Skylake-Client-v1"])),
+        cpu="host" if ours else draw(st.sampled_from(["max", "qemu64", "Skylake-Client-v1"])),
         cpu_flags=tuple(draw(st.lists(st.sampled_from(["+invtsc", "-apic", "level=0xd"])))),
         memory_mib=draw(st.integers(16, 1 << 20)),
         vcpus=draw(st.integers(1, MAX_VCPUS)),
         devices=tuple(sorted(devices.items())),
+        clocks=tuple(draw(clocks)) if ours else (),
     )
 
 
@@ -79,11 +84,28 @@ def test_any_json_is_a_load_or_a_machine_error(data: dict[str, Any]) -> None:
         ({"type": "q35", "devices": (("rtc", False),)}, "cannot go without its rtc"),
         ({"deterministic": True, "accelerator": "kvm"}, "needs the accelerator tcg"),
         ({"deterministic": True, "vcpus": 2}, "exactly one vCPU"),
+        ({"clocks": ("pvclock=ours",)}, "set on the monitor, not on microvm"),
+        ({"type": "monitor"}, "the monitor runs on KVM"),
+        ({"type": "monitor", "accelerator": "kvm"}, "CPU model is host, not max"),
+        ({**MONITOR, "clocks": ("pvclock",)}, "sets no clock"),
+        ({**MONITOR, "clocks": (1,)}, "sets no clock"),
+        ({**MONITOR, "devices": (("hpet", True),)}, "monitor machine has no hpet"),
+        ({**MONITOR, "devices": (("pic", False),)}, "cannot go without its pic"),
+        ({**MONITOR, "deterministic": True}, "needs the accelerator tcg"),
     ],
 )
 def test_what_does_not_fit_together_is_refused_in_words(wrong: Any, words: str) -> None:
     with pytest.raises(MachineError, match=words):
         Machine(**wrong)
+
+
+def test_a_clock_that_is_set_again_takes_the_place_of_the_old_one_but_for_jumps() -> None:
+    machine = Machine("kvm", "monitor", "host")
+    for word in ("pvclock=ours", "jump=tsc@1s+1s", "pvclock=kvm", "jump=tsc@2s+1s"):
+        machine = machine.with_clock(word)
+    assert machine.clocks == ("jump=tsc@1s+1s", "pvclock=kvm", "jump=tsc@2s+1s")
+    assert str(machine).endswith(", clocks jump=tsc@1s+1s pvclock=kvm jump=tsc@2s+1s")
+    assert (machine.vmm, Machine().vmm) == ("the monitor", "QEMU")
 
 
 def test_a_device_is_there_by_default_or_as_told() -> None:

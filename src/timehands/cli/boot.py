@@ -141,7 +141,6 @@ async def _boot(prepared: Prepared, progress: ProgressLine, *, prove: bool) -> B
 
 
 def _command(prepared: Prepared) -> str:
-    from timehands.machines.qemu import command_line, paste_ready
+    from timehands.machines.qemu import paste_ready
 
-    machine = prepared.request.machine
-    return paste_ready(command_line(str(prepared.qemu.path), machine, prepared.load))
+    return paste_ready(prepared.vmm.command(prepared.request.machine, prepared.load))

@@ -129,13 +129,12 @@ def machine_subject(args: argparse.Namespace) -> Subject:
     """The CPUID of a machine, by a survey of it. Raises `HostError`, `MachineError`, ..."""
     import asyncio
 
+    from timehands.boot import vmm_for
     from timehands.cli.machine_options import machine_from
-    from timehands.machines.host_qemu import find_qemu
     from timehands.machines.survey import survey
 
     machine = machine_from(args)
-    qemu = find_qemu(plugin=False)
-    found = asyncio.run(survey(machine, str(qemu.path)))
+    found = asyncio.run(survey(machine, vmm_for(machine)))
     return Subject("machine", str(machine), {0: found.cpuid}, machine, found)
 
 

@@ -13,9 +13,12 @@ from typing import TYPE_CHECKING
 
 from timehands.cli.boot import add_load_options, words_of
 from timehands.cli.machine_options import add_machine_options, machine_from
+from timehands.cli.run_monitor import add_keeping, run_on_monitor
+from timehands.errors import UsageError
 
 if TYPE_CHECKING:
-    from timehands.boot import Request
+    from timehands.boot import Prepared, Request
+    from timehands.machines.vmm import QemuVmm
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -25,7 +28,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="boot a kernel with its console on this terminal, for your own gdb if asked for",
         description="Boots a kernel with its console on this terminal: Ctrl-A X ends it. Nothing "
         "is watched or recorded. With --gdb the guest stands still until your gdb, started by the "
-        "line that is printed, lets it go on. Exit status: QEMU's.",
+        "line that is printed, lets it go on. Exit status: QEMU's; of the monitor what the guest "
+        "wrote to its debug exit port, 1 when KVM could not go on.",
     )
     parser.add_argument("file", type=Path, metavar="KERNEL", help="bzImage, ELF, compressed ELF")
     group = parser.add_argument_group("your own gdb").add_mutually_exclusive_group()
@@ -35,7 +39,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     add_load_options(parser)
     parser.add_argument("--qemu", type=Path, metavar="FILE", help="the QEMU to use")
-    parser.add_argument("--dry-run", action="store_true", help="print the QEMU command, and end")
+    parser.add_argument("--dry-run", action="store_true", help="print the command, and end")
+    add_keeping(parser)
     add_machine_options(parser)
     parser.set_defaults(run=run)
 
@@ -48,14 +53,29 @@ def _port(text: str) -> int:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run QEMU to its end. Raises every `TimehandsError`."""
+    """Run the guest to its end. Raises every `TimehandsError`."""
     from timehands.boot import prepare
+    from timehands.machines.vmm import QemuVmm
+
+    prepared = prepare(_request(args))
+    vmm = prepared.vmm
+    if isinstance(vmm, QemuVmm):
+        _check_for_qemu(args)
+        return _run_qemu(args, prepared, vmm)
+    return run_on_monitor(args, prepared)
+
+
+def _check_for_qemu(args: argparse.Namespace) -> None:
+    if args.snapshot_after:
+        raise UsageError("snapshots are the monitor's: --machine monitor")
+
+
+def _run_qemu(args: argparse.Namespace, prepared: Prepared, vmm: QemuVmm) -> int:
     from timehands.debug.own_gdb import Place, write_commands
     from timehands.kernels.patch import patched
     from timehands.machines.qemu import terminal_command
     from timehands.machines.terminal import run_on_terminal
 
-    prepared = prepare(_request(args))
     with tempfile.TemporaryDirectory(prefix="timehands-") as name, contextlib.ExitStack() as stack:
         folder, place, load = Path(name), None, prepared.load
         if args.patch:
@@ -64,11 +84,11 @@ def run(args: argparse.Namespace) -> int:
         if args.gdb or args.gdb_port:
             place = Place.port(args.gdb_port) if args.gdb_port else Place.socket_in(folder)
         command = terminal_command(
-            str(prepared.qemu.path),
+            vmm.path,
             prepared.request.machine,
             load,
             gdb=place.device if place else None,
-            sandbox=prepared.qemu.sandbox,
+            sandbox=vmm.sandbox,
         )
         if args.dry_run:
             print(shlex.join(command))

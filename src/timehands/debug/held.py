@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from timehands.errors import GdbError, QemuFailed
-from timehands.machines.guest import Guest
+from timehands.machines.vmm import Running
 from timehands.watch.stops import Kind, Stop, Stops
 
 
@@ -14,7 +14,7 @@ class HeldGuest:
     guest stands still until somebody takes it.
     """
 
-    def __init__(self, guest: Guest, stops: Stops) -> None:
+    def __init__(self, guest: Running, stops: Stops) -> None:
         self.waiting: Stop | None = None
         self._guest = guest
         self._stops = stops

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 
 from timehands.errors import QemuFailed
-from timehands.machines.guest import Guest
+from timehands.machines.vmm import Running
 from timehands.watch.stops import Stop, Stops
 
 
@@ -17,7 +17,7 @@ class HeldInside:
     comes first is kept in ``waiting``, and what was asked of QEMU is taken back when it is done.
     """
 
-    def __init__(self, guest: Guest, stops: Stops) -> None:
+    def __init__(self, guest: Running, stops: Stops) -> None:
         self.waiting: Stop | None = None
         self._guest = guest
         self._stops = stops

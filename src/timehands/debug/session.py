@@ -30,8 +30,8 @@ from timehands.kernels.expressions import parse as parse_expression
 from timehands.kernels.kernel import Kernel
 from timehands.kernels.noreturn import never_returns
 from timehands.kernels.unwind import Backtrace
-from timehands.machines.guest import Guest
 from timehands.machines.host_kvm import survey_kvm
+from timehands.machines.vmm import Running
 from timehands.watch import run as running
 from timehands.watch.gdb import GdbClient, State
 from timehands.watch.interventions import Intervention
@@ -79,7 +79,7 @@ class Session:
     ``files`` the source files whose functions are noted, ``notes`` what to know beforehand.
     """
 
-    def __init__(self, start: Start, guest: Guest, stops: Stops) -> None:
+    def __init__(self, start: Start, guest: Running, stops: Stops) -> None:
         self.guest = guest
         self.stops = stops
         self.reason = ""
@@ -284,10 +284,9 @@ async def debugging(
     check(prepared, asked)
     choice = choose(prepared, asked)
     async with begun(prepared, progress=progress) as start:
-        path, sandbox = str(prepared.qemu.path), prepared.qemu.sandbox
         plan = start.plan and replace(start.plan, stops=choice.places)
         async with running.started(
-            path, start.recorder, plan, sandbox=sandbox, talks=False, gdb=not choice.inside
+            prepared.vmm, start.recorder, plan, talks=False, gdb=not choice.inside
         ) as guest:
             session = await _session(prepared, start, guest, choice)
             if asked.inside and choice.note:
@@ -306,7 +305,7 @@ async def debugging(
                 session.stops.client.close()
 
 
-async def _session(prepared: Prepared, start: Start, guest: Guest, choice: Choice) -> Session:
+async def _session(prepared: Prepared, start: Start, guest: Running, choice: Choice) -> Session:
     alone = prepared.request.machine.vcpus == 1
     process = guest.process_id if alone else None
     client: Instrument

@@ -3,7 +3,8 @@
 A `Machine` names the accelerator, the CPU, the memory and which clock devices exist. A `Load` names
 what is started on it: kernel, arguments, ramdisk, disk. Both are frozen, print well, compare, and
 go to JSON and back; nothing here starts anything. QEMU's command line is made from them in
-`timehands.machines.qemu`, and only there.
+`timehands.machines.qemu`, and only there; what our own monitor makes of them is in
+`timehands.watch.exits.made`.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Any, Literal, Self, get_args
 from timehands.errors import MachineError
 
 Accelerator = Literal["tcg", "kvm"]
-MachineType = Literal["microvm", "q35", "pc"]
+MachineType = Literal["microvm", "q35", "pc", "monitor"]
 ClockDevice = Literal["pit", "pic", "rtc", "hpet", "acpi"]
 
 #: Which clock devices can be switched on each machine type, and whether they are there by default.
@@ -25,30 +26,37 @@ ClockDevice = Literal["pit", "pic", "rtc", "hpet", "acpi"]
 #: pic, acpi); the RTC of q35 and pc is part of the south bridge. The ACPI tables count as a clock
 #: device because they tell a kernel of its LAPIC, IOAPIC, HPET and PM timer. QEMU's own default for
 #: microvm is acpi=on; ours is off, as microVMs elsewhere (Firecracker) have an MP table only.
+#: ``monitor`` is no machine of QEMU's but our own monitor (`timehands.monitor`).
 CLOCK_DEVICES: Mapping[MachineType, Mapping[ClockDevice, bool]] = {
     "microvm": {"pit": True, "pic": True, "rtc": True, "acpi": False},
     "q35": {"pit": True, "pic": True, "hpet": True, "acpi": True},
     "pc": {"pit": True, "pic": True, "hpet": True, "acpi": True},
+    "monitor": {"pit": True, "rtc": True, "acpi": False},
 }
 #: Clock devices that a machine type has and that cannot be taken away.
 FIXED_DEVICES: Mapping[MachineType, frozenset[str]] = {
     "microvm": frozenset(),
     "q35": frozenset({"rtc", "acpi_pm"}),
     "pc": frozenset({"rtc", "acpi_pm"}),
+    "monitor": frozenset({"pic"}),
 }
 MAX_VCPUS = 64
 MAX_MEMORY_MIB = 1 << 20
 _CPU_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+#: How a clock of the monitor is set: ``pvclock=ours``, ``jump=wall@5s+1h``.
+_CLOCK = re.compile(r"[a-z][a-z0-9-]*=[A-Za-z0-9@+.:_-]+")
+MAX_CLOCKS = 64
 _CPU_FLAG = re.compile(r"[+-][a-z0-9_.-]+|[a-z0-9_.-]+=[A-Za-z0-9_.:+-]+")
 
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """The hardware of a guest, as QEMU will make it.
+    """The hardware of a guest, as QEMU or our monitor (type ``monitor``) will make it.
 
     ``devices`` holds only what differs from the machine type's default (`CLOCK_DEVICES`).
     ``deterministic`` counts instructions instead of host time (QEMU ``-icount``): the guest's
     clocks then all advance 1 ns for each instruction, and two boots are the same bit for bit.
+    ``clocks`` are settings of the monitor's clocks, in words (`timehands.monitor.words`).
 
     Raises `MachineError` when the parts do not fit together.
     """
@@ -61,6 +69,7 @@ class Machine:
     vcpus: int = 1
     devices: tuple[tuple[ClockDevice, bool], ...] = ()
     deterministic: bool = False
+    clocks: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         _require(self.accelerator in get_args(Accelerator), f"no accelerator {self.accelerator!r}")
@@ -77,6 +86,7 @@ class Machine:
             f"{self.memory_mib} MiB of memory: give 16 to {MAX_MEMORY_MIB}",
         )
         self._check_devices()
+        self._check_monitor()
         if self.deterministic:
             _require(self.accelerator == "tcg", "deterministic needs the accelerator tcg")
             _require(self.vcpus == 1, "deterministic needs exactly one vCPU")
@@ -88,6 +98,23 @@ class Machine:
                 _require(present, f"the {self.type} machine cannot go without its {name}")
             elif name not in switchable:
                 _require(not present, f"the {self.type} machine has no {name}")
+
+    def _check_monitor(self) -> None:
+        """The monitor has KVM only, and only it has clocks that are set by words."""
+        if self.type != "monitor":
+            _require(not self.clocks, f"clocks are set on the monitor, not on {self.type}")
+            return
+        _require(self.accelerator == "kvm", "the monitor runs on KVM: give it --accel kvm")
+        _require(self.cpu == "host", f"the monitor's CPU model is host, not {self.cpu}")
+        _require(len(self.clocks) <= MAX_CLOCKS, f"more than {MAX_CLOCKS} settings of clocks")
+        for word in self.clocks:
+            text = f"{word!r} sets no clock (name=value)"
+            _require(isinstance(word, str) and _CLOCK.fullmatch(word), text)
+
+    @property
+    def vmm(self) -> str:
+        """Who makes it, as a sentence has it: ``QEMU``, or ``the monitor``."""
+        return "the monitor" if self.type == "monitor" else "QEMU"
 
     def has(self, device: str) -> bool:
         """Whether the machine has the clock device (``pit pic rtc hpet acpi_pm``)."""
@@ -107,6 +134,12 @@ class Machine:
         others = tuple(f for f in self.cpu_flags if f.lstrip("+-").split("=")[0] != name)
         return replace(self, cpu_flags=(*others, flag))
 
+    def with_clock(self, word: str) -> Self:
+        """The same machine with a clock set (``tsc-leaf=0x40000010``); jumps add up."""
+        name = word.partition("=")[0]
+        others = tuple(c for c in self.clocks if name == "jump" or c.partition("=")[0] != name)
+        return replace(self, clocks=(*others, word))
+
     @property
     def cpu_argument(self) -> str:
         """The CPU as QEMU's ``-cpu`` takes it: ``max,+invtsc``."""
@@ -118,11 +151,14 @@ class Machine:
         parts += [f"{name} {'on' if present else 'off'}" for name, present in self.devices]
         if self.deterministic:
             parts.append("deterministic")
+        if self.clocks:
+            parts.append(f"clocks {' '.join(self.clocks)}")
         return ", ".join(parts)
 
     def to_json(self) -> dict[str, Any]:
         """The value as JSON types; `from_json` is the way back."""
-        return {**asdict(self), "devices": dict(self.devices), "cpu_flags": list(self.cpu_flags)}
+        lists = {"cpu_flags": list(self.cpu_flags), "clocks": list(self.clocks)}
+        return {**asdict(self), "devices": dict(self.devices), **lists}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
@@ -131,6 +167,7 @@ class Machine:
             known = {f.name: data[f.name] for f in fields(cls) if f.name in data}
             known["devices"] = tuple(sorted(dict(known.get("devices", {})).items()))
             known["cpu_flags"] = tuple(known.get("cpu_flags", ()))
+            known["clocks"] = tuple(known.get("clocks", ()))
             return cls(**known)
         except (TypeError, ValueError, AttributeError) as error:
             raise MachineError(f"this is no machine: {error}") from error

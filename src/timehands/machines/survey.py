@@ -2,7 +2,7 @@
 
 ::
 
-    offers = await survey(Machine(), "/usr/bin/qemu-system-x86_64")
+    offers = await survey(Machine(), QemuVmm("/usr/bin/qemu-system-x86_64"))
     print(offers.tsc, offers.offers, offers.lacks)
 
 The guest (``payloads/survey.c``) reads CPUID, MSRs and the clock devices. Then it answers bytes of
@@ -26,7 +26,6 @@ from timehands.clocks.rate import Rate, Reading, fit, unwrap
 from timehands.clocks.rtc import RtcTime
 from timehands.errors import SurveyFailed
 from timehands.machines.build import BARE_FLAGS, PAYLOADS, build
-from timehands.machines.guest import Guest
 from timehands.machines.machine import Load, Machine
 from timehands.machines.survey_lines import MAX_BYTES, Line, Sample, Words, read_lines
 from timehands.machines.survey_values import (
@@ -38,6 +37,7 @@ from timehands.machines.survey_values import (
     StartInfo,
     Survey,
 )
+from timehands.machines.vmm import Running, Vmm
 
 __all__ = ["Survey", "interpret", "payload", "survey"]
 
@@ -63,20 +63,21 @@ def payload() -> Path:
     return build(SOURCES, flags, "survey")
 
 
-async def survey(machine: Machine, qemu: str, *, timeout_s: float = TIMEOUT_SECONDS) -> Survey:
+async def survey(machine: Machine, vmm: Vmm, *, timeout_s: float = TIMEOUT_SECONDS) -> Survey:
     """What the machine offers. Takes about 0.4 s on a microvm.
 
     Raises `SurveyFailed` when the guest does not come to its end in time or makes no sense,
-    `QemuFailed` when QEMU refuses the machine, `CompilerMissing`.
+    `MachineError` when QEMU or the monitor refuses the machine, `CompilerMissing`.
     """
     load = Load(payload(), arguments=_arguments(machine))
     console = _Console()
-    guest = await Guest.start(qemu, machine, load, console)
-    async with guest:
+    guest = await vmm.start(machine, load, console)
+    try:
         console.answer = guest.send
         await guest.resume()
         reason = await _ended(guest, console, timeout_s)
         ended_ns = time.monotonic_ns()
+    finally:
         await guest.kill()
     if console.overflowed:
         raise SurveyFailed(f"the survey guest wrote more than {MAX_BYTES >> 10} KiB")
@@ -89,7 +90,7 @@ def _arguments(machine: Machine) -> tuple[str, ...]:
     return (pace,) if machine.has("hpet") else (pace, "hpet=off")
 
 
-async def _ended(guest: Guest, console: _Console, timeout_s: float) -> str | None:
+async def _ended(guest: Running, console: _Console, timeout_s: float) -> str | None:
     """How the guest ended, or None when it did not in time; a flood on the console ends it too."""
     flood = asyncio.create_task(console.flood.wait())
     end = asyncio.create_task(guest.wait())

@@ -10,10 +10,11 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from timehands.errors import QemuFailed
+from timehands.errors import MachineError
 from timehands.kernels.memory import Memory, Pages, Unreadable, settle
-from timehands.machines.guest import Guest, Watcher
+from timehands.machines.guest import Watcher
 from timehands.machines.initrd import MARK_INIT
+from timehands.machines.vmm import Running, Vmm
 from timehands.watch.plan import Plan
 from timehands.watch.plugin import watcher_for
 from timehands.watch.recorder import Recorder, is_progress
@@ -73,18 +74,16 @@ class Progress:
             self.stop.set()
 
 
-async def run(
-    qemu: str, recorder: Recorder, plan: Plan | None, limits: Limits, *, sandbox: bool = True
-) -> None:
+async def run(vmm: Vmm, recorder: Recorder, plan: Plan | None, limits: Limits) -> None:
     """Boot what the recorder's header says and record it to the end.
 
-    ``plan`` None runs without the plugin; ``sandbox`` False without QEMU's own sandbox. How it
-    ended is in the header: ``ended_reason`` is QEMU's word, or ``lost``, ``hung``, ``idle``,
-    ``halted``, ``timeout``, ``boundary``, ``interrupted``. Raises `QemuFailed` when no guest ran
-    and `RecordingError` when nothing can be written; the guest is gone in every case, and the
-    recording closed.
+    ``plan`` None runs without the plugin. How it ended is in the header: ``ended_reason`` is the
+    machine's word, or ``lost``, ``hung``, ``idle``, ``halted``, ``timeout``, ``boundary``,
+    ``interrupted``. Raises `MachineError` (of QEMU `QemuFailed`) when no guest ran, and
+    `RecordingError` when nothing can be written; the guest is gone in every case, and the recording
+    closed.
     """
-    async with started(qemu, recorder, plan, sandbox=sandbox, talks=False) as guest:
+    async with started(vmm, recorder, plan, talks=False) as guest:
         progress = Progress(recorder, limits)
         await guest.resume()
         reason = await _watch(guest, recorder, progress, limits)
@@ -93,14 +92,13 @@ async def run(
 
 @contextlib.asynccontextmanager
 async def started(
-    qemu: str,
+    vmm: Vmm,
     recorder: Recorder,
     plan: Plan | None,
     *,
-    sandbox: bool = True,
     talks: bool = True,
     gdb: bool = False,
-) -> AsyncIterator[Guest]:
+) -> AsyncIterator[Running]:
     """The guest of a recording, before its first instruction; see `Guest.start` for the options.
 
     When this is left the guest is gone, and the recording closed.
@@ -108,16 +106,9 @@ async def started(
     header = recorder.header
     try:
         watcher = _watcher(recorder, plan)
-        before_ns = _children_cpu_ns()
-        guest = await Guest.start(
-            qemu,
-            header.machine,
-            header.load,
-            recorder,
-            watcher=watcher,
-            talks=talks,
-            sandbox=sandbox,
-            gdb=gdb,
+        before_ns = _cpu_ns()
+        guest = await vmm.start(
+            header.machine, header.load, recorder, watcher=watcher, talks=talks, gdb=gdb
         )
         try:
             header.command = guest.command
@@ -127,14 +118,15 @@ async def started(
             yield guest
         finally:
             await guest.kill()
-            header.qemu_cpu_ns = _children_cpu_ns() - before_ns
+            spent_ns = guest.cpu_ns() if guest.process_id is None else None
+            header.qemu_cpu_ns = _cpu_ns() - before_ns if spent_ns is None else spent_ns
     finally:
         if header.ended_ns is None:
             header.ended_ns, header.ended_reason = time.monotonic_ns(), "interrupted"
         recorder.close()
 
 
-async def finish(guest: Guest, recorder: Recorder, limits: Limits, reason: str) -> None:
+async def finish(guest: Running, recorder: Recorder, limits: Limits, reason: str) -> None:
     """End the guest, with a last look at it; ``reason`` is why, when it did not end by itself."""
     header = recorder.header
     last = await _last_registers(guest, reason)
@@ -145,18 +137,18 @@ async def finish(guest: Guest, recorder: Recorder, limits: Limits, reason: str) 
     header.exit_status, header.stderr = ended.exit_status, ended.stderr
 
 
-async def _last_registers(guest: Guest, reason: str) -> str:
+async def _last_registers(guest: Running, reason: str) -> str:
     """Where the vCPUs were when they reset the machine, which pauses instead."""
     if reason != "guest-reset":
         return ""
     try:
         return await guest.registers()
-    except QemuFailed:
+    except MachineError:
         return ""
 
 
 async def last_look(
-    guest: Guest, recorder: Recorder, look: Callable[[Memory], dict[str, Any]] | None
+    guest: Running, recorder: Recorder, look: Callable[[Memory], dict[str, Any]] | None
 ) -> None:
     """Read the kernel's variables in the guest as it stands. A guest that is gone has none."""
     if look is None:
@@ -165,7 +157,7 @@ async def last_look(
         async with asyncio.timeout(LOOK_SECONDS):
             await guest.pause()
             found = await settle(look, Pages(LOOK_BLOCK), guest.memory)
-    except (QemuFailed, Unreadable, TimeoutError):
+    except (MachineError, Unreadable, TimeoutError):
         return
     if found:
         recorder.looked(found)
@@ -178,13 +170,13 @@ def _watcher(recorder: Recorder, plan: Plan | None) -> Watcher | None:
     return watcher_for(path, plan, steady=recorder.header.machine.deterministic)
 
 
-def _children_cpu_ns() -> int:
+def _cpu_ns() -> int:
     """The CPU time of all children that have ended."""
     spent = resource.getrusage(resource.RUSAGE_CHILDREN)
     return int((spent.ru_utime + spent.ru_stime) * 1e9)
 
 
-async def _watch(guest: Guest, recorder: Recorder, progress: Progress, limits: Limits) -> str:
+async def _watch(guest: Running, recorder: Recorder, progress: Progress, limits: Limits) -> str:
     """Wait for the first of: an end, a boundary, a hang, the time being over. Returns which."""
     deadline = time.monotonic() + limits.timeout_s
     vigil = Vigil(guest, recorder.header, limits.quiet_s or QUIET_SECONDS)

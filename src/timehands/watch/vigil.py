@@ -27,7 +27,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
 
-from timehands.errors import QemuFailed
+from timehands.errors import MachineError
 from timehands.watch.recording import Header, Spot
 
 #: A guest that does nothing new for this long is looked at, and again after the second time.
@@ -51,13 +51,13 @@ _INTERRUPT_FLAG = 1 << 9
 
 
 class Held(Protocol):
-    """What is watched over: a `timehands.machines.guest.Guest`, or one that is held otherwise."""
+    """What is watched over: a `timehands.machines.vmm.Running`, or one that is held otherwise."""
 
     async def pause(self) -> None:
-        """Stop its vCPUs. Raises `QemuFailed`."""
+        """Stop its vCPUs. Raises `MachineError`."""
 
     async def resume(self) -> None:
-        """Let them go on. Raises `QemuFailed`."""
+        """Let them go on. Raises `MachineError`."""
 
     async def registers(self) -> str:
         """Their registers as QEMU's monitor prints them."""
@@ -194,7 +194,7 @@ async def look(guest: Held) -> list[Look]:
         seen = parse_registers(await guest.registers())
         await guest.resume()
         return seen
-    except QemuFailed:
+    except MachineError:
         return []
 
 

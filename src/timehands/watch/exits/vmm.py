@@ -1,0 +1,43 @@
+"""Our own monitor, as one of those that make guests."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from timehands.errors import MachineError
+from timehands.machines.guest import Sink, Watcher
+from timehands.machines.machine import Load, Machine
+from timehands.watch.exits.guest import MonitorGuest
+from timehands.watch.exits.made import check, command_for
+
+#: What watches its guests.
+INSTRUMENT: Final = "exits to the monitor"
+
+
+class MonitorVmm:
+    """The monitor: see `timehands.machines.vmm.Vmm`. There is nothing to find, and no process."""
+
+    version = ""
+
+    def command(self, machine: Machine, load: Load) -> tuple[str, ...]:
+        """``timehands run``, which is the monitor's command line."""
+        check(machine)
+        return command_for(machine, load)
+
+    async def start(
+        self,
+        machine: Machine,
+        load: Load,
+        sink: Sink,
+        *,
+        watcher: Watcher | None = None,
+        talks: bool = True,
+        gdb: bool = False,
+    ) -> MonitorGuest:
+        """See `MonitorGuest.start`. It always talks. Raises what that raises."""
+        del talks
+        if watcher is not None:
+            raise MachineError("the monitor has no place for QEMU's plugin")
+        if gdb:
+            raise MachineError("a guest of the monitor cannot be stopped by a debugger here yet")
+        return await MonitorGuest.start(machine, load, sink)
