@@ -38,14 +38,14 @@ from timehands.reports.model import Report
 from timehands.story.model import Mark, Story
 from timehands.story.outcome import reset_addresses
 from timehands.story.stops import with_stops
-from timehands.watch import exits
 from timehands.watch.interventions import Did, Intervention
 from timehands.watch.plan import Plan
-from timehands.watch.plugin import INSTRUMENT, UNWATCHED, plugin_path
+from timehands.watch.plugin import EXITS, INSTRUMENT, UNWATCHED, plugin_path
 from timehands.watch.recorder import Recorder, new_folder
 from timehands.watch.recording import Header, KernelIdentity, Recording
 from timehands.watch.records import Kind, RawRecord
 from timehands.watch.run import Limits, run
+from timehands.watch.stuck import stuck_in
 
 Entry = Literal["pvh", "bzimage"]
 #: Called with one short line for each stage of the work.
@@ -143,8 +143,13 @@ def vmm_for(machine: Machine, qemu: Path | None = None, *, plugin: bool = False)
     Raises `HostError` when there is none, `MachineError` for what the monitor cannot make.
     """
     if machine.type == "monitor":
-        exits.check(machine)
-        return exits.MonitorVmm()
+        from timehands.watch.exits import (  # other boots do without KVM's structures
+            MonitorVmm,
+            check,
+        )
+
+        check(machine)
+        return MonitorVmm()
     found = find_qemu(qemu, plugin=plugin)
     if machine.accelerator not in found.accelerators:
         raise AcceleratorUnavailable(
@@ -320,7 +325,7 @@ def _header(prepared: Prepared, surveyed: Survey | None) -> Header:
 
 def _instrument(prepared: Prepared) -> str:
     if prepared.request.machine.type == "monitor":
-        return exits.INSTRUMENT
+        return EXITS
     return INSTRUMENT if prepared.watched else UNWATCHED
 
 
@@ -351,6 +356,8 @@ def _name_addresses(prepared: Prepared, recorder: Recorder) -> None:
     wanted = {*callers, *(event.pc for event in recording.events)}
     wanted.update(spot.pc for spot in recording.header.spots)
     wanted.update(reset_addresses(recording.reset_log))
+    if (stuck := stuck_in(recording.machine_events)) and stuck.pc is not None:
+        wanted.add(stuck.pc)
     names: dict[int, str] = {}
     for address in wanted:
         place = prepared.kernel.symbols.find(address - moved) if address >= _KERNEL_HALF else None

@@ -167,16 +167,34 @@ def first_boundaries(recording: Recording) -> tuple[Boundary, ...]:
     first = next((e for e in recording.events if e.kind is Kind.FIRST), None)
     ready = recording.since_start(header.ready_ns) if header.ready_ns else None
     resumed = recording.since_start(header.resumed_ns) if header.resumed_ns else None
+    ours = header.machine.type == "monitor"
     if first:
         at = recording.since_start(first.host_ns)
-        begun = Boundary(Mark.FIRST_INSTRUCTION, at, "seen by the plugin", (first.reference,))
+        how = "the vCPUs were let go" if ours else "seen by the plugin"
+        begun = Boundary(Mark.FIRST_INSTRUCTION, at, how, (first.reference,))
     else:
         begun = Boundary(Mark.FIRST_INSTRUCTION, resumed, "the vCPUs were let go")
     return (
-        Boundary(Mark.PROCESS_STARTED, 0, "QEMU was executed"),
-        Boundary(Mark.VM_READY, ready, "QEMU's monitor answered"),
+        Boundary(Mark.PROCESS_STARTED, 0, "the VM was asked for" if ours else "QEMU was executed"),
+        Boundary(Mark.VM_READY, ready, "the VM was made" if ours else "QEMU's monitor answered"),
         begun,
     )
+
+
+def entered_at_once(recording: Recording) -> Boundary | None:
+    """The kernel's entry, where its first instruction is the guest's; None: it is not known.
+
+    The monitor has no firmware: it sets the first vCPU to the PVH entry. (A bzImage is entered in
+    its decompressor, which is not the kernel yet.)
+    """
+    header = recording.header
+    if header.machine.type != "monitor" or header.kernel.entry != "PVH":
+        return None
+    event = next((e for e in recording.events if e.kind is Kind.FIRST), None)
+    if event is None:
+        return None
+    at = recording.since_start(event.host_ns)
+    return Boundary(Mark.KERNEL_ENTRY, at, f"{PVH_ENTRY}, by the monitor", (event.reference,))
 
 
 def last_boundary(recording: Recording) -> Boundary:

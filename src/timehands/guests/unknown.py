@@ -12,6 +12,7 @@ from timehands.guests.base import (
     ClockNames,
     Need,
     Remedy,
+    entered_at_once,
     enters,
     entry_points,
     first_boundaries,
@@ -63,7 +64,7 @@ class Unknown:
         """Which clocks were touched and armed, and how it ended."""
         boundaries = (
             *first_boundaries(recording),
-            _kernel_entry(recording),
+            entered_at_once(recording) or _kernel_entry(recording),
             Boundary(Mark.CLOCK_KNOWN, None),
             _timer_armed(recording),
             Boundary(Mark.INIT, None),
@@ -76,7 +77,7 @@ class Unknown:
             clocks_from_instructions(recording),
             None,
             None,
-            spans=stretches(boundaries),
+            spans=stretches(boundaries, recording.header.machine.vmm),
             unknown=("this kernel's system is unknown: only its instructions tell the story",),
         )
 

@@ -68,7 +68,9 @@ def kernel_file(identity: KernelIdentity) -> str:
 
 
 def machine(report: Report) -> str:
-    """The machine, and the QEMU that made it."""
+    """The machine, and the QEMU that made it, or that it was our own monitor."""
+    if report.machine.type == "monitor":
+        return f"Timehands {harmless(str(report.machine), 400)}"
     version = f"QEMU {harmless(report.qemu_version, 40)}" if report.qemu_version else "QEMU"
     return f"{version} {harmless(str(report.machine), 400)}"
 

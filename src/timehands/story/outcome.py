@@ -7,13 +7,17 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 
+from timehands.kernels.emulated import FLAGS, name_of
 from timehands.story.model import Outcome, OutcomeKind, References
 from timehands.watch.recording import Recording, Spot
+from timehands.watch.stuck import stuck_in
 
 #: QEMU's note of one (target/i386/tcg/system/excp_helper.c, target/i386/kvm/kvm.c).
 _TRIPLE_FAULT = "Triple fault"
 #: How the text of a panic's outcome begins, before the kernel's own message.
 PANICKED = "the kernel panicked: "
+#: In KVM's words for an internal error of its emulator.
+_EMULATION = "emulat"
 _RESET_RIP = re.compile(r"\b[RE]IP=([0-9a-f]+)")
 
 
@@ -51,7 +55,7 @@ def _last_seen_ns(recording: Recording) -> int:
 def _tell(recording: Recording, signs: Signs) -> tuple[OutcomeKind, str, str | None]:
     reason = recording.header.ended_reason or "interrupted"
     if reason == "lost":
-        return OutcomeKind.VM_LOST, _lost(recording), None
+        return OutcomeKind.VM_LOST, *_lost(recording)
     if signs.panic is not None:
         return OutcomeKind.PANICKED, f"{PANICKED}{signs.panic}", None
     if signs.init:
@@ -87,7 +91,8 @@ def _before_init(
             where = _reset_place(recording)
             place = f" at {where}" if where else ""
             fault = _TRIPLE_FAULT in recording.reset_log
-            how = "a triple fault" if fault else "not by a triple fault that QEMU noted"
+            noted = f"not by a triple fault that {recording.header.machine.vmm} noted"
+            how = "a triple fault" if fault else noted
             return OutcomeKind.RESET, f"the machine was reset{place}: {how}", where
         case "guest-shutdown":
             return OutcomeKind.HALTED, "the guest switched the machine off before init", None
@@ -115,11 +120,35 @@ def _within(text: str, signs: Signs) -> str:
     return f"{text} (within {signs.busy_in})" if signs.busy_in else text
 
 
-def _lost(recording: Recording) -> str:
+def _lost(recording: Recording) -> tuple[str, str | None]:
+    """What ended a machine that did not end by itself, and where the guest was then."""
     header = recording.header
+    if header.machine.type == "monitor":
+        return _stuck(recording)
     words = header.stderr.strip().splitlines()
     said = f": {words[-1]}" if words else ""
-    return f"QEMU died (exit status {header.exit_status}){said}"
+    return f"QEMU died (exit status {header.exit_status}){said}", None
+
+
+def _stuck(recording: Recording) -> tuple[str, str | None]:
+    """KVM could not go on: what it said, the instruction, its bytes, the function."""
+    stuck = stuck_in(recording.machine_events)
+    if stuck is None:
+        return (
+            f"the monitor lost its guest: {recording.header.stderr or 'it does not say why'}",
+            None,
+        )
+    if stuck.pc is None:
+        return stuck.words, None
+    where = recording.symbols.get(stuck.pc)
+    place = f"{where} ({stuck.pc:#x})" if where else f"{stuck.pc:#x}"
+    name = name_of(stuck.code)
+    if _EMULATION not in stuck.words:
+        return f"{stuck.words}, at {place}", where
+    what = f"{name}, " if name else ""
+    code = f"code {stuck.code.hex(' ')}" if stuck.code else "its code cannot be read"
+    hide = f"; --cpu host,-{FLAGS[name]} hides it from the guest" if name in FLAGS else ""
+    return f"KVM cannot emulate this instruction here: {what}at {place}, {code}{hide}", where
 
 
 def _reset_place(recording: Recording) -> str | None:

@@ -93,18 +93,21 @@ def open_calls(calls: Iterable[Call], recording: Recording) -> tuple[Call, ...]:
 
 
 _STRETCHES: tuple[tuple[Mark, str, SpanKind], ...] = (
-    (Mark.PROCESS_STARTED, "QEMU starts", SpanKind.MACHINE),
+    (Mark.PROCESS_STARTED, "{} starts", SpanKind.MACHINE),
     (Mark.FIRST_INSTRUCTION, "firmware", SpanKind.FIRMWARE),
     (Mark.KERNEL_ENTRY, "kernel", SpanKind.KERNEL),
     (Mark.INIT, "init", SpanKind.USER),
 )
 
 
-def stretches(boundaries: tuple[Boundary, ...]) -> tuple[Span, ...]:
-    """The depth 0 spans: the boot cut at the boundaries that were seen."""
+def stretches(boundaries: tuple[Boundary, ...], vmm: str = "QEMU") -> tuple[Span, ...]:
+    """The depth 0 spans: the boot cut at the boundaries that were seen.
+
+    ``vmm``: who made the machine (`Machine.vmm`).
+    """
     at = {b.name: b.at_ns for b in boundaries if b.at_ns is not None}
     end = at.get(Mark.ENDED)
-    seen = [(at[mark], name, kind) for mark, name, kind in _STRETCHES if mark in at]
+    seen = [(at[mark], name.format(vmm), kind) for mark, name, kind in _STRETCHES if mark in at]
     ends = [start for start, _, _ in seen[1:]] + ([end] if end is not None else [])
     return tuple(
         Span(name, kind, start, stop)

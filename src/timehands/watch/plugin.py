@@ -18,6 +18,8 @@ FLAGS = (
 )  # fmt: skip
 INSTRUMENT = "QEMU TCG plugin"
 UNWATCHED = "console"
+#: Of guests of our own monitor (`timehands.watch.exits`).
+EXITS = "exits to the monitor"
 
 
 def plugin_path() -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from timehands.guests.base import first_boundaries, last_boundary
+from timehands.guests.base import entered_at_once, first_boundaries, last_boundary
 from timehands.guests.bsd.clocks import Clocks, delay_func, delays
 from timehands.guests.bsd.ending import (
     Fault,
@@ -71,7 +71,7 @@ class Teller:
         init = self.init(recording, self.words)
         boundaries = (
             *first_boundaries(recording),
-            kernel_entry(recording, self.words),
+            entered_at_once(recording) or kernel_entry(recording, self.words),
             clock_known(recording, self.words, self.found_frequency),
             timer_armed(recording, self.words, clocks.timer_armed),
             init,
@@ -87,7 +87,7 @@ class Teller:
             clocks.selected,
             clocks.selected_timer,
             calibrations,
-            (*stretches(boundaries), *spans),
+            (*stretches(boundaries, self.recording.header.machine.vmm), *spans),
             unknown=tuple(self.unknown(recording)),
             delay=self.delay(recording),
             facts=self.facts(recording),

@@ -5,7 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from timehands.guests.base import ENTRY64, PVH_ENTRY, first_boundaries, last_boundary
+from timehands.guests.base import (
+    ENTRY64,
+    PVH_ENTRY,
+    entered_at_once,
+    first_boundaries,
+    last_boundary,
+)
 from timehands.guests.linux.calibrations import calibrations_of
 from timehands.guests.linux.clocks import Clocks, clocks_of
 from timehands.guests.linux.console import clocks_from_console
@@ -53,7 +59,7 @@ def tell(recording: Recording) -> Story:
     signs = _signs(recording, busy)
     boundaries = (
         *first_boundaries(recording),
-        _kernel_entry(recording),
+        entered_at_once(recording) or _kernel_entry(recording),
         _clock_known(recording, calls),
         _timer_armed(recording, clocks),
         _init(recording),
@@ -69,7 +75,7 @@ def tell(recording: Recording) -> Story:
         clocks.selected,
         clocks.selected_timer,
         calibrations,
-        (*stretches(boundaries), *spans),
+        (*stretches(boundaries, recording.header.machine.vmm), *spans),
         None if deterministic else rate_of(recording, _step_ns(clocks)),
         None if deterministic else wall_clock_of(recording),
         tuple(_unknown(recording)),

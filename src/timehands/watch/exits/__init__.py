@@ -10,6 +10,6 @@ Read `made` (a machine and a load as the monitor takes them), `records` (accesse
 
 from timehands.watch.exits.guest import MonitorGuest
 from timehands.watch.exits.made import check
-from timehands.watch.exits.vmm import INSTRUMENT, MonitorVmm
+from timehands.watch.exits.vmm import MonitorVmm
 
-__all__ = ["INSTRUMENT", "MonitorGuest", "MonitorVmm", "check"]
+__all__ = ["MonitorGuest", "MonitorVmm", "check"]

@@ -22,11 +22,8 @@ from timehands.watch.exits import records
 from timehands.watch.exits.letters import Letters
 from timehands.watch.exits.made import command_for, loaded, settings_for
 from timehands.watch.exits.registers import registers_text
+from timehands.watch.stuck import CANNOT_GO_ON, NOT_KEPT
 
-#: The machine's own event of a guest that KVM could not run on: its words, and where that was.
-CANNOT_GO_ON = "CANNOT_GO_ON"
-#: The same of what was lost of the console and of the records for want of room.
-NOT_KEPT = "NOT_KEPT"
 T = TypeVar("T")
 _TRIPLE_FAULT = "triple fault"
 

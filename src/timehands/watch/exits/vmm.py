@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from timehands.errors import MachineError
 from timehands.machines.guest import Sink, Watcher
 from timehands.machines.machine import Load, Machine
 from timehands.watch.exits.guest import MonitorGuest
 from timehands.watch.exits.made import check, command_for
-
-#: What watches its guests.
-INSTRUMENT: Final = "exits to the monitor"
 
 
 class MonitorVmm:
