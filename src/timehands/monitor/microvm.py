@@ -27,6 +27,8 @@ from timehands.kvm.vm import Vm
 from timehands.monitor.bus import Bus
 from timehands.monitor.devices import i8254, rtc, serial, signals
 from timehands.monitor.devices.signals import Ending
+from timehands.monitor.devices.virtio.disk_file import Disk
+from timehands.monitor.devices.virtio.places import VirtioPlace, places
 from timehands.monitor.gate import Gate
 from timehands.monitor.jumps import arm_jumps
 from timehands.monitor.layout import GIB, MIB, PAGE, slots
@@ -45,12 +47,17 @@ MIN_MEMORY, MAX_MEMORY = 2 * MIB, 1024 * GIB
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What a guest runs on. ``memory_bytes``: whole pages, 2 MiB to 1 TiB."""
+    """What a guest runs on. ``memory_bytes``: whole pages, 2 MiB to 1 TiB.
+
+    ``entropy``: whether it has a virtio source of it.
+    """
 
     memory_bytes: int = 256 * MIB
     vcpus: int = 1
     clocks: Clocks = field(default_factory=Clocks)
     hidden: tuple[Hidden, ...] = ()
+    disk: Disk | None = None
+    entropy: bool = False
 
     def __post_init__(self) -> None:
         if not MIN_MEMORY <= self.memory_bytes <= MAX_MEMORY or self.memory_bytes % PAGE:
@@ -59,6 +66,12 @@ class Settings:
             )
         if not 1 <= self.vcpus <= MAX_VCPUS:
             raise MachineError(f"{self.vcpus} vCPUs: give 1 to {MAX_VCPUS}")
+
+    @property
+    def virtio(self) -> tuple[VirtioPlace, ...]:
+        """Its virtio devices: what the kernel's command line has to announce, in its own words."""
+        wanted = {"disk": self.disk is not None, "entropy": self.entropy}
+        return places(*(name for name, is_there in wanted.items() if is_there))
 
 
 class Microvm:
