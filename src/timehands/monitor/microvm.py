@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Self
 
 from timehands.errors import MachineError
@@ -27,7 +28,11 @@ from timehands.kvm.vm import Vm
 from timehands.monitor.bus import Bus
 from timehands.monitor.devices import i8254, rtc, serial, signals
 from timehands.monitor.devices.signals import Ending
-from timehands.monitor.devices.virtio.disk_file import Disk
+from timehands.monitor.devices.virtio.block import Block
+from timehands.monitor.devices.virtio.disk_file import Disk, DiskFile
+from timehands.monitor.devices.virtio.entropy import Entropy
+from timehands.monitor.devices.virtio.mmio import Device as VirtioDevice
+from timehands.monitor.devices.virtio.mmio import Transport
 from timehands.monitor.devices.virtio.places import VirtioPlace, places
 from timehands.monitor.gate import Gate
 from timehands.monitor.jumps import arm_jumps
@@ -222,6 +227,21 @@ class Microvm:
                 lambda level: self.vm.irq_line(rtc.IRQ, level),
             )
             ports.add(rtc.INDEX, rtc.PORTS, self.rtc)
+        self._virtio()
+
+    def _virtio(self) -> None:
+        self.virtio: dict[str, Transport] = {}
+        for place in self.settings.virtio:
+            device = self._virtio_device(place.name)
+            transport = Transport(device, self.vm.memory, partial(self.vm.irq_line, place.irq))
+            self.addresses.add(place.address, place.size, transport)
+            self.virtio[place.name] = transport
+
+    def _virtio_device(self, name: str) -> VirtioDevice:
+        if name == "disk" and self.settings.disk is not None:
+            self.disk = self._stack.enter_context(DiskFile(self.settings.disk))
+            return Block(self.disk)
+        return Entropy()
 
     def _pulse_irq0(self) -> None:
         self.vm.irq_line(i8254.IRQ, 1)
