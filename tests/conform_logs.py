@@ -141,17 +141,18 @@ def _cases() -> dict[str, Numbers]:
         },
         "rtc.periodic": {**one(hz=1024, wanted=12), "at": flags},
         "sleeping.lapic": {
-            **one(sleeps=4, woken=4),
-            "counts": (shot,) * 4, "armed": (500,) * 4, "took": (shot_cycles + 9000,) * 4,
+            **one(sleeps=16, woken=16),
+            "counts": (shot,) * 16, "armed": (500,) * 16, "took": (shot_cycles + 9000,) * 16,
         },
         "sleeping.deadline": {
-            **one(sleeps=4, woken=4), "wanted": (4_000_000,) * 4, "took": (4_050_000,) * 4
+            **one(sleeps=16, woken=16), "wanted": (4_000_000,) * 16, "took": (4_050_000,) * 16
         },
         "sleeping.clocks": one(sleeps=24),
         "rtc.goes_on": {
             **one(register_b=2, register_d=0x80, tsc=at + cycles(2 * 10**9), changed=1),
             "date": (0x08, 0x00, 0x15, 0x21, 0x11, 0x26, 0x20),
         },
+        "rtc.update": one(looks=9000, seen=3, changes=1, within=cycles(100_000)),
         "host.pause": one(backwards=0, flags=3, flags_later=1),
         "tsc.write": one(
             refused=0, before=at, written=at + FAR, after=at + FAR + 9000, restored=at,

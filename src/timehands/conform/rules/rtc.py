@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
-from timehands.clocks.rtc import RtcTime
+from timehands.clocks.rtc import UPDATE_WARNING_NS, RtcTime
 from timehands.conform.facts import NS_PER_S, Facts, Missing
 from timehands.conform.rules.lapic import early_cycles
 from timehands.conform.rules.ticks import ticks
 from timehands.conform.span import Span
-from timehands.conform.verdicts import Outcome, failed, held
+from timehands.conform.verdicts import Outcome, failed, held, passed
 
 #: How far its date may be from the host's, in seconds: it shows whole ones.
 DATE_S = 2
@@ -67,6 +67,27 @@ def goes_on(facts: Facts) -> Outcome:
     return held(abs(shown_s * NS_PER_S - passed_ns) < WHOLE_NS, saw)
 
 
+def update(facts: Facts) -> Outcome:
+    """The update flag, before the second changes.
+
+    The last look at the flag that is known to have been before a change, and the change itself,
+    lie within the time that the guest tells, the shortest of a few changes: where that is shorter
+    than the flag is set for, a look fell into it.
+    """
+    get = facts.one("rtc.update")
+    if not get("changes"):
+        raise Missing("a second that changed while it was looked at")
+    looks, seen = get("looks"), get("seen")
+    if seen == looks:
+        return failed(f"the update flag was set in each of {looks:,} looks")
+    if seen:
+        return passed(f"the update flag was set in {seen:,} of {looks:,} looks")
+    within_ns = get("within") * NS_PER_S // facts.tsc_hz.low
+    if within_ns >= UPDATE_WARNING_NS:
+        raise Missing(f"a host that lets the guest look more often than every {within_ns:,} ns")
+    return failed(f"never set in {looks:,} looks, the last ones within {within_ns // 1000:,} us")
+
+
 def periodic(facts: Facts) -> Outcome:
     """Its periodic flag at 1,024 Hz."""
     get = facts.one("rtc.periodic")
@@ -80,5 +101,6 @@ def periodic(facts: Facts) -> Outcome:
 RULES: Mapping[str, Callable[[Facts], Outcome]] = {
     "rtc.date": date,
     "rtc.goes_on": goes_on,
+    "rtc.update": update,
     "rtc.periodic": periodic,
 }

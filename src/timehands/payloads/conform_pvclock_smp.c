@@ -1,0 +1,154 @@
+/*
+ * The conformance guest's pvclock between processors: whether their clocks agree, and what one sees
+ * of another one's record while that is written.
+ */
+#include "conform_pvclock.h"
+
+enum { TURNS = 3000, UPDATES = 1000 };
+#define SPOILT 0xa5a5a5a5u
+
+static struct load load;
+
+/* The second processor spoils its own record and has it written anew; the first one looks on. A
+   spoilt body under a version newer than the one that was spoilt, or a good one under the version
+   that was: the body was not written between an odd version and an even one. */
+static volatile uint32_t updating, updates_done, spoilt_from, spoilt;
+
+static void update(void)
+{
+    for (unsigned i = 0; i < UPDATES && updating; i++) {
+        volatile struct page *page = &pvclock_pages[1].page;
+        uint32_t now = page->version;
+
+        spoilt_from = now;
+        page->mul = SPOILT;
+        page->system_time = 0;
+        spoilt = now;
+        pvclock_register(&pvclock_pages[1]);
+        updates_done = i + 1;
+    }
+    updating = 0;
+}
+
+/* As few instructions as can be: what is wrong is so for microseconds. */
+static void look_on(void)
+{
+    volatile struct page *page = &pvclock_pages[1].page;
+    uint32_t before = spoilt, version = page->version, mul = page->mul, again = page->version;
+
+    load.reads++;
+    if (version & 1)
+        load.odd++;
+    else if (version != again)
+        load.torn++;
+    else if (mul == SPOILT)
+        load.half += (int32_t)(version - spoilt_from) > 0;
+    else if (before != 0 && version == before)
+        load.changed++;
+    load.good += mul != SPOILT;
+}
+
+static void watch(unsigned cpu)
+{
+    uint64_t start = rdtsc();
+
+    if (cpu == 1)
+        update();
+    if (cpu != 0)
+        return;
+    while (updating && rdtsc() - start < 8 * (uint64_t)LONG_WAIT)
+        for (unsigned i = 0; i < 64; i++)
+            look_on();
+    updating = 0;
+}
+
+void conform_pvclock_version_across(void)
+{
+    begin("pvclock.version_across");
+    if (smp_cpus() < 2) {
+        skip("pvclock.version_across", "one-vcpu");
+        return;
+    }
+    load = (struct load){0};
+    spoilt = spoilt_from = updates_done = 0;
+    updating = 1;
+    if (!smp_run(watch)) {
+        skip("pvclock.version_across", "a-vcpu-did-not-come");
+        return;
+    }
+    data("pvclock.version_across");
+    put_load(&load, updates_done);
+    value("half", load.half);
+    value("good", load.good);
+    put_end();
+}
+
+static volatile uint32_t guard, reads, warps;
+static volatile uint64_t last, worst, until;
+
+static void register_own(unsigned cpu)
+{
+    pvclock_register(&pvclock_pages[cpu]);
+}
+
+static void read_in_turn(unsigned cpu)
+{
+    struct seen seen = {0};
+
+    for (unsigned i = 0; i < TURNS; i++) {
+        uint64_t now;
+
+        lock(&guard);
+        now = pvclock_read(&pvclock_pages[cpu].page, &seen);
+        if (now < last) {
+            warps++;
+            if (last - now > worst)
+                worst = last - now;
+        }
+        last = now;
+        reads++;
+        unlock(&guard);
+        if ((int64_t)(seen.tsc - until) > 0)
+            break;
+    }
+}
+
+/* Each processor's page read at one TSC value: they are of one clock when they say the same. */
+static void put_agreement(unsigned cpus)
+{
+    uint64_t tsc = ordered_tsc(), ns[SMP_MOST], flags[SMP_MOST];
+
+    for (unsigned i = 0; i < cpus; i++) {
+        struct seen seen = {0};
+
+        pvclock_read(&pvclock_pages[i].page, &seen);
+        ns[i] = pvclock_at(&seen.page, tsc);
+        flags[i] = seen.page.flags;
+    }
+    values("ns", ns, cpus);
+    values("flags", flags, cpus);
+}
+
+void conform_pvclock_across(void)
+{
+    unsigned cpus = smp_cpus();
+
+    begin("pvclock.across");
+    if (cpus < 2) {
+        skip("pvclock.across", "one-vcpu");
+        return;
+    }
+    last = worst = 0;
+    reads = warps = 0;
+    if (!smp_run(register_own) || (until = rdtsc() + LONG_WAIT, !smp_run(read_in_turn))) {
+        skip("pvclock.across", "a-vcpu-did-not-come");
+        return;
+    }
+    data("pvclock.across");
+    value("cpus", cpus);
+    value("reads", reads);
+    value("warps", warps);
+    value("worst_ns", worst);
+    put_agreement(cpus);
+    put_end();
+}
