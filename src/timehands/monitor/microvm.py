@@ -123,6 +123,7 @@ class Microvm:
         self.vm = self._stack.enter_context(Vm(self.kvm))
         self.time = GuestTime()
         self.alarms = self._stack.enter_context(Alarms(self.time, self._alarm_failed))
+        self._msrs()
         self._memory()
         self._chips()
         self.vcpus = [self._add_vcpu(number) for number in range(self.settings.vcpus)]
@@ -180,30 +181,33 @@ class Microvm:
             answers = told(supported, clocks, tsc_khz=self.tsc_khz, vcpu=number, vcpus=count)
             vcpu.set_cpuid(without(answers, self.settings.hidden))
 
+    def _msrs(self) -> None:
+        """Have pvclock's MSRs come out, when it is ours, or fault, when there is none.
+
+        First of all: KVM waits some ms for each change of this when chips are there already, whose
+        registration is not over yet (synchronize_srcu after call_srcu).
+        """
+        pvclock = self.settings.clocks.pvclock
+        if pvclock is Maker.OURS:
+            self.vm.need(Capability.X86_USER_SPACE_MSR, "pvclock by the monitor")
+            self.vm.need(Capability.X86_MSR_FILTER, "pvclock by the monitor")
+            self.vm.hand_over_msrs(MsrReason.FILTER)
+            self.vm.filter_msrs(denying(MSRS))
+        elif pvclock is Maker.NONE and self.vm.has(Capability.X86_MSR_FILTER):
+            self.vm.filter_msrs(denying(MSRS))
+
     def _pvclock(self) -> Pvclock | None:
-        """Our provider; without it KVM's MSRs are KVM's, or refused."""
+        """Our provider, if it is to be."""
         clocks = self.settings.clocks
-        if clocks.pvclock is Maker.KVM:
+        if clocks.pvclock is Maker.NONE and not self.vm.has(Capability.X86_MSR_FILTER):
+            self.vm.need(Capability.ENFORCE_PV_FEATURE_CPUID, "a guest without pvclock")
+            for vcpu in self.vcpus:  # its MSRs fault since CPUID does not announce them
+                vcpu.enforce_announced_features()
+        if clocks.pvclock is not Maker.OURS:
             return None
-        if clocks.pvclock is Maker.NONE:
-            self._refuse_pvclock()
-            return None
-        self.vm.need(Capability.X86_USER_SPACE_MSR, "pvclock by the monitor")
-        self.vm.need(Capability.X86_MSR_FILTER, "pvclock by the monitor")
-        self.vm.hand_over_msrs(MsrReason.FILTER)
-        self.vm.filter_msrs(denying(MSRS))
         pvclock = Pvclock(self.vm.memory, self.tsc_khz, stable=clocks.stable)
         pvclock.step_wall(clocks.wall_offset_ns)
         return pvclock
-
-    def _refuse_pvclock(self) -> None:
-        """Its MSRs fault in the guest: by the filter, or since CPUID does not announce them."""
-        if self.vm.has(Capability.X86_MSR_FILTER):
-            self.vm.filter_msrs(denying(MSRS))
-            return
-        self.vm.need(Capability.ENFORCE_PV_FEATURE_CPUID, "a guest without pvclock")
-        for vcpu in self.vcpus:
-            vcpu.enforce_announced_features()
 
     def _devices(self, console: Callable[[bytes], None]) -> None:
         clocks, ports = self.settings.clocks, self.ports
