@@ -235,6 +235,7 @@ class Microvm:
 
     def _virtio(self) -> None:
         self.virtio: dict[str, Transport] = {}
+        self.disk: DiskFile | None = None
         for place in self.settings.virtio:
             device = self._virtio_device(place.name)
             transport = Transport(device, self.vm.memory, partial(self.vm.irq_line, place.irq))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import stat
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
@@ -42,8 +43,7 @@ class Disk:
 class Identity:
     """By what a disk is known again: its size in bytes, and when it was last changed, in ns.
 
-    As fine as the file system's times are: two changes within one of its ticks look like one. What
-    changes a block device may leave its time as it is.
+    What changes a block device may leave its time as it is.
     """
 
     size: int
@@ -61,12 +61,13 @@ class DiskFile:
         self.disk = disk
         self._fd: int | None = None
         self._overlay: Overlay | None = None
+        self._written = False
         try:
             self._begin()
-        except OSError as error:
+        except (OSError, ValueError) as error:  # the latter for what is no path at all
             self.close()
-            said = f"the disk cannot be opened: {disk.path}: {error.strerror}"
-            raise MachineError(said) from error
+            why = error.strerror if isinstance(error, OSError) else error
+            raise MachineError(f"the disk cannot be opened: {disk.path}: {why}") from error
         except BaseException:
             self.close()
             raise
@@ -121,9 +122,19 @@ class DiskFile:
 
     def identity(self) -> Identity:
         """What it is known by; what was written is in the file by then. Raises `OSError`."""
-        if self.disk.writes is Writes.KEPT:
+        if self._written:
             self.flush()
+            self._mark()
+            self._written = False
         return Identity(self._size(), os.fstat(self._open()).st_mtime_ns)
+
+    def _mark(self) -> None:
+        """Make its time one to the ns. What is written next has one of the host's ticks.
+
+        Only the file's owner may: for others what is written within a tick is not told apart.
+        """
+        with suppress(OSError):
+            os.utime(self._open(), ns=(os.fstat(self._open()).st_atime_ns, time.time_ns()))
 
     def read(self, sector: int, count: int) -> bytes:
         """So many sectors. Raises `OSError`."""
@@ -139,6 +150,7 @@ class DiskFile:
         if self._overlay is not None:
             self._overlay.write(sector, data)
         else:
+            self._written = True
             write_at(self._open(), sector * SECTOR, data)
 
     def flush(self) -> None:

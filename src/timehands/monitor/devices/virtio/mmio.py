@@ -205,7 +205,7 @@ class Transport:
         return not wanted & ~self._offered and bool(wanted & Feature.VERSION_1)
 
     def _acknowledge(self, value: int) -> None:
-        self._set(interrupts=self._now.interrupts & ~value)
+        self._set(interrupts=int(self._now.interrupts & ~value))
 
     def _notified(self, value: int) -> None:
         if value == 0:
@@ -221,7 +221,7 @@ class Transport:
         try:
             served = self._serve_all(queue)
             if served and queue.wants_interrupt():
-                self._set(interrupts=self._now.interrupts | Interrupt.USED)
+                self._set(interrupts=int(self._now.interrupts | Interrupt.USED))
         except RingBroken as error:
             self._break(str(error))
         self._now = replace(self._now, ring=queue.ring)
@@ -238,8 +238,8 @@ class Transport:
         """The driver is told, by a change of configuration, that it has to begin anew (2.1.2)."""
         self.broken = words
         self._set(
-            status=self._now.status | Status.NEEDS_RESET,
-            interrupts=self._now.interrupts | Interrupt.CONFIG,
+            status=int(self._now.status | Status.NEEDS_RESET),
+            interrupts=int(self._now.interrupts | Interrupt.CONFIG),
         )
 
     def _update_line(self) -> None:
