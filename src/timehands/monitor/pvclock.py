@@ -165,19 +165,25 @@ class Pvclock:
         return self._base.system_ns + time.monotonic_ns() - self._base.host_ns
 
     def _publish(self, vcpu: int) -> None:
-        """The record, with its version odd while the rest is written. The vCPU does not run now,
-        but another one may read: the bytes go in the order of these calls (x86 stores)."""
         address = self._pages.get(vcpu)
         if address is None:
             return
         old = TimeInfo.parse(self._memory.read(address, TIME_INFO_SIZE))
-        odd, even = next_versions(old.version)
         flags = old.flags & Flags.GUEST_STOPPED
         if vcpu in self._stopped:
             self._stopped.discard(vcpu)
             flags |= Flags.GUEST_STOPPED
+        self._write(vcpu, address, self._record(old.version, flags))
+
+    def _write(self, _vcpu: int, address: int, record: TimeInfo) -> None:
+        """The record, whose version is the one before, with an odd one while the rest is written.
+
+        The vCPU does not run now, but another one may read: the bytes go in the order of these
+        calls (x86 stores).
+        """
+        odd, even = next_versions(record.version)
         self._memory.write(address, _VERSION.pack(odd))
-        self._memory.write(address, self._record(odd, flags).build())
+        self._memory.write(address, replace(record, version=odd).build())
         self._memory.write(address, _VERSION.pack(even))
 
     def _record(self, version: int, flags: int) -> TimeInfo:
