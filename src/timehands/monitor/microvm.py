@@ -19,6 +19,7 @@ from functools import partial
 from typing import Self
 
 from timehands.errors import MachineError
+from timehands.kvm.cpuid import CpuidEntry
 from timehands.kvm.modes import start_protected_mode
 from timehands.kvm.msr_filter import denying
 from timehands.kvm.numbers import Capability, MsrReason
@@ -35,6 +36,7 @@ from timehands.monitor.devices.virtio.mmio import Device as VirtioDevice
 from timehands.monitor.devices.virtio.mmio import Transport
 from timehands.monitor.devices.virtio.places import VirtioPlace, places
 from timehands.monitor.gate import Gate
+from timehands.monitor.host_tsc import tsc_moves_here
 from timehands.monitor.jumps import arm_jumps
 from timehands.monitor.layout import GIB, MIB, PAGE, slots
 from timehands.monitor.loading import Load, Placed, load
@@ -42,7 +44,7 @@ from timehands.monitor.pvclock import MSRS, Pvclock
 from timehands.monitor.settings import Clocks, Maker
 from timehands.monitor.systemtime import keep_system_time, start_system_time
 from timehands.monitor.time import Alarms, GuestTime
-from timehands.monitor.told import Hidden, told, without
+from timehands.monitor.told import TSC_ADJUST, Hidden, told, without, without_leaves
 from timehands.monitor.vcpus import Around, Observer, VcpuThread
 from timehands.monitor.whereabouts import Whereabouts, whereabouts
 
@@ -176,10 +178,19 @@ class Microvm:
             clocks = replace(clocks, tsc_deadline=has_deadline)
         if clocks.tsc_deadline:
             self.vm.need(Capability.TSC_DEADLINE_TIMER, "a LAPIC timer with TSC deadline")
+        hidden = self.settings.hidden if tsc_moves_here() else (*self.settings.hidden, TSC_ADJUST)
         for vcpu in self.vcpus:
             number, count = vcpu.number, self.settings.vcpus
             answers = told(supported, clocks, tsc_khz=self.tsc_khz, vcpu=number, vcpus=count)
-            vcpu.set_cpuid(without(answers, self.settings.hidden))
+            self._tell(vcpu, without(answers, hidden), hidden)
+
+    def _tell(
+        self, vcpu: Vcpu, answers: tuple[CpuidEntry, ...], hidden: tuple[Hidden, ...]
+    ) -> None:
+        vcpu.set_cpuid(answers)
+        fewer = without_leaves(answers, vcpu.cpuid(), hidden) if hidden else None
+        if fewer is not None:
+            vcpu.set_cpuid(fewer)
 
     def _msrs(self) -> None:
         """Have pvclock's MSRs come out, when it is ours, or fault, when there is none.
