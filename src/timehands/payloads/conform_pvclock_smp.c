@@ -10,20 +10,24 @@ enum { TURNS = 3000, UPDATES = 1000 };
 static struct load load;
 
 /* The second processor spoils its own record and has it written anew; the first one looks on. A
-   spoilt body under a version newer than the one that was spoilt, or a good one under the version
-   that was: the body was not written between an odd version and an even one. */
-static volatile uint32_t updating, updates_done, spoilt_from, spoilt;
+   record may be written at any time besides (KVM does when a vCPU moves): so `spoilt` tells of a
+   version only when its record was spoilt for certain, until the next one is. While it does, a
+   spoilt body under a newer version, or a good one under that one, was not written between an odd
+   version and an even one. */
+static volatile uint32_t updating, updates_done, spoilt;
 
 static void update(void)
 {
     for (unsigned i = 0; i < UPDATES && updating; i++) {
         volatile struct page *page = &pvclock_pages[1].page;
-        uint32_t now = page->version;
+        uint32_t now;
 
-        spoilt_from = now;
+        spoilt = 0;
+        now = page->version;
         page->mul = SPOILT;
         page->system_time = 0;
-        spoilt = now;
+        if (page->version == now)
+            spoilt = now;
         pvclock_register(&pvclock_pages[1]);
         updates_done = i + 1;
     }
@@ -35,16 +39,17 @@ static void look_on(void)
 {
     volatile struct page *page = &pvclock_pages[1].page;
     uint32_t before = spoilt, version = page->version, mul = page->mul, again = page->version;
+    uint32_t still = spoilt;
 
     load.reads++;
     if (version & 1)
         load.odd++;
     else if (version != again)
         load.torn++;
-    else if (mul == SPOILT)
-        load.half += (int32_t)(version - spoilt_from) > 0;
-    else if (before != 0 && version == before)
-        load.changed++;
+    else if (before != 0 && still == before) {
+        load.half += mul == SPOILT && (int32_t)(version - before) > 0;
+        load.changed += mul != SPOILT && version == before;
+    }
     load.good += mul != SPOILT;
 }
 
@@ -70,7 +75,7 @@ void conform_pvclock_version_across(void)
         return;
     }
     load = (struct load){0};
-    spoilt = spoilt_from = updates_done = 0;
+    spoilt = updates_done = 0;
     updating = 1;
     if (!smp_run(watch)) {
         skip("pvclock.version_across", "a-vcpu-did-not-come");
