@@ -8,6 +8,7 @@ import pytest
 
 from monitor.driving import PATTERN, SECTOR, Driving, sums
 from monitor.guests.build import guest
+from monitor.running import Talk
 from timehands.errors import MachineError
 from timehands.monitor.devices.signals import Ending
 from timehands.monitor.devices.virtio import Disk, Writes
@@ -18,6 +19,17 @@ from timehands.monitor.microvm import Microvm, Settings
 SECTORS = 32
 #: 20 bytes, as words.
 NAME = [0x656D6974, 0x646E6168, 0x73, 0, 0]
+
+
+ROUNDS = 1024
+
+
+class Tormented(Talk):
+    """A guest that does not know what it does, with a disk and entropy."""
+
+    def __init__(self, path: Path, arguments: str) -> None:
+        settings = Settings(32 * MIB, disk=Disk(path), entropy=True)
+        self.start(guest("torment"), arguments, settings)
 
 
 @pytest.fixture
@@ -72,6 +84,23 @@ def test_a_driver_that_errs_is_told_and_may_begin_anew(kvm: None, path: Path) ->
         assert talk.guest.virtio["disk"].broken == "a chain of descriptors in a loop"
         talk.ask(b"a")
         assert talk.ask(b"r")[:2] == [0, 4 * SECTOR + 1]
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3, 4])
+def test_a_guest_that_writes_registers_at_random_ends_clearly(
+    kvm: None, path: Path, seed: int
+) -> None:
+    """And its disk is as large as before, and can be had again."""
+    size = path.stat().st_size
+    with Tormented(path, f"{ROUNDS:x} {seed:x}") as talk:
+        ending = talk.end()
+        assert ending.reason in ("guest-shutdown", "guest-reset", "lost")
+        assert ending.cause is None, ending.words
+    assert path.stat().st_size == size
+    with Driving(path) as talk:
+        talk.wait_line()
+        talk.ask(b"a")
+        assert talk.ask(b"r")[0] == 0
 
 
 def test_a_disk_that_cannot_be_had_is_told_and_leaves_nothing(kvm: None, path: Path) -> None:
