@@ -52,7 +52,7 @@ class Breakpoints:
         debug registers are taken, or there is no memory at the address (``SOFTWARE`` only).
         """
         if not self.abilities.has(point.kind):
-            raise BreakpointImpossible(point, f"this host's KVM does not tell of a {_name(point)}")
+            raise BreakpointImpossible(point, f"this host's KVM tells of no {point.kind.value}")
         with self.guest.paused():
             if point not in self._on_hit:
                 self._place(point, vcpu)
@@ -93,6 +93,14 @@ class Breakpoints:
         """Where a vCPU that is out of the guest stands, as a linear address."""
         return self._stops_of()[vcpu].linear_pc()
 
+    def at(self, vcpu: int) -> tuple[Point, ...]:
+        """The breakpoints at which a vCPU that is out of the guest stands."""
+        return self._stops_of()[vcpu].here()
+
+    def to_pass(self, vcpu: int) -> tuple[Point, ...]:
+        """Those of them that it has told of, and will get past when it runs on."""
+        return self._stops_of()[vcpu].to_pass()
+
     def hit(self, hit: Hit) -> None:
         """A vCPU came to a point."""
         for on_hit in tuple(self._on_hit.get(hit.point, ())):
@@ -132,7 +140,3 @@ class Breakpoints:
     def _arm(self) -> None:
         for stops in self._stops_of().values():
             stops.arm()
-
-
-def _name(point: Point) -> str:
-    return point.kind.value

@@ -89,7 +89,6 @@ class VcpuStops:
     def step(self) -> None:
         """Have it execute one instruction when it next runs; past a point, if it is at one."""
         self._to_step = True
-        self._stand_at(self.vcpu.regs())
         self.arm()
 
     def no_step(self) -> None:
@@ -99,10 +98,10 @@ class VcpuStops:
 
     def arm(self) -> None:
         """Tell KVM what is to come out. To be called after any change, also of its registers."""
-        points = self._to_pass()
+        points = self.to_pass()
         for point in set(self._passing).difference(points):
             self._table.patches.lower(point)
-        for point in points:
+        for point in set(points).difference(self._passing):
             self._table.patches.lift(point)
         self._passing = points
         self._single = self._to_step or bool(points)
@@ -110,7 +109,14 @@ class VcpuStops:
         registers = debug_registers(self._table.slots, self._off())
         self.vcpu.debug(self._control(self._single), registers)
 
-    def _to_pass(self) -> tuple[Point, ...]:
+    def here(self) -> tuple[Point, ...]:
+        """The points at which it stands, whether it has told of them or not."""
+        return self._points_at(self.linear_pc())
+
+    def to_pass(self) -> tuple[Point, ...]:
+        """Those of them that it will get past when it goes on."""
+        if self._to_step:
+            return self.here()
         if self._standing is None:
             return ()
         rip, points = self._standing
@@ -130,11 +136,12 @@ class VcpuStops:
         return control | GuestDebug.ENABLE if control else control
 
     def _stand_at(self, regs: Regs) -> None:
-        """It stands here: whatever stops it here, it is to get past when it goes on."""
-        linear = self.linear_pc(regs)
+        """It has told that it is here: whatever stops it here, it gets past when it goes on."""
+        self._standing = (regs.rip, self._points_at(self.linear_pc(regs)))
+
+    def _points_at(self, linear: int) -> tuple[Point, ...]:
         points = [p for p in self._table.slots if p and p.kind.executes and p.address == linear]
-        points += self._int3s_at(linear)
-        self._standing = (regs.rip, tuple(points))
+        return (*points, *self._int3s_at(linear))
 
     def _int3s_at(self, linear: int) -> list[Point]:
         """Whose int3 stands at a linear address, also when it was put there by another address."""
