@@ -226,6 +226,7 @@ class Microvm:
         ports.add(serial.COM1, serial.PORTS, self.serial)
         ports.add(signals.KEYBOARD_COMMAND, 1, signals.Keyboard(self._end))
         ports.add(signals.RESET_CONTROL, 1, signals.ResetControl(self._end))
+        ports.add(signals.POWER, signals.POWER_PORTS, signals.Power(self._end))
         ports.add(signals.DEBUG_EXIT, signals.DEBUG_EXIT_PORTS, signals.DebugExit(self._end))
         ports.add(signals.POST, 1, signals.Heard(lambda value: self._signal("post", value)))
         boot_timer = signals.Heard(lambda value: self._signal("boot-timer", value))
@@ -264,7 +265,8 @@ class Microvm:
         self.vm.irq_line(i8254.IRQ, 0)
 
     def _load(self, what: Load) -> Placed:
-        placed = load(what, self.vm.memory, self.settings.memory_bytes, self.settings.vcpus)
+        settings, memory = self.settings, self.vm.memory
+        placed = load(what, memory, settings.memory_bytes, settings.vcpus, settings.virtio)
         self._set_entry(placed)
         return placed
 

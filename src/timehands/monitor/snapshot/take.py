@@ -47,7 +47,8 @@ from timehands.monitor.snapshot.state import (
 #: Devices whose state is kept, or that have none.
 _KNOWN = (
     serial.Serial, i8254.I8254, i8254.Speaker, rtc.Rtc,
-    signals.Keyboard, signals.ResetControl, signals.DebugExit, signals.Heard, Transport,
+    signals.Keyboard, signals.ResetControl, signals.Power, signals.DebugExit, signals.Heard,
+    Transport,
 )  # fmt: skip
 
 
