@@ -91,7 +91,7 @@ def _cases() -> dict[str, Numbers]:
         "pvclock.old_msrs": record(at),
         "pvclock.new_msrs": record(at),
         "tsc.monotonic": one(reads=2000, backwards=0, worst=0, same=0, elapsed=10**6),
-        "tsc.across": one(cpus=2, reads=800, warps=0, worst=0),
+        "tsc.across": one(cpus=2, reads=800, turns=32, warps=0, worst=0),
         "tsc.offset": one(zero=FAR, low=FAR - 500, high=FAR + 500),
         "tsc.deadline": one(
             refused=0, fired=1, set=10**9, deadline=10**9 + 4_000_000, irq=10**9 + 4_050_000,
@@ -101,7 +101,8 @@ def _cases() -> dict[str, Numbers]:
             reads=500, warps=0, worst_ns=0, stalls=0, longest_stall=0, elapsed_ns=1, elapsed=1
         ),
         "pvclock.across": {
-            **one(cpus=2, reads=300, warps=0, worst_ns=0), "ns": (10**9, 10**9), "flags": (1, 1)
+            **one(cpus=2, reads=300, turns=32, warps=0, worst_ns=0),
+            "ns": (10**9, 10**9), "flags": (1, 1),
         },
         "pvclock.version": load(ahead_ns=0, behind_ns=0),
         "pvclock.version_across": load(half=0, good=150, odd=9),

@@ -130,6 +130,10 @@ static int registration(const char *id, uint32_t msr, uint32_t feature)
     refused = wrmsr64(msr, address(&pvclock_pages[0]) | 1);
     leave();
     now = pvclock_read(&pvclock_pages[0].page, &seen);
+    if (!seen.page.version) {           /* none, or one that stays odd */
+        copy(&seen.page, &pvclock_pages[0].page);
+        seen.page.version = pvclock_pages[0].page.version;
+    }
     read_refused = rdmsr64(msr, &back);
     data(id);
     value("announced", feature);
@@ -143,7 +147,7 @@ static int registration(const char *id, uint32_t msr, uint32_t feature)
     value("behind_kept", untouched(&pvclock_pages[0], sizeof(struct page)));
     put_page(&seen.page);
     put_end();
-    return !refused && seen.page.version && seen.page.mul;
+    return !refused && seen.page.version && !(seen.page.version & 1) && seen.page.mul;
 }
 
 void conform_pvclock_register(void)
