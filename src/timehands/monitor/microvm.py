@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Self
 
+from timehands.clocks.msr import ClockMsr
 from timehands.errors import MachineError
 from timehands.kvm.cpuid import CpuidEntry
 from timehands.kvm.modes import start_protected_mode
@@ -27,6 +28,7 @@ from timehands.kvm.system import Kvm
 from timehands.kvm.vcpu import Vcpu
 from timehands.kvm.vm import Vm
 from timehands.monitor.bus import Bus
+from timehands.monitor.caught_up import CaughtUp
 from timehands.monitor.devices import i8254, rtc, serial, signals
 from timehands.monitor.devices.signals import Ending
 from timehands.monitor.devices.virtio.block import Block
@@ -36,7 +38,7 @@ from timehands.monitor.devices.virtio.mmio import Device as VirtioDevice
 from timehands.monitor.devices.virtio.mmio import Transport
 from timehands.monitor.devices.virtio.places import VirtioPlace, places
 from timehands.monitor.gate import Gate
-from timehands.monitor.host_tsc import tsc_moves_here
+from timehands.monitor.host_tsc import host_tsc_here
 from timehands.monitor.jumps import arm_jumps
 from timehands.monitor.layout import GIB, MIB, PAGE, slots
 from timehands.monitor.loading import Load, Placed, load
@@ -106,6 +108,8 @@ class Microvm:
         self.ending: Ending | None = None
         #: pvclock's time at which the guest was paused, and the host's; see `systemtime`.
         self.system_ns, self.paused_ns = 0, time.monotonic_ns()
+        #: Where TSCs are that wait while their vCPUs are out: on hosts with such ones.
+        self.caught_up: CaughtUp | None = None
         self._ended = threading.Event()
         self._ending = threading.Lock()
         #: Held while the guest is being paused or resumed.
@@ -128,6 +132,8 @@ class Microvm:
         self._msrs()
         self._memory()
         self._chips()
+        if self.settings.clocks.tsc_khz and self.vm.has(Capability.VM_TSC_CONTROL):
+            self.vm.set_tsc_khz(self.settings.clocks.tsc_khz)
         self.vcpus = [self._add_vcpu(number) for number in range(self.settings.vcpus)]
         self.tsc_khz = self.vcpus[0].tsc_khz()
         self._tell_cpuid()
@@ -166,8 +172,10 @@ class Microvm:
     def _add_vcpu(self, number: int) -> Vcpu:
         vcpu = self.vm.add_vcpu(number)
         tsc_khz = self.settings.clocks.tsc_khz
-        if tsc_khz is not None:
+        if tsc_khz is not None and not self.vm.has(Capability.VM_TSC_CONTROL):
             vcpu.set_tsc_khz(tsc_khz)
+            # KVM made it start at 0 at the host's rate: at another one it starts anywhere.
+            vcpu.set_msrs({ClockMsr.TSC: 1})
         return vcpu
 
     def _tell_cpuid(self) -> None:
@@ -178,7 +186,10 @@ class Microvm:
             clocks = replace(clocks, tsc_deadline=has_deadline)
         if clocks.tsc_deadline:
             self.vm.need(Capability.TSC_DEADLINE_TIMER, "a LAPIC timer with TSC deadline")
-        hidden = self.settings.hidden if tsc_moves_here() else (*self.settings.hidden, TSC_ADJUST)
+        hidden, host = self.settings.hidden, host_tsc_here()
+        if host.waits or not host.moves:
+            hidden = (*hidden, TSC_ADJUST)
+        clocks = replace(clocks, stable=clocks.stable and not host.waits)
         for vcpu in self.vcpus:
             number, count = vcpu.number, self.settings.vcpus
             answers = told(supported, clocks, tsc_khz=self.tsc_khz, vcpu=number, vcpus=count)
@@ -216,7 +227,11 @@ class Microvm:
                 vcpu.enforce_announced_features()
         if clocks.pvclock is not Maker.OURS:
             return None
-        pvclock = Pvclock(self.vm.memory, self.tsc_khz, stable=clocks.stable)
+        at_entry = None
+        if host_tsc_here().waits:
+            self.caught_up = CaughtUp(self.vcpus, self.tsc_khz)
+            at_entry = self.caught_up.at_entry
+        pvclock = Pvclock(self.vm.memory, self.tsc_khz, stable=clocks.stable, at_entry=at_entry)
         pvclock.step_wall(clocks.wall_offset_ns)
         return pvclock
 

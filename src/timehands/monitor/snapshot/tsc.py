@@ -19,7 +19,7 @@ from timehands.kvm.numbers import Capability
 from timehands.kvm.system import Kvm
 from timehands.kvm.vcpu import Vcpu
 from timehands.kvm.vm import Vm
-from timehands.monitor.host_tsc import tsc_moves
+from timehands.monitor.host_tsc import host_tsc
 from timehands.monitor.snapshot.state import TSC
 from timehands.monitor.systemtime import tsc_now
 
@@ -61,7 +61,7 @@ def set_all(vcpus: Sequence[Vcpu], tsc: int, ahead: Sequence[int]) -> None:
 
 def can_be_set(kvm: Kvm) -> bool:
     """Whether this KVM lets a guest's TSC be set: tried on a machine made for that."""
-    return tsc_moves(kvm)
+    return host_tsc(kvm).moves
 
 
 def host_khz(kvm: Kvm) -> int:
