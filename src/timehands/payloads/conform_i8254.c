@@ -118,8 +118,9 @@ static void mode_0(void)
     t[0] = ordered_tsc();
     outb(PIT + 2, COUNT_DOWN >> 8);
     t[1] = ordered_tsc();
+    t[2] = t[1];                /* before the last look at which it was low */
     out_first = inb(SPEAKER) & OUT;
-    t[2] = t[3] = ordered_tsc();
+    t[3] = ordered_tsc();
     while (!(inb(SPEAKER) & OUT) && turns++ < TURNS && t[3] - t[0] < PATIENT_WAIT) {
         t[2] = t[3];
         t[3] = ordered_tsc();
