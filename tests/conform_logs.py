@@ -133,11 +133,14 @@ def _cases() -> dict[str, Numbers]:
         "i8254.mode_0": {**one(count=5000, out_at_first=0, out=0x20), **spread(5000, PIT_HZ)},
         "i8254.mode_2": {**one(counts=1900), **spread(1900, PIT_HZ)},
         "i8254.mode_3": {**one(counts=3800), **spread(1900, PIT_HZ)},
-        "i8254.gate_starts": one(before=0x10000 - 1900, after=0x10000 - 3),
+        "i8254.gate_starts": {
+            **one(after=0x10000 - 3, shortest_loaded=cycles(1_500_000)),
+            **one(longest_loaded=cycles(1_600_000)), **spread(3, PIT_HZ),
+        },
         "i8254.gate_holds": one(held=0xFFF0, later=0xFFF0),
         "i8254.interrupt": {**one(count=2386, wanted=6, vector=0x20), "at": periods},
         "rtc.date": {
-            **one(register_b=2, register_d=0x80, tsc=at, changed=0),
+            **one(register_b=2, register_d=0x80, tsc=at, tsc_after=at + 9000, changed=0),
             "date": (0x06, 0x00, 0x15, 0x21, 0x11, 0x26, 0x20),
         },
         "rtc.periodic": {**one(hz=1024, wanted=12), "at": flags},
@@ -151,6 +154,7 @@ def _cases() -> dict[str, Numbers]:
         "sleeping.clocks": one(sleeps=24),
         "rtc.goes_on": {
             **one(register_b=2, register_d=0x80, tsc=at + cycles(2 * 10**9), changed=1),
+            "tsc_after": (at + cycles(2 * 10**9) + 9000,),
             "date": (0x08, 0x00, 0x15, 0x21, 0x11, 0x26, 0x20),
         },
         "rtc.update": one(looks=9000, seen=3, changes=1, within=cycles(100_000)),

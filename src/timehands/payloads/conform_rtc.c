@@ -42,7 +42,7 @@ static void read_date(uint64_t out[FIELDS])
 /* The date, read until two readings agree (at most four times). */
 static void put_date(const char *id, unsigned changed)
 {
-    uint64_t now[FIELDS], before[FIELDS], t;
+    uint64_t now[FIELDS], before[FIELDS], t, after;
     unsigned same = 0;
 
     t = ordered_tsc();
@@ -56,11 +56,13 @@ static void put_date(const char *id, unsigned changed)
         for (unsigned k = 0; k < FIELDS; k++)
             same &= before[k] == now[k];
     }
+    after = ordered_tsc();
     data(id);
     values("date", now, FIELDS);
     value("register_b", get(REG_B));
     value("register_d", get(REG_D));
     value("tsc", t);
+    value("tsc_after", after);
     value("changed", changed);
     put_end();
 }

@@ -14,8 +14,8 @@ from timehands.conform.verdicts import Outcome, failed, held, passed
 
 #: How far its date may be from the host's, in seconds: it shows whole ones.
 DATE_S = 2
-#: Two looks at whole seconds are up to one off; and a look takes its time.
-WHOLE_NS = 1_100_000_000
+#: Two looks at whole seconds are up to one off.
+WHOLE_NS = 1_000_000_000
 _FLAG_SLACK_PPM = 5_000
 
 
@@ -61,10 +61,14 @@ def goes_on(facts: Facts) -> Outcome:
         return failed(str(none))
     if not facts.one("rtc.goes_on")("changed"):
         return failed("its seconds stand still")
-    cycles = facts.one("rtc.goes_on")("tsc") - facts.one("rtc.date")("tsc")
-    passed_ns, shown_s = facts.ns_of(cycles), _unix_s(last) - _unix_s(first)
-    saw = f"{shown_s} s on, while {passed_ns / 1e9:.2f} s passed"
-    return held(abs(shown_s * NS_PER_S - passed_ns) < WHOLE_NS, saw)
+    one, other = facts.one("rtc.date"), facts.one("rtc.goes_on")
+    cycles = Span(other("tsc") - one("tsc_after"), other("tsc_after") - one("tsc"))
+    passed_ns = Span(
+        cycles.low * NS_PER_S // facts.tsc_hz.high, -(-cycles.high * NS_PER_S // facts.tsc_hz.low)
+    )
+    shown_ns = (_unix_s(last) - _unix_s(first)) * NS_PER_S
+    saw = f"{shown_ns // NS_PER_S} s on, while {passed_ns.middle / 1e9:.2f} s passed"
+    return held(Span(shown_ns - WHOLE_NS, shown_ns + WHOLE_NS).meets(passed_ns), saw)
 
 
 def update(facts: Facts) -> Outcome:
