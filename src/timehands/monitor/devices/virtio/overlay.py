@@ -57,17 +57,15 @@ class Overlay:
 
 def read_at(fd: int, offset: int, size: int) -> bytes:
     """So many bytes; zeros where the file ends. Raises `OSError`."""
-    data = b""
-    while len(data) < size:
-        part = os.pread(fd, size - len(data), offset + len(data))
-        if not part:
-            break
+    data = os.pread(fd, size, offset)
+    while len(data) < size and (part := os.pread(fd, size - len(data), offset + len(data))):
         data += part
     return data.ljust(size, b"\0")
 
 
 def write_at(fd: int, offset: int, data: bytes) -> None:
     """All of it. Raises `OSError`."""
-    done = 0
-    while done < len(data):
-        done += os.pwrite(fd, data[done:], offset + done)
+    left = memoryview(data)
+    while left:
+        done = os.pwrite(fd, left, offset)
+        left, offset = left[done:], offset + done

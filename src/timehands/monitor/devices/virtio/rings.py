@@ -96,14 +96,15 @@ def read(memory: GuestMemory, chain: Chain) -> bytes:
 
 def write(memory: GuestMemory, chain: Chain, offset: int, data: bytes) -> None:
     """Put data at an offset of what can be written. Raises `RingBroken`, also if it is too long."""
+    left = memoryview(data)
     for buffer in chain.writable:
-        part = data[: max(0, buffer.size - offset)]
+        part = left[: max(0, buffer.size - offset)]
         if part:
             _put(memory, buffer.address + offset, part)
-            data, offset = data[len(part) :], 0
+            left, offset = left[len(part) :], 0
         else:
             offset -= buffer.size
-    if data:
+    if left:
         raise RingBroken("there is no room for an answer")
 
 
@@ -199,7 +200,7 @@ def _get(memory: GuestMemory, address: int, size: int) -> bytes:
         raise RingBroken(str(error)) from None
 
 
-def _put(memory: GuestMemory, address: int, data: bytes) -> None:
+def _put(memory: GuestMemory, address: int, data: bytes | memoryview) -> None:
     try:
         memory.write(address, data)
     except ValueError as error:
