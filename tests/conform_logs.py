@@ -91,7 +91,7 @@ def _cases() -> dict[str, Numbers]:
         "pvclock.old_msrs": record(at),
         "pvclock.new_msrs": record(at),
         "tsc.monotonic": one(reads=2000, backwards=0, worst=0, same=0, elapsed=10**6),
-        "tsc.across": one(cpus=2, reads=800, warps=0, worst=0),
+        "tsc.across": one(cpus=2, reads=800, turns=32, warps=0, worst=0),
         "tsc.offset": one(zero=FAR, low=FAR - 500, high=FAR + 500),
         "tsc.deadline": one(
             refused=0, fired=1, set=10**9, deadline=10**9 + 4_000_000, irq=10**9 + 4_050_000,
@@ -101,7 +101,8 @@ def _cases() -> dict[str, Numbers]:
             reads=500, warps=0, worst_ns=0, stalls=0, longest_stall=0, elapsed_ns=1, elapsed=1
         ),
         "pvclock.across": {
-            **one(cpus=2, reads=300, warps=0, worst_ns=0), "ns": (10**9, 10**9), "flags": (1, 1)
+            **one(cpus=2, reads=300, turns=32, warps=0, worst_ns=0),
+            "ns": (10**9, 10**9), "flags": (1, 1),
         },
         "pvclock.version": load(ahead_ns=0, behind_ns=0),
         "pvclock.version_across": load(half=0, good=150, odd=9),
@@ -132,26 +133,31 @@ def _cases() -> dict[str, Numbers]:
         "i8254.mode_0": {**one(count=5000, out_at_first=0, out=0x20), **spread(5000, PIT_HZ)},
         "i8254.mode_2": {**one(counts=1900), **spread(1900, PIT_HZ)},
         "i8254.mode_3": {**one(counts=3800), **spread(1900, PIT_HZ)},
-        "i8254.gate_starts": one(before=0x10000 - 1900, after=0x10000 - 3),
+        "i8254.gate_starts": {
+            **one(after=0x10000 - 3, shortest_loaded=cycles(1_500_000)),
+            **one(longest_loaded=cycles(1_600_000)), **spread(3, PIT_HZ),
+        },
         "i8254.gate_holds": one(held=0xFFF0, later=0xFFF0),
         "i8254.interrupt": {**one(count=2386, wanted=6, vector=0x20), "at": periods},
         "rtc.date": {
-            **one(register_b=2, register_d=0x80, tsc=at, changed=0),
+            **one(register_b=2, register_d=0x80, tsc=at, tsc_after=at + 9000, changed=0),
             "date": (0x06, 0x00, 0x15, 0x21, 0x11, 0x26, 0x20),
         },
         "rtc.periodic": {**one(hz=1024, wanted=12), "at": flags},
         "sleeping.lapic": {
-            **one(sleeps=4, woken=4),
-            "counts": (shot,) * 4, "armed": (500,) * 4, "took": (shot_cycles + 9000,) * 4,
+            **one(sleeps=16, woken=16),
+            "counts": (shot,) * 16, "armed": (500,) * 16, "took": (shot_cycles + 9000,) * 16,
         },
         "sleeping.deadline": {
-            **one(sleeps=4, woken=4), "wanted": (4_000_000,) * 4, "took": (4_050_000,) * 4
+            **one(sleeps=16, woken=16), "wanted": (4_000_000,) * 16, "took": (4_050_000,) * 16
         },
         "sleeping.clocks": one(sleeps=24),
         "rtc.goes_on": {
             **one(register_b=2, register_d=0x80, tsc=at + cycles(2 * 10**9), changed=1),
+            "tsc_after": (at + cycles(2 * 10**9) + 9000,),
             "date": (0x08, 0x00, 0x15, 0x21, 0x11, 0x26, 0x20),
         },
+        "rtc.update": one(looks=9000, seen=3, changes=1, within=cycles(100_000)),
         "host.pause": one(backwards=0, flags=3, flags_later=1),
         "tsc.write": one(
             refused=0, before=at, written=at + FAR, after=at + FAR + 9000, restored=at,

@@ -68,7 +68,7 @@ def test_the_printed_backports_line_writes_the_source_it_should(
     command, target = line.strip().rsplit(" >", 1)
     assert target == "/etc/apt/sources.list.d/timehands-backports.sources"
     written = subprocess.run(
-        ["sh", "-c", command], capture_output=True, text=True, timeout=10, check=True
+        ["sh", "-c", command], capture_output=True, text=True, timeout=60, check=True
     ).stdout
     fields = dict(field.split(": ") for field in written.splitlines())
     assert fields.pop("Signed-By", "/usr/share/keyrings/").startswith("/usr/share/keyrings/")

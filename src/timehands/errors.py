@@ -28,7 +28,8 @@
     │   └── ExtraMissing        a library that only some of the work needs is not installed
     ├── MachineError            a machine cannot be made, or QEMU refused it
     │   ├── QemuFailed          QEMU ended before a guest ran
-    │   └── KvmRefused          KVM refused a request
+    │   ├── KvmRefused          KVM refused a request
+    │   └── BreakpointImpossible a guest cannot be stopped at that point
     ├── SurveyFailed            the survey guest ran, but did not finish or made no sense
     ├── GdbError                something went wrong with a stub of the GDB remote protocol
     │   ├── StubGone            it closed the connection, or there is none
@@ -271,6 +272,14 @@ class KvmRefused(MachineError):
         advice = f"{request} needs {needs}." if needs else ""
         super().__init__(f"{on}: {request} failed{why}", advice=advice)
         self.request, self.on, self.errno = request, on, errno
+
+
+class BreakpointImpossible(MachineError):
+    """A guest of the monitor cannot be stopped at a ``point``; ``reason`` says why."""
+
+    def __init__(self, point: object, reason: str, *, advice: str = "") -> None:
+        super().__init__(f"{point} cannot be: {reason}", advice=advice)
+        self.point, self.reason = point, reason
 
 
 class QemuFailed(MachineError):

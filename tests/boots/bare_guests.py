@@ -79,7 +79,7 @@ def processes_with(word: str) -> list[int]:
     return [process for process in found if process != os.getpid()]
 
 
-def wait_until(condition: Callable[[], object], seconds: float = 10.0) -> bool:
+def wait_until(condition: Callable[[], object], seconds: float = 60.0) -> bool:
     """Whether the condition comes true in that time."""
     deadline = time.monotonic() + seconds
     while not condition():

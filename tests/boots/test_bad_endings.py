@@ -78,12 +78,12 @@ def test_a_signal_at_any_moment_leaves_nothing_behind(
     process = started("boot", sample_kernel(), "--record", folder, env=own_cache)
     time.sleep(random.uniform(0.3, 3.5))
     process.send_signal(number)
-    _, errors = process.communicate(timeout=20)
+    _, errors = process.communicate(timeout=60)
     text = errors.decode()
     assert "Traceback" not in text
     assert "never retrieved" not in text
-    # Python itself ends by SIGINT when one came while it ran exec() for an import.
-    assert process.returncode in (130, 0, -signal.SIGINT), text
+    # A signal ends Python itself before we take it, and SIGINT while it runs exec() for an import.
+    assert process.returncode in (130, 0, -number), text
     assert wait_until(lambda: not processes_with(str(tmp_path)))
     opens(folder)
 

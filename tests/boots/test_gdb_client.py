@@ -197,7 +197,7 @@ def test_beside_the_client_the_console_and_qmp_go_on_as_ever(tmp_path: Path) -> 
             while len(heard.text) < seen + 3:
                 await asyncio.sleep(0.01)
             await guest.qmp("system_reset")  # told by an event; -action pauses at it
-            assert await guest.wait(10) == "host-qmp-system-reset"
+            assert await guest.wait(60) == "host-qmp-system-reset"
             assert heard.events == ["SHUTDOWN"]  # no STOP, no RESUME: the client knows of those
 
     asyncio.run(run())
@@ -215,7 +215,7 @@ def test_the_stub_dies_with_its_guest_and_the_guest_with_its_client(tmp_path: Pa
             assert client.state is State.LOST
         async with steered(kernel) as (guest, client):
             await client.kill()
-            assert await guest.wait(10) is not None
+            assert await guest.wait(60) is not None
 
     asyncio.run(run())
     assert wait_until(lambda: not processes_with(str(kernel)))

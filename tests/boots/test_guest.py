@@ -64,7 +64,7 @@ def test_what_is_sent_to_the_console_arrives_in_order(tmp_path: Path) -> None:
                 await asyncio.sleep(0.01)
             for at in range(0, len(sent), 7):
                 guest.send(sent[at : at + 7])
-            return heard, await guest.wait(10)
+            return heard, await guest.wait(60)
 
     heard, reason = asyncio.run(talk())
     assert (heard.text, reason) == (b">" + sent, "guest-reset")
@@ -87,7 +87,7 @@ def test_console_times_lie_between_start_and_end(tmp_path: Path) -> None:
         heard = Heard()
         async with await started(build_guest(tmp_path, 'put_text("a"); bare_end();'), heard) as g:
             await g.resume()
-            await g.wait(10)
+            await g.wait(60)
             ended = await g.end()
         return heard, g, ended.host_ns
 
@@ -117,14 +117,17 @@ def test_cpu_time_is_what_the_process_used(tmp_path: Path) -> None:
 
 def test_registers_show_where_a_stopped_guest_is(tmp_path: Path) -> None:
     async def talk() -> str:
-        body = '__asm__ volatile("mov $0x12345678, %eax; 1: jmp 1b");'
-        async with await started(build_guest(tmp_path, body), Heard()) as guest:
+        body = """__asm__ volatile(
+            "mov $0x12345678, %ebx; mov $0x3f8, %edx; mov $'>', %al; out %al, %dx; 1: jmp 1b");"""
+        heard = Heard()
+        async with await started(build_guest(tmp_path, body), heard) as guest:
             await guest.resume()
-            await asyncio.sleep(0.3)
+            while not heard.text:
+                await asyncio.sleep(0.01)
             await guest.pause()
             return await guest.registers()
 
-    assert "EAX=12345678" in asyncio.run(talk())
+    assert "EBX=12345678" in asyncio.run(talk())
 
 
 def test_resets_without_number_take_no_disk_and_little_memory(tmp_path: Path) -> None:
@@ -138,7 +141,7 @@ def test_resets_without_number_take_no_disk_and_little_memory(tmp_path: Path) ->
         load = Load(build_guest(tmp_path, body))
         async with await Guest.start(plugin_qemu(), machine, load, Heard()) as guest:
             await guest.resume()
-            assert await guest.wait(10) == "guest-reset"
+            assert await guest.wait(60) == "guest-reset"
             await guest.end()
             return guest.resets
 
@@ -152,7 +155,7 @@ def test_a_killed_qemu_is_lost_and_tells_its_status(tmp_path: Path) -> None:
         async with await started(build_guest(tmp_path, "for (;;) ;"), Heard()) as guest:
             await guest.resume()
             os.kill(guest.process_id, signal.SIGKILL)
-            reason = await guest.wait(10)
+            reason = await guest.wait(60)
             with pytest.raises(QemuFailed, match="did not answer"):
                 await guest.registers()
             return reason, (await guest.end()).exit_status
@@ -197,7 +200,7 @@ def test_it_starts_without_a_sandbox_where_there_is_none(tmp_path: Path) -> None
         guest = await started(build_guest(tmp_path, "bare_end();"), Heard(), sandbox=False)
         async with guest:
             await guest.resume()
-            assert await guest.wait(10) == "guest-reset"
+            assert await guest.wait(60) == "guest-reset"
         return guest.command
 
     assert "-sandbox" not in asyncio.run(talk())
@@ -230,7 +233,7 @@ def test_it_dies_with_its_owner(tmp_path: Path, number: signal.Signals) -> None:
     guest = int(owner.stdout.readline())
     assert guest in processes_with(str(kernel))
     owner.send_signal(number)
-    owner.wait(10)
+    owner.wait(60)
     owner.stdout.close()
     assert wait_until(lambda: not processes_with(f"-kernel\0{kernel}"))
 

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.boot
 #: Instructions are counted, so that the TSC has exactly 1 GHz, and a busy host changes nothing.
 EXACT = Machine(deterministic=True)
 NO_PIT = Machine(deterministic=True, devices=(("pit", False),))
-SECONDS = 30
+SECONDS = 60
 PROMPTS = {"freebsd": "mountroot> ", "netbsd": "root device: ", "openbsd": "root device: "}
 #: A prompt ends without its line; what is said in a line of its own is over when the line is.
 ENDED = re.compile(

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from conform_logs import FAR, Machine, one
+from conform_logs import FAR, Machine, cycles, one
+from timehands.clocks.rtc import UPDATE_WARNING_NS
 from timehands.conform.cases import AREAS, CASES
 from timehands.conform.judge import RULES, Judgement, judge
 from timehands.conform.log import Line, read_log
@@ -38,6 +39,17 @@ def scaled(case: str, key: str, percent: int) -> Change:
     def change(machine: Machine) -> None:
         numbers = machine.cases[case]
         numbers[key] = tuple(number * percent // 100 for number in numbers[key])
+
+    return change
+
+
+def late(case: str, *us: int) -> Change:
+    """Wakes later by these times than in a machine whose timers are right."""
+
+    def change(machine: Machine) -> None:
+        took = machine.cases[case]["took"]
+        more = [n + cycles(1_000 * us) for n, us in zip(took, us, strict=True)]
+        machine.cases[case]["took"] = tuple(more)
 
     return change
 
@@ -145,16 +157,23 @@ def test_right_clocks_pass_in_everything_that_was_looked_at() -> None:
         ("i8254.mode_0", put("i8254.mode_0", count=4_000)),
         ("i8254.mode_2", put("i8254.mode_2", counts=3_800)),
         ("i8254.mode_3", put("i8254.mode_3", counts=1_900)),
-        ("i8254.gate_starts", put("i8254.gate_starts", after=0x10000 - 1905)),
+        ("i8254.gate_starts", put("i8254.gate_starts", after=0x10000 - 1850)),
+        ("rtc.goes_on", put_list("rtc.goes_on", "date", 0x10, 0, 0x15, 0x21, 0x11, 0x26, 0x20)),
+        ("rtc.goes_on", put_list("rtc.goes_on", "date", 0x06, 0, 0x15, 0x21, 0x11, 0x26, 0x20)),
+        ("pvclock.wall", put("pvclock.wall", ns=8 * 10**8)),
         ("i8254.interrupt", scaled("i8254.interrupt", "at", 50)),
         ("i8254.interrupt", put("i8254.interrupt", vector=8)),
         ("rtc.date", put_list("rtc.date", "date", 0, 0, 0x16, 0x21, 0x11, 0x26, 0x20)),
         ("rtc.date", put_list("rtc.date", "date", 0x99, 0x99, 0x99, 0x99, 0x99, 0x99, 0x20)),
         ("rtc.goes_on", put("rtc.goes_on", changed=0)),
+        ("rtc.update", put("rtc.update", seen=0)),
+        ("rtc.update", put("rtc.update", seen=9000)),
         ("rtc.periodic", scaled("rtc.periodic", "at", 200)),
         ("sleeping.lapic", scaled("sleeping.lapic", "took", 90)),
         ("sleeping.lapic", put("sleeping.lapic", woken=3)),
         ("sleeping.deadline", scaled("sleeping.deadline", "took", 90)),
+        ("sleeping.deadline", late("sleeping.deadline", *[50_000] * 16)),
+        ("sleeping.lapic", late("sleeping.lapic", *range(20_000, 36_000, 1_000))),
         ("sleeping.tsc", having(asleep=80)),
         ("sleeping.pvclock", having(asleep=80)),
         ("tsc.rate", having(asleep=80)),
@@ -194,10 +213,39 @@ def test_a_host_that_was_too_slow_to_look_is_no_failure() -> None:
     put("i8254.mode_0", out_at_first=0x20, shortest=0, longest=10**9)(machine)
     put("lapic.stopped", start=0, stop=10**9, interrupts=1)(machine)
     put("tsc.deadline", after_disarm=1, disarm=5, disarmed=6)(machine)
+    put("rtc.update", seen=0, within=cycles(UPDATE_WARNING_NS + 1_000))(machine)
+    put("i8254.gate_starts", shortest=0, longest=cycles(2_000_000))(machine)
+    put("i8254.gate_starts", after=0x10000 - 1850)(machine)
+    put("tsc.across", turns=1)(machine)
+    put("pvclock.across", turns=1)(machine)
     judgement = judged(machine)
     assert judgement.conforms
-    for case in ("i8254.mode_0", "lapic.stopped"):
+    for case in (
+        "i8254.mode_0", "lapic.stopped", "rtc.update", "tsc.across", "pvclock.across",
+        "i8254.gate_starts",
+    ):  # fmt: skip
         assert judgement.of(case).verdict is Verdict.SKIP
+
+
+@pytest.mark.parametrize(
+    "us",
+    [
+        [5_000] * 16,  # less than a tick of a host at 100 Hz
+        [15_000] * 15 + [0],  # not all of them
+        [15_000] * 15 + [40_000],  # now and then
+    ],
+)
+def test_a_host_that_is_late_is_no_failure(us: list[int]) -> None:
+    machine = Machine()
+    late("sleeping.deadline", *us)(machine)
+    assert judged(machine).conforms
+
+
+def test_a_host_that_is_late_for_both_timers_is_no_failure() -> None:
+    machine = Machine()
+    late("sleeping.deadline", *[50_000] * 16)(machine)
+    late("sleeping.lapic", *[0] * 15, 51_000)(machine)
+    assert judged(machine).conforms
 
 
 def test_a_policy_of_catching_up_is_kept_by_a_clock_that_does() -> None:

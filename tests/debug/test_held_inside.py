@@ -51,7 +51,7 @@ def play(use: Use) -> None:
     async def run() -> None:
         qemu, stops = Qemu(), Running()
         held = HeldInside(cast("Guest", qemu), cast("Stops", stops))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await use(held, qemu, stops)
 
     asyncio.run(run())

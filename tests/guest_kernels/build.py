@@ -75,7 +75,7 @@ def sources(system: System) -> tuple[Path, ...]:
 
 
 def _key(cc: str, system: System, form: Form) -> str:
-    version = subprocess.run([cc, "--version"], capture_output=True, check=True, timeout=10).stdout
+    version = subprocess.run([cc, "--version"], capture_output=True, check=True, timeout=60).stdout
     digest = hashlib.sha256(version)
     read = [HERE / "build.py", *(HERE / "common").iterdir(), *(HERE / system).iterdir()]
     for path in sorted(p for p in read if p.is_file()):

@@ -29,5 +29,5 @@ def ask_compiler(folder: Path, statements: Sequence[str]) -> list[list[str]]:
     source, program = folder / "ask.c", folder / "ask"
     source.write_text(_PROGRAM % "\n".join(statements))
     subprocess.run([cc, "-w", "-o", program, source], check=True, timeout=60)
-    result = subprocess.run([program], capture_output=True, text=True, check=True, timeout=10)
+    result = subprocess.run([program], capture_output=True, text=True, check=True, timeout=60)
     return [line.split() for line in result.stdout.splitlines()]

@@ -190,6 +190,29 @@ def test_an_interrupt_that_comes_with_another_exit_is_not_lost(
     run_to(vcpu, PortOut)
 
 
+def test_the_place_is_told_with_the_exit(vm: Vm) -> None:
+    need(vm.kvm, Capability.SYNC_REGS)
+    vcpu = guest(vm, OUT_42 * 3)
+    run_to(vcpu, PortOut)
+    assert vcpu.pc() == vcpu.regs().rip
+    assert vcpu.share_registers()
+    run_to(vcpu, PortOut)
+    assert vcpu.pc() == vcpu.regs().rip
+    vcpu.interrupt()
+    run_to(vcpu, Interrupted)
+    assert vcpu.pc() == vcpu.regs().rip == CODE + 2 * len(OUT_42)
+
+
+def test_the_place_is_told_where_registers_cannot_be_shared(
+    vm: Vm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vcpu = guest(vm, OUT_42)
+    monkeypatch.setattr(vm, "capability", lambda _capability: 0)
+    assert not vcpu.share_registers()
+    run_to(vcpu, PortOut)
+    assert CODE <= vcpu.pc() == vcpu.regs().rip <= CODE + len(OUT_42)
+
+
 def test_a_vcpu_runs_in_one_thread_at_a_time(vm: Vm) -> None:
     vcpu = guest(vm, OUT_42 + JUMP_TO_SELF)
     run_to(vcpu, PortOut)

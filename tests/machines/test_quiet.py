@@ -107,7 +107,7 @@ def test_the_end_comes_after_all_that_came_before_it(
         with quiet(ours) as outer:
             qemu.sendall(STOP + SHUTDOWN + RESUME + b"a last wo")
             qemu.close()
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 return await receive(outer, 10_000)
 
     assert asyncio.run(run()) == SHUTDOWN + b"a last wo"
@@ -120,7 +120,7 @@ def test_qemus_end_is_closed_when_the_library_closes_its_own(
 
     async def run() -> bytes:
         quiet(ours).close()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             return await receive(qemu, 1)
 
     assert asyncio.run(run()) == b""

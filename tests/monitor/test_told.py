@@ -17,10 +17,12 @@ from timehands.monitor.told import (
     CLOCKSOURCE2,
     CX16,
     STABLE,
+    TSC_ADJUST,
     Hidden,
     ratio,
     told,
     without,
+    without_leaves,
 )
 
 TSC_KHZ = 2_599_998
@@ -148,6 +150,20 @@ def test_bits_that_are_hidden_are_not_told_and_all_else_is() -> None:
     first, second = without(entries, [CX16, Hidden(7, "edx", 4), Hidden(7, "ecx", 1, subleaf=1)])
     assert first.registers == features._replace(ecx=0xFFFF_DFFF)
     assert second.registers == features._replace(ecx=0xFFFF_FFFE)
+
+
+def test_a_leaf_that_shows_what_is_hidden_is_left_out() -> None:
+    features = Registers(0x16, 2, 0xFFFF_FFFF, 4)
+    told_here = [
+        CpuidEntry(leaf, subleaf, CpuidFlags(0), features)
+        for leaf, subleaf in ((0, 0), (1, 0), (7, 0), (7, 1), (0x15, 0))
+    ]
+    kept = without_leaves(told_here, told_here, [CX16, TSC_ADJUST])
+    assert kept is not None
+    assert [(each.leaf, each.subleaf) for each in kept] == [(0, 0), (1, 0), (0x15, 0)]
+    obeyed = without(told_here, [CX16, TSC_ADJUST])
+    assert obeyed[2].registers == features._replace(ebx=0)
+    assert without_leaves(told_here, obeyed, [CX16, TSC_ADJUST]) is None
 
 
 def test_only_registers_of_cpuid_can_be_hidden() -> None:

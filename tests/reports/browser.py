@@ -151,6 +151,7 @@ def browser(profile: Path) -> Iterator[Page]:
     process = subprocess.Popen(
         [*start, *FLAGS, f"--user-data-dir={profile}", "about:blank"],
         pass_fds=(read_theirs, write_theirs),
+        env={**os.environ, "TMPDIR": str(profile)},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )

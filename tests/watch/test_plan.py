@@ -65,7 +65,7 @@ def told(reader: Path, plan: Plan | str, *addresses: int) -> list[str]:
     path = reader.parent / "plan.txt"
     path.write_text(plan if isinstance(plan, str) else plan.text())
     words = [str(reader), str(path), *(f"{address:x}" for address in addresses)]
-    done = subprocess.run(words, capture_output=True, text=True, check=True, timeout=10)
+    done = subprocess.run(words, capture_output=True, text=True, check=True, timeout=60)
     assert done.stderr == ""
     return done.stdout.splitlines()
 

@@ -91,7 +91,7 @@ def disassembled(folder: Path, assembly: str) -> list[tuple[str, str]]:
 def classified(folder: Path, codes: list[str]) -> list[list[int]]:
     given = "".join(f"{len(code.split())} {code}\n" for code in codes)
     done = subprocess.run(
-        [folder / "c"], input=given, capture_output=True, text=True, check=True, timeout=10
+        [folder / "c"], input=given, capture_output=True, text=True, check=True, timeout=60
     )
     assert done.stderr == ""
     return [[int(word) for word in line.split()] for line in done.stdout.splitlines()]

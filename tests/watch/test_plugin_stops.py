@@ -74,7 +74,7 @@ def vcpu(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def owner(vcpu: Path) -> Iterator[socket.socket]:
     """Our end; when it is left that is closed, and the vCPU has to come to its end."""
     ours, theirs = socket.socketpair()
-    ours.settimeout(10)
+    ours.settimeout(60)
     with (
         theirs,
         ours,
@@ -86,7 +86,7 @@ def owner(vcpu: Path) -> Iterator[socket.socket]:
         theirs.close()
         yield ours
         ours.close()
-        said, errors = process.communicate(timeout=10)
+        said, errors = process.communicate(timeout=60)
         assert (process.returncode, said, errors) == (0, "the end\n", "")
 
 

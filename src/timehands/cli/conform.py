@@ -3,7 +3,7 @@
 Exit status 0 when nothing failed; 1 when something failed or the guest did not come to its end; 2
 when it could not be run. ``--json`` prints one object: ``schema`` (1), ``vmm``, ``conforms``,
 ``trouble`` (how the run went wrong, or empty), ``counts``, and ``cases`` (each ``case``,
-``verdict``, ``saw``, ``expected``, ``why``, ``reference``).
+``verdict``, ``saw``, ``expected``, ``why``, ``reference``). ``--mutants`` is `conform_mutants`'s.
 """
 
 from __future__ import annotations
@@ -55,6 +55,18 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument("--read", metavar="LOG", help="judge what the guest printed; - is stdin")
     parser.add_argument("--log", metavar="FILE", type=Path, help="keep what the guest printed")
+    parser.add_argument(
+        "--mutants",
+        nargs="*",
+        metavar="NAME",
+        help="plant defects in our own monitor, all or those named, and see each one caught",
+    )
+    parser.add_argument("--list", action="store_true", help="with --mutants: say what there is")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="with --mutants: look only at the area of the case that must catch it",
+    )
     parser.add_argument("--vcpus", type=_vcpus, default=2, help="1 to 8; by default 2")
     parser.add_argument(
         "--timeout", type=_seconds, default=SECONDS, metavar="S", help="by default 60 s"
@@ -90,13 +102,26 @@ def run(args: argparse.Namespace) -> int:
     from timehands.errors import UsageError
 
     asked = [name for name in ("vmm", "vmm_command", "emit", "read") if getattr(args, name)]
+    if args.mutants is not None:
+        return _hunt(args, asked)
     if len(asked) != 1:
-        raise UsageError("name one VMM, or give one of --vmm-command, --emit and --read")
+        raise UsageError("name one VMM, or give one of --vmm-command, --emit, --read and --mutants")
+    if args.list or args.quick:
+        raise UsageError("--list and --quick go with --mutants")
     if args.emit:
         return _emit(args.emit)
     if args.read:
         return _judge_file(args)
     return _judge_run(args)
+
+
+def _hunt(args: argparse.Namespace, asked: list[str]) -> int:
+    from timehands.cli import conform_mutants
+    from timehands.errors import UsageError
+
+    if asked or args.log or args.tap or args.junit:
+        raise UsageError("--mutants stands alone, or with --list, --quick and --json")
+    return conform_mutants.run(args)
 
 
 def _emit(path: Path) -> int:

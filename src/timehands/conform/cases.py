@@ -312,6 +312,12 @@ CASES: tuple[Case, ...] = (
     ),
     Case("rtc.goes_on", "its seconds go on as the host's do", "date at boot, hwclock", _RTC),
     Case(
+        "rtc.update",
+        "the update flag is set from 244 us before its second changes",
+        "Linux and the BSDs wait by it to read no date that is half of one second, half of another",
+        _RTC,
+    ),
+    Case(
         "rtc.periodic",
         "its periodic flag comes 1,024 times a second where that rate is chosen",
         "FreeBSD's statistics clock",

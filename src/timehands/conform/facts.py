@@ -75,6 +75,13 @@ class Facts:
 
         return get
 
+    def begun_ns(self, name: str) -> int:
+        """The host's time when a case began. Raises `Missing`."""
+        for line in self.log.lines:
+            if line.text.strip() == f"B {name}" and line.host_ns is not None:
+                return line.host_ns
+        raise Missing("no host time in this log")
+
     def many(self, name: str, key: str, least: int = 1) -> tuple[int, ...]:
         """A list of numbers of a case's line, ``least`` of them at least."""
         numbers = self.numbers(name).get(key, ())

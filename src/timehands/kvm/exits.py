@@ -6,13 +6,17 @@ see `timehands.kvm.vcpu.Vcpu.answer`.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from mmap import mmap
 
 from timehands.kvm.descriptions import EXIT_WORDS, INTERNAL_ERROR_WORDS
 from timehands.kvm.numbers import IO_OUT, ExitReason, MsrReason
 from timehands.kvm.run_struct import Run
+
+IO = int(ExitReason.IO)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,28 +165,58 @@ Exit = (
 )  # fmt: skip
 
 
+#: An access to ports as `run_struct.Io` has it: direction, size, port, count, place of the data.
+_IO = struct.Struct("<BBHIQ")
+_IO_AT = Run.io.offset
+#: Guests make the same accesses over and over, and exits are values: the same ones are kept, since
+#: making one takes longer than all else that is done here.
+_KEPT, _KEPT_BYTES = 4096, 8
+
+
 def decode(run: Run, page: mmap) -> Exit:
-    """The exit that the shared page tells of; ``page`` is the whole of it, for the ports' data."""
-    if run.exit_reason == ExitReason.IO:
-        return _io(run, page)
-    decoder = _DECODERS.get(run.exit_reason)
-    return decoder(run) if decoder else OtherExit(run.exit_reason, bytes(run.padding)[:32])
+    """The exit that the shared page tells of. ``run`` is what it begins with."""
+    reason = run.exit_reason
+    if reason == IO:
+        return port_access(page)
+    decoder = _DECODERS.get(reason)
+    return decoder(run) if decoder else OtherExit(reason, bytes(run.padding)[:32])
 
 
-def io_place(run: Run, page: mmap) -> slice:
-    """Where in the shared page a port access has its data."""
-    io = run.io
-    start, size = io.data_offset, io.size * io.count
-    if start + size > len(page):
-        raise ValueError(f"KVM says that data lie at {start:#x}, outside of its page")
-    return slice(start, start + size)
+def port_access(page: mmap) -> PortIn | PortOut:
+    """The access to ports that the page tells of. Raises `ValueError` for data that are not in it.
+
+    By far the most frequent exit: read without ctypes.
+    """
+    direction, size, port, count, start = _IO.unpack_from(page, _IO_AT)
+    end = start + size * count
+    if end > len(page):
+        raise _outside(start)
+    if direction != IO_OUT:
+        return _port_in(port, size, count)
+    data = page[start:end]
+    return _port_out(port, size, data) if len(data) <= _KEPT_BYTES else PortOut(port, size, data)
 
 
-def _io(run: Run, page: mmap) -> Exit:
-    io = run.io
-    if io.direction == IO_OUT:
-        return PortOut(io.port, io.size, page[io_place(run, page)])
-    return PortIn(io.port, io.size, io.count)
+def wanted_data(page: mmap) -> tuple[slice, int, int]:
+    """Where `PortIn` wants its data in the page, the size of a unit, and how many.
+
+    Raises `ValueError` when it is no such access.
+    """
+    direction, size, _port, count, start = _IO.unpack_from(page, _IO_AT)
+    end = start + size * count
+    if end > len(page):
+        raise _outside(start)
+    if direction == IO_OUT:
+        raise ValueError("a write to a port wants no answer")
+    return slice(start, end), size, count
+
+
+def _outside(start: int) -> ValueError:
+    return ValueError(f"KVM says that data lie at {start:#x}, outside of its page")
+
+
+_port_out = lru_cache(_KEPT)(PortOut)
+_port_in = lru_cache(_KEPT)(PortIn)
 
 
 def _mmio(run: Run) -> Exit:

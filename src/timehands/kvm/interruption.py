@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from timehands.kvm.numbers import Request
@@ -23,28 +24,38 @@ SIGNAL = signal.SIGRTMIN
 _MASK_SIZE = 8  # the kernel's sigset_t
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Thread:
+    """A thread that ran a vCPU. Not the ident alone, which is given again to later threads."""
+
+    ident: int
+
+
 class Interruption:
     """The wish that a vCPU come out of the guest, and the thread that it runs in."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._masked: int | None = None  # the thread that the vCPU's mask was made for
-        self._inside: int | None = None  # the thread that is in KVM_RUN
+        self._masked: _Thread | None = None  # the thread that the vCPU's mask was made for
+        self._inside: _Thread | None = None  # the thread that is in KVM_RUN
 
     def ask(self, vcpu: Vcpu) -> None:
         """Have the vCPU come out, or not go in the next time."""
         with self._lock:
             vcpu.shared.immediate_exit = 1
             if self._inside is not None:
-                signal.pthread_kill(self._inside, SIGNAL)
+                signal.pthread_kill(self._inside.ident, SIGNAL)
 
     def entering(self, vcpu: Vcpu) -> None:
         """Before KVM_RUN. Raises `RuntimeError` when another thread is in it."""
-        thread = threading.get_ident()
+        try:
+            thread: _Thread = _threads.this
+        except AttributeError:
+            thread = _first_time()
         with self._lock:
             if self._inside is not None:
                 raise RuntimeError(f"{vcpu.name} runs already, in another thread")
-            if _blocks_signal() or self._masked != thread:
+            if self._masked is not thread:
                 self._let_through(vcpu)
                 self._masked = thread
             self._inside = thread
@@ -75,13 +86,8 @@ class Interruption:
 _threads = threading.local()
 
 
-def _blocks_signal() -> bool:
-    """Block the signal in this thread, once; whether that was now.
-
-    Threads tell themselves apart here: their idents are given again to later ones.
-    """
-    if hasattr(_threads, "blocks"):
-        return False
+def _first_time() -> _Thread:
+    """Block the signal in this thread."""
     signal.pthread_sigmask(signal.SIG_BLOCK, {SIGNAL})
-    _threads.blocks = True
-    return True
+    _threads.this = thread = _Thread(threading.get_ident())
+    return thread

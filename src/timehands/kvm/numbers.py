@@ -141,6 +141,7 @@ class Capability(IntEnum):
     GET_TSC_KHZ = 61
     MAX_VCPUS = 66
     TSC_DEADLINE_TIMER = 72
+    SYNC_REGS = 74
     KVMCLOCK_CTRL = 76
     SIGNAL_MSI = 77
     READONLY_MEM = 81

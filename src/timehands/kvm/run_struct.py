@@ -1,7 +1,8 @@
 """The page that KVM shares with user space for each vCPU: ``struct kvm_run``, as far as x86 has it.
 
 Source: Linux include/uapi/linux/kvm.h. The fields that user space sets are
-``request_interrupt_window``, ``immediate_exit``, ``cr8``, and the answers in the exit's part.
+``request_interrupt_window``, ``immediate_exit``, ``cr8``, ``kvm_valid_regs``, and the answers in
+the exit's part.
 """
 
 from __future__ import annotations
@@ -9,7 +10,10 @@ from __future__ import annotations
 from ctypes import Union, c_uint8, c_uint16, c_uint32, c_uint64
 from typing import ClassVar
 
-from timehands.kvm.structs import Layout, _Fields
+from timehands.kvm.structs import Layout, Regs, Sregs, VcpuEvents, _Fields
+
+#: KVM_SYNC_X86_REGS: the general registers, in ``kvm_valid_regs``.
+SHARED_REGS = 1
 
 
 class FailEntry(Layout):
@@ -124,8 +128,21 @@ class _Exit(Union):
     ]
 
 
+class SyncRegs(Layout):
+    """``struct kvm_sync_regs``: what can be shared in the page. Only ``regs`` is asked for here."""
+
+    _fields_: ClassVar[_Fields] = [("regs", Regs), ("sregs", Sregs), ("events", VcpuEvents)]
+
+
+class _Shared(Union):
+    _fields_: ClassVar[_Fields] = [("regs", SyncRegs), ("padding", c_uint8 * 2048)]
+
+
 class Run(Layout):
-    """``struct kvm_run`` up to the registers that can be shared in it (not used here)."""
+    """``struct kvm_run``.
+
+    KVM writes into ``s`` at each exit what ``kvm_valid_regs`` says (KVM_CAP_SYNC_REGS).
+    """
 
     _anonymous_ = ("exit",)
     _fields_: ClassVar[_Fields] = [
@@ -139,4 +156,7 @@ class Run(Layout):
         ("cr8", c_uint64),
         ("apic_base", c_uint64),
         ("exit", _Exit),
+        ("kvm_valid_regs", c_uint64),
+        ("kvm_dirty_regs", c_uint64),
+        ("s", _Shared),
     ]

@@ -1,17 +1,23 @@
 """ACPI as far as it is of use here: which processors there are, and where their interrupts go.
 
-Only RSDP, XSDT and MADT. Without a FADT and a DSDT a kernel learns of its processors (Debian's
-cloud kernels know no MP table), goes on without ACPI's interpreter, and keeps the i8254 and the
-PICs, which a hardware-reduced ACPI would take from it.
+For a guest without virtio devices only RSDP, XSDT and MADT. Without a FADT and a DSDT a kernel
+learns of its processors (Debian's cloud kernels know no MP table), and goes on without ACPI's
+interpreter. With virtio devices there are a FADT, a FACS and a DSDT that names them. The ACPI is
+not a hardware-reduced one, which would take the i8254 and the PICs from the kernel; its registers
+are `devices.signals.Power`.
 
-Source: ACPI Specification 6.5, 5.2.5.3 (RSDP), 5.2.6 (header), 5.2.8 (XSDT), 5.2.12 (MADT).
+Source: ACPI Specification 6.5, 5.2.5.3 (RSDP), 5.2.6 (header), 5.2.8 (XSDT), 5.2.9 (FADT), 5.2.10
+(FACS), 5.2.12 (MADT).
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+from timehands.monitor.aml import definitions
+from timehands.monitor.devices import signals
+from timehands.monitor.devices.virtio.places import VirtioPlace
 from timehands.monitor.layout import IOAPIC, LAPIC, RSDP
 
 #: Who made the tables: 6, 8 and 4 bytes.
@@ -22,18 +28,62 @@ _RSDP_FIRST = 20
 _PCAT_COMPATIBLE = 1  # there are 8259s, too
 _ENABLED = 1
 _ALL = 0xFF
+_SCI = 9
+_ALIGNED = 64
+#: There is an ISA bus, and no keyboard controller beyond its reset, no VGA, no MSIs.
+_BOOT_ARCHITECTURE = 1 | 1 << 2 | 1 << 3
+#: WBINVD works, C1 is there; power and sleep buttons and the RTC's alarm are not in PM1.
+_FADT_FLAGS = 1 | 1 << 2 | 1 << 4 | 1 << 5 | 1 << 6
+_FADT_BYTES = 244
 
 
-def acpi_tables(vcpus: int, address: int = RSDP) -> bytes:
-    """RSDP, XSDT and MADT, to be placed at ``address`` (16-byte aligned).
+def acpi_tables(vcpus: int, address: int = RSDP, devices: Sequence[VirtioPlace] = ()) -> bytes:
+    """All tables, to be placed at ``address`` (64-byte aligned), which is the RSDP's.
 
     ``vcpus``: 1 to 254; LAPIC ids count from 0 and the IOAPIC's id follows, as in the MP table.
     """
-    xsdt_at = address + 48
-    madt_at = xsdt_at + 48
-    xsdt = _table(b"XSDT", 1, struct.pack("<Q", madt_at))
-    madt = _table(b"APIC", 4, struct.pack("<II", LAPIC, _PCAT_COMPATIBLE) + b"".join(_madt(vcpus)))
-    return _rsdp(xsdt_at).ljust(48, b"\0") + xsdt.ljust(48, b"\0") + madt
+    madt = b"".join(_madt(vcpus, with_sci=bool(devices)))
+    tables = [_table(b"APIC", 4, struct.pack("<II", LAPIC, _PCAT_COMPATIBLE) + madt)]
+    rsdp_bytes, xsdt_bytes = _ALIGNED, 2 * _ALIGNED
+    at = address + rsdp_bytes + xsdt_bytes
+    others = b""
+    if devices:
+        facs = struct.pack("<4sI", b"FACS", 64).ljust(32, b"\0") + b"\2".ljust(32, b"\0")
+        dsdt = _table(b"DSDT", 2, definitions(devices))
+        tables.append(_fadt(facs=at, dsdt=at + len(facs)))
+        others = _aligned(facs + dsdt)
+    places = [at + len(others)]
+    for table in tables[:-1]:
+        places.append(places[-1] + len(_aligned(table)))
+    xsdt = _table(b"XSDT", 1, struct.pack(f"<{len(places)}Q", *places))
+    first = _rsdp(address + rsdp_bytes).ljust(rsdp_bytes, b"\0") + xsdt.ljust(xsdt_bytes, b"\0")
+    return first + others + b"".join(map(_aligned, tables))
+
+
+def _aligned(data: bytes) -> bytes:
+    return data.ljust(-(-len(data) // _ALIGNED) * _ALIGNED, b"\0")
+
+
+def _fadt(facs: int, dsdt: int) -> bytes:
+    """Revision 3. ACPI is on from the start: there is no command to switch to it."""
+    body = bytearray(_FADT_BYTES - _HEADER.size)
+
+    def put(offset: int, layout: str, value: int) -> None:
+        struct.pack_into(f"<{layout}", body, offset - _HEADER.size, value)
+
+    put(36, "I", facs)
+    put(40, "I", dsdt)
+    put(46, "H", _SCI)
+    put(56, "I", signals.POWER)
+    put(64, "I", signals.POWER + signals.POWER_EVENT_PORTS)
+    put(88, "B", signals.POWER_EVENT_PORTS)
+    put(89, "B", signals.POWER_PORTS - signals.POWER_EVENT_PORTS)
+    put(96, "H", 0xFFFF)  # no C2
+    put(98, "H", 0xFFFF)  # no C3
+    put(109, "H", _BOOT_ARCHITECTURE)
+    put(112, "I", _FADT_FLAGS)
+    put(140, "Q", dsdt)
+    return _table(b"FACP", 3, bytes(body))
 
 
 def _rsdp(xsdt: int) -> bytes:
@@ -51,10 +101,15 @@ def _table(signature: bytes, revision: int, body: bytes) -> bytes:
     return bytes(data)
 
 
-def _madt(vcpus: int) -> Iterator[bytes]:
-    """LAPICs, the IOAPIC, the i8254 on its pin 2, NMIs on each LAPIC's second input."""
+def _madt(vcpus: int, *, with_sci: bool) -> Iterator[bytes]:
+    """LAPICs, the IOAPIC, the i8254 on its pin 2, NMIs on each LAPIC's second input.
+
+    ``with_sci``: ACPI's own interrupt, which never comes, is active high and level-triggered.
+    """
     for number in range(vcpus):
         yield struct.pack("<BBBBI", 0, 8, number, number, _ENABLED)
     yield struct.pack("<BBBBII", 1, 12, vcpus, 0, IOAPIC, 0)
     yield struct.pack("<BBBBIH", 2, 10, 0, 0, 2, 0)
+    if with_sci:
+        yield struct.pack("<BBBBIH", 2, 10, 0, _SCI, _SCI, 1 | 3 << 2)
     yield struct.pack("<BBBHB", 4, 6, _ALL, 0, 1)

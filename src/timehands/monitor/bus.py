@@ -8,7 +8,11 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Protocol
+
+#: So many addresses are remembered with what answers there: guests use few.
+_KEPT = 256
 
 
 class Device(Protocol):
@@ -46,6 +50,8 @@ class Bus:
         self.name = name
         self._ranges: list[Range] = []
         self._starts: list[int] = []
+        #: What answers at an address.
+        self.find = lru_cache(_KEPT)(self._find)
 
     @property
     def devices(self) -> tuple[Device, ...]:
@@ -61,9 +67,9 @@ class Bus:
         self._ranges.append(place)
         self._ranges.sort(key=lambda each: each.start)
         self._starts = [each.start for each in self._ranges]
+        self.find.cache_clear()
 
-    def find(self, address: int) -> Range | None:
-        """What answers at an address."""
+    def _find(self, address: int) -> Range | None:
         at = bisect_right(self._starts, address) - 1
         if at >= 0 and address < self._ranges[at].end:
             return self._ranges[at]

@@ -23,6 +23,7 @@ class Gate:
         self.patience_s = patience_s
         self._condition = threading.Condition()
         self._inside: set[int] = set()
+        self._held: set[int] = set()
         self.open = False
         self.closing = False
 
@@ -33,17 +34,31 @@ class Gate:
             return frozenset(self._inside)
 
     def pass_through(self, vcpu: int) -> bool:
-        """Wait until it is open. False: the guest is to end."""
+        """Wait until it is open, and this one not held. False: the guest is to end."""
         with self._condition:
-            self._condition.wait_for(lambda: self.open or self.closing)
+            self._condition.wait_for(lambda: self._lets(vcpu) or self.closing)
             if self.open:
                 self._inside.add(vcpu)
             return self.open
+
+    def _lets(self, vcpu: int) -> bool:
+        return self.open and vcpu not in self._held
 
     def leave(self, vcpu: int) -> None:
         """A vCPU came out of the guest."""
         with self._condition:
             self._inside.discard(vcpu)
+            self._condition.notify_all()
+
+    def hold(self, *vcpus: int) -> None:
+        """Let these wait though it is open, until `release`. One that is inside stays inside."""
+        with self._condition:
+            self._held.update(vcpus)
+
+    def release(self, *vcpus: int) -> None:
+        """Let these through as the others."""
+        with self._condition:
+            self._held.difference_update(vcpus)
             self._condition.notify_all()
 
     def set_open(self, is_open: bool) -> None:

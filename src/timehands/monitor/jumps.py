@@ -46,6 +46,8 @@ def _move_tsc(guest: Microvm, by_ns: int) -> None:
     with guest.paused():
         for vcpu in guest.vcpus:
             vcpu.set_msrs({ClockMsr.TSC: vcpu.msr(ClockMsr.TSC) + cycles & MASK_64})
+        if guest.caught_up is not None:
+            guest.caught_up.set_anew()
 
 
 def _move_pvclock(guest: Microvm, by_ns: int) -> None:

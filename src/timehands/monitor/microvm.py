@@ -15,9 +15,12 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Self
 
+from timehands.clocks.msr import ClockMsr
 from timehands.errors import MachineError
+from timehands.kvm.cpuid import CpuidEntry
 from timehands.kvm.modes import start_protected_mode
 from timehands.kvm.msr_filter import denying
 from timehands.kvm.numbers import Capability, MsrReason
@@ -25,9 +28,17 @@ from timehands.kvm.system import Kvm
 from timehands.kvm.vcpu import Vcpu
 from timehands.kvm.vm import Vm
 from timehands.monitor.bus import Bus
+from timehands.monitor.caught_up import CaughtUp
 from timehands.monitor.devices import i8254, rtc, serial, signals
 from timehands.monitor.devices.signals import Ending
+from timehands.monitor.devices.virtio.block import Block
+from timehands.monitor.devices.virtio.disk_file import Disk, DiskFile
+from timehands.monitor.devices.virtio.entropy import Entropy
+from timehands.monitor.devices.virtio.mmio import Device as VirtioDevice
+from timehands.monitor.devices.virtio.mmio import Transport
+from timehands.monitor.devices.virtio.places import VirtioPlace, places
 from timehands.monitor.gate import Gate
+from timehands.monitor.host_tsc import host_tsc_here
 from timehands.monitor.jumps import arm_jumps
 from timehands.monitor.layout import GIB, MIB, PAGE, slots
 from timehands.monitor.loading import Load, Placed, load
@@ -35,7 +46,7 @@ from timehands.monitor.pvclock import MSRS, Pvclock
 from timehands.monitor.settings import Clocks, Maker
 from timehands.monitor.systemtime import keep_system_time, start_system_time
 from timehands.monitor.time import Alarms, GuestTime
-from timehands.monitor.told import Hidden, told, without
+from timehands.monitor.told import TSC_ADJUST, Hidden, told, without, without_leaves
 from timehands.monitor.vcpus import Around, Observer, VcpuThread
 from timehands.monitor.whereabouts import Whereabouts, whereabouts
 
@@ -45,12 +56,17 @@ MIN_MEMORY, MAX_MEMORY = 2 * MIB, 1024 * GIB
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What a guest runs on. ``memory_bytes``: whole pages, 2 MiB to 1 TiB."""
+    """What a guest runs on. ``memory_bytes``: whole pages, 2 MiB to 1 TiB.
+
+    ``entropy``: whether it has a virtio source of it.
+    """
 
     memory_bytes: int = 256 * MIB
     vcpus: int = 1
     clocks: Clocks = field(default_factory=Clocks)
     hidden: tuple[Hidden, ...] = ()
+    disk: Disk | None = None
+    entropy: bool = False
 
     def __post_init__(self) -> None:
         if not MIN_MEMORY <= self.memory_bytes <= MAX_MEMORY or self.memory_bytes % PAGE:
@@ -59,6 +75,12 @@ class Settings:
             )
         if not 1 <= self.vcpus <= MAX_VCPUS:
             raise MachineError(f"{self.vcpus} vCPUs: give 1 to {MAX_VCPUS}")
+
+    @property
+    def virtio(self) -> tuple[VirtioPlace, ...]:
+        """Its virtio devices: what the kernel's command line has to announce, in its own words."""
+        wanted = {"disk": self.disk is not None, "entropy": self.entropy}
+        return places(*(name for name, is_there in wanted.items() if is_there))
 
 
 class Microvm:
@@ -86,6 +108,8 @@ class Microvm:
         self.ending: Ending | None = None
         #: pvclock's time at which the guest was paused, and the host's; see `systemtime`.
         self.system_ns, self.paused_ns = 0, time.monotonic_ns()
+        #: Where TSCs are that wait while their vCPUs are out: on hosts with such ones.
+        self.caught_up: CaughtUp | None = None
         self._ended = threading.Event()
         self._ending = threading.Lock()
         #: Held while the guest is being paused or resumed.
@@ -105,8 +129,11 @@ class Microvm:
         self.vm = self._stack.enter_context(Vm(self.kvm))
         self.time = GuestTime()
         self.alarms = self._stack.enter_context(Alarms(self.time, self._alarm_failed))
+        self._msrs()
         self._memory()
         self._chips()
+        if self.settings.clocks.tsc_khz and self.vm.has(Capability.VM_TSC_CONTROL):
+            self.vm.set_tsc_khz(self.settings.clocks.tsc_khz)
         self.vcpus = [self._add_vcpu(number) for number in range(self.settings.vcpus)]
         self.tsc_khz = self.vcpus[0].tsc_khz()
         self._tell_cpuid()
@@ -145,8 +172,10 @@ class Microvm:
     def _add_vcpu(self, number: int) -> Vcpu:
         vcpu = self.vm.add_vcpu(number)
         tsc_khz = self.settings.clocks.tsc_khz
-        if tsc_khz is not None:
+        if tsc_khz is not None and not self.vm.has(Capability.VM_TSC_CONTROL):
             vcpu.set_tsc_khz(tsc_khz)
+            # KVM made it start at 0 at the host's rate: at another one it starts anywhere.
+            vcpu.set_msrs({ClockMsr.TSC: 1})
         return vcpu
 
     def _tell_cpuid(self) -> None:
@@ -157,35 +186,54 @@ class Microvm:
             clocks = replace(clocks, tsc_deadline=has_deadline)
         if clocks.tsc_deadline:
             self.vm.need(Capability.TSC_DEADLINE_TIMER, "a LAPIC timer with TSC deadline")
+        hidden, host = self.settings.hidden, host_tsc_here()
+        if host.waits or not host.moves:
+            hidden = (*hidden, TSC_ADJUST)
+        clocks = replace(clocks, stable=clocks.stable and not host.waits)
         for vcpu in self.vcpus:
             number, count = vcpu.number, self.settings.vcpus
             answers = told(supported, clocks, tsc_khz=self.tsc_khz, vcpu=number, vcpus=count)
-            vcpu.set_cpuid(without(answers, self.settings.hidden))
+            self._tell(vcpu, without(answers, hidden), hidden)
+
+    def _tell(
+        self, vcpu: Vcpu, answers: tuple[CpuidEntry, ...], hidden: tuple[Hidden, ...]
+    ) -> None:
+        vcpu.set_cpuid(answers)
+        fewer = without_leaves(answers, vcpu.cpuid(), hidden) if hidden else None
+        if fewer is not None:
+            vcpu.set_cpuid(fewer)
+
+    def _msrs(self) -> None:
+        """Have pvclock's MSRs come out, when it is ours, or fault, when there is none.
+
+        First of all: KVM waits some ms for each change of this when chips are there already, whose
+        registration is not over yet (synchronize_srcu after call_srcu).
+        """
+        pvclock = self.settings.clocks.pvclock
+        if pvclock is Maker.OURS:
+            self.vm.need(Capability.X86_USER_SPACE_MSR, "pvclock by the monitor")
+            self.vm.need(Capability.X86_MSR_FILTER, "pvclock by the monitor")
+            self.vm.hand_over_msrs(MsrReason.FILTER)
+            self.vm.filter_msrs(denying(MSRS))
+        elif pvclock is Maker.NONE and self.vm.has(Capability.X86_MSR_FILTER):
+            self.vm.filter_msrs(denying(MSRS))
 
     def _pvclock(self) -> Pvclock | None:
-        """Our provider; without it KVM's MSRs are KVM's, or refused."""
+        """Our provider, if it is to be."""
         clocks = self.settings.clocks
-        if clocks.pvclock is Maker.KVM:
+        if clocks.pvclock is Maker.NONE and not self.vm.has(Capability.X86_MSR_FILTER):
+            self.vm.need(Capability.ENFORCE_PV_FEATURE_CPUID, "a guest without pvclock")
+            for vcpu in self.vcpus:  # its MSRs fault since CPUID does not announce them
+                vcpu.enforce_announced_features()
+        if clocks.pvclock is not Maker.OURS:
             return None
-        if clocks.pvclock is Maker.NONE:
-            self._refuse_pvclock()
-            return None
-        self.vm.need(Capability.X86_USER_SPACE_MSR, "pvclock by the monitor")
-        self.vm.need(Capability.X86_MSR_FILTER, "pvclock by the monitor")
-        self.vm.hand_over_msrs(MsrReason.FILTER)
-        self.vm.filter_msrs(denying(MSRS))
-        pvclock = Pvclock(self.vm.memory, self.tsc_khz, stable=clocks.stable)
+        at_entry = None
+        if host_tsc_here().waits:
+            self.caught_up = CaughtUp(self.vcpus, self.tsc_khz)
+            at_entry = self.caught_up.at_entry
+        pvclock = Pvclock(self.vm.memory, self.tsc_khz, stable=clocks.stable, at_entry=at_entry)
         pvclock.step_wall(clocks.wall_offset_ns)
         return pvclock
-
-    def _refuse_pvclock(self) -> None:
-        """Its MSRs fault in the guest: by the filter, or since CPUID does not announce them."""
-        if self.vm.has(Capability.X86_MSR_FILTER):
-            self.vm.filter_msrs(denying(MSRS))
-            return
-        self.vm.need(Capability.ENFORCE_PV_FEATURE_CPUID, "a guest without pvclock")
-        for vcpu in self.vcpus:
-            vcpu.enforce_announced_features()
 
     def _devices(self, console: Callable[[bytes], None]) -> None:
         clocks, ports = self.settings.clocks, self.ports
@@ -193,6 +241,7 @@ class Microvm:
         ports.add(serial.COM1, serial.PORTS, self.serial)
         ports.add(signals.KEYBOARD_COMMAND, 1, signals.Keyboard(self._end))
         ports.add(signals.RESET_CONTROL, 1, signals.ResetControl(self._end))
+        ports.add(signals.POWER, signals.POWER_PORTS, signals.Power(self._end))
         ports.add(signals.DEBUG_EXIT, signals.DEBUG_EXIT_PORTS, signals.DebugExit(self._end))
         ports.add(signals.POST, 1, signals.Heard(lambda value: self._signal("post", value)))
         boot_timer = signals.Heard(lambda value: self._signal("boot-timer", value))
@@ -209,13 +258,30 @@ class Microvm:
                 lambda level: self.vm.irq_line(rtc.IRQ, level),
             )
             ports.add(rtc.INDEX, rtc.PORTS, self.rtc)
+        self._virtio()
+
+    def _virtio(self) -> None:
+        self.virtio: dict[str, Transport] = {}
+        self.disk: DiskFile | None = None
+        for place in self.settings.virtio:
+            device = self._virtio_device(place.name)
+            transport = Transport(device, self.vm.memory, partial(self.vm.irq_line, place.irq))
+            self.addresses.add(place.address, place.size, transport)
+            self.virtio[place.name] = transport
+
+    def _virtio_device(self, name: str) -> VirtioDevice:
+        if name == "disk" and self.settings.disk is not None:
+            self.disk = self._stack.enter_context(DiskFile(self.settings.disk))
+            return Block(self.disk)
+        return Entropy()
 
     def _pulse_irq0(self) -> None:
         self.vm.irq_line(i8254.IRQ, 1)
         self.vm.irq_line(i8254.IRQ, 0)
 
     def _load(self, what: Load) -> Placed:
-        placed = load(what, self.vm.memory, self.settings.memory_bytes, self.settings.vcpus)
+        settings, memory = self.settings, self.vm.memory
+        placed = load(what, memory, settings.memory_bytes, settings.vcpus, settings.virtio)
         self._set_entry(placed)
         return placed
 

@@ -2,7 +2,8 @@
 
 The order is that of docs/pvclock.md. One snapshot of (TSC, time) is the base of all vCPUs' records,
 so that they are of one clock. They are written again only when that base changes: at a jump, after
-a pause, after a restore.
+a pause, after a restore. Where the host's TSC is unstable each vCPU's record is written anew at
+each entry, of the host's time, and none says that it is stable; as KVM does without master clock.
 
 As with KVM the old and the new MSR of a pair are one register by two names (arch/x86/kvm/x86.c,
 kvm_set_msr_common), the wall clock's is the whole machine's, and its address 0 is none. Unlike KVM,
@@ -14,7 +15,7 @@ from __future__ import annotations
 import struct
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from timehands.clocks.msr import ClockMsr
@@ -36,6 +37,12 @@ from timehands.kvm.memory import GuestMemory
 #: The MSRs that must come out to us.
 MSRS = (*SYSTEM_TIME_MSRS, *WALL_CLOCK_MSRS)
 _VERSION = struct.Struct("<I")
+#: So many cycles may two ways of scaling a TSC differ (KVM's, the processor's): a base is so much
+#: before what was read, since a guest whose TSC is less than its record's reads a time centuries
+#: off, and a time that is kept so much after.
+ROUNDING = 2
+#: A vCPU's TSC may run ahead of the host's clock by so much; what is more was set by the guest.
+_AHEAD_NS = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +61,22 @@ class Pvclock:
     """The provider for one guest.
 
     ``tsc_khz`` is the true rate of the guests' TSC. ``stable``: whether records say TSC_STABLE.
+    ``at_entry``: given where TSCs cannot be trusted; tells what a vCPU's is as it enters now.
     """
 
-    def __init__(self, memory: GuestMemory, tsc_khz: int, *, stable: bool = True) -> None:
+    def __init__(
+        self,
+        memory: GuestMemory,
+        tsc_khz: int,
+        *,
+        stable: bool = True,
+        at_entry: Callable[[int], int] | None = None,
+    ) -> None:
         self._memory = memory
         self._scale: Scale = time_scale(tsc_khz)
-        self._stable = stable
+        self._stable = stable and at_entry is None
+        self._at_entry = at_entry
+        self._written: dict[int, TimeInfo] = {}
         self._lock = threading.Lock()
         self._base = Base(0, 0, 0)
         self._pages: dict[int, int] = {}
@@ -87,6 +104,19 @@ class Pvclock:
         """The system time at a guest TSC."""
         return nanoseconds(self._record(0, 0), tsc)
 
+    def latest_ns(self, tscs: Mapping[int, int]) -> int:
+        """No vCPU has read a later time; all are out, with these TSCs.
+
+        That of vCPU 0 and `ROUNDING`, where the host's TSC is good. Else the host's time, or what a
+        record told of the last TSC: that of a vCPU that ran ahead, but not of one whose TSC was set
+        elsewhere.
+        """
+        if self._at_entry is None:
+            return self.now_ns(tscs[0] + ROUNDING)
+        now_ns = self._system_ns_now()
+        told = [nanoseconds(self._written[each], tscs[each]) for each in self._written]
+        return max([now_ns, *(each for each in told if each - now_ns <= _AHEAD_NS)])
+
     def stopped(self) -> None:
         """The guest was paused: its records say so at their next update."""
         with self._lock:
@@ -107,9 +137,12 @@ class Pvclock:
 
     def before_entry(self, vcpu: int) -> None:
         """Write the vCPU's record if it is due. Called by its thread, while it is not running."""
-        if vcpu in self._due:
+        if vcpu in self._due or (self._at_entry is not None and vcpu in self._pages):
             with self._lock:
                 self._due.discard(vcpu)
+                if self._at_entry is not None:
+                    tsc = self._at_entry(vcpu)
+                    self._base = Base(tsc, self._system_ns_now(), time.monotonic_ns())
                 self._publish(vcpu)
 
     @property
@@ -137,6 +170,7 @@ class Pvclock:
         wish = SystemTimeMsr.parse(value)
         if not wish.enabled:
             self._pages.pop(vcpu, None)
+            self._written.pop(vcpu, None)
             return True
         if not wish.aligned or not self._is_memory(wish.address, TIME_INFO_SIZE):
             return False
@@ -165,19 +199,26 @@ class Pvclock:
         return self._base.system_ns + time.monotonic_ns() - self._base.host_ns
 
     def _publish(self, vcpu: int) -> None:
-        """The record, with its version odd while the rest is written. The vCPU does not run now,
-        but another one may read: the bytes go in the order of these calls (x86 stores)."""
         address = self._pages.get(vcpu)
         if address is None:
             return
         old = TimeInfo.parse(self._memory.read(address, TIME_INFO_SIZE))
-        odd, even = next_versions(old.version)
         flags = old.flags & Flags.GUEST_STOPPED
         if vcpu in self._stopped:
             self._stopped.discard(vcpu)
             flags |= Flags.GUEST_STOPPED
+        self._written[vcpu] = record = self._record(old.version, flags)
+        self._write(vcpu, address, record)
+
+    def _write(self, _vcpu: int, address: int, record: TimeInfo) -> None:
+        """The record, whose version is the one before, with an odd one while the rest is written.
+
+        The vCPU does not run now, but another one may read: the bytes go in the order of these
+        calls (x86 stores).
+        """
+        odd, even = next_versions(record.version)
         self._memory.write(address, _VERSION.pack(odd))
-        self._memory.write(address, self._record(odd, flags).build())
+        self._memory.write(address, replace(record, version=odd).build())
         self._memory.write(address, _VERSION.pack(even))
 
     def _record(self, version: int, flags: int) -> TimeInfo:

@@ -49,7 +49,8 @@ class GuestTime:
 
 
 class Alarms:
-    """Functions to be called at moments of guest time. Use as a context manager: it has a thread.
+    """Functions to be called at moments of guest time. Use as a context manager: it has a thread,
+    from the first alarm on.
 
     Each ``owner`` has one alarm; a new one takes the place of the old one. A function may set an
     alarm itself. None is called while the guest is paused, but one may be under way: see `settle`.
@@ -64,8 +65,7 @@ class Alarms:
         self._numbers = itertools.count()
         self._ringing = False
         self._closing = False
-        self._thread = threading.Thread(target=self._work, name="alarms", daemon=True)
-        self._thread.start()
+        self._thread: threading.Thread | None = None
 
     def set(self, owner: object, at_ns: int, ring: Callable[[int], None]) -> None:
         """Have ``ring(at_ns)`` called at ``at_ns``, or soon when that is past."""
@@ -74,7 +74,10 @@ class Alarms:
             self._set[owner] = (number, ring)
             heapq.heappush(self._queue, (at_ns, number, owner))
             self._forget_old()
-            if self._queue[0][1] == number:
+            if self._thread is None and not self._closing:
+                self._thread = threading.Thread(target=self._work, name="alarms", daemon=True)
+                self._thread.start()
+            elif self._queue[0][1] == number:
                 self._condition.notify_all()
 
     def clear(self, owner: object) -> None:
@@ -107,7 +110,9 @@ class Alarms:
         with self._condition:
             self._closing = True
             self._condition.notify_all()
-        self._thread.join()
+            thread = self._thread
+        if thread is not None:
+            thread.join()
 
     def __enter__(self) -> Alarms:
         return self

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from timehands.clocks.cpuid.layouts import Registers
-from timehands.clocks.cpuid.numbers import Extended7Edx, Leaf, Leaf1Ecx
+from timehands.clocks.cpuid.numbers import Extended7Edx, Leaf, Leaf1Ecx, Leaf7Ebx
 from timehands.errors import MachineError
 from timehands.kvm.cpuid import CpuidEntry
 from timehands.kvm.numbers import CpuidFlags
@@ -45,16 +45,24 @@ class Hidden:
         if self.register not in Registers._fields:
             raise MachineError(f"CPUID has no register {self.register}: eax, ebx, ecx, edx")
 
+    def shows(self, entry: CpuidEntry) -> bool:
+        """Whether it is the answer, and has any of these bits."""
+        is_it = (entry.leaf, entry.subleaf) == (self.leaf, self.subleaf)
+        return is_it and bool(getattr(entry.registers, self.register) & self.bits)
+
     def of(self, entry: CpuidEntry) -> CpuidEntry:
         """The answer without these bits, if it is the one."""
-        if (entry.leaf, entry.subleaf) != (self.leaf, self.subleaf):
+        if not self.shows(entry):
             return entry
-        left = getattr(entry.registers, self.register) & ~self.bits
+        left = getattr(entry.registers, self.register) & ~int(self.bits)  # of a flag, ~ is less
         return replace(entry, registers=entry.registers._replace(**{self.register: left}))
 
 
 #: CMPXCHG16B: a KVM that emulates it stops the guest (arch/x86/kvm/emulate.c, em_cmpxchg8b).
 CX16 = Hidden(Leaf.FEATURES, "ecx", 1 << 13)
+
+#: IA32_TSC_ADJUST, where KVM cannot move the TSC.
+TSC_ADJUST = Hidden(Leaf.STRUCTURED_FEATURES, "ebx", Leaf7Ebx.TSC_ADJUST)
 
 
 def without(entries: Iterable[CpuidEntry], hidden: Iterable[Hidden]) -> tuple[CpuidEntry, ...]:
@@ -63,6 +71,20 @@ def without(entries: Iterable[CpuidEntry], hidden: Iterable[Hidden]) -> tuple[Cp
     for each in hidden:
         kept = tuple(each.of(entry) for entry in kept)
     return kept
+
+
+def without_leaves(
+    answers: Iterable[CpuidEntry], found: Iterable[CpuidEntry], hidden: Iterable[Hidden]
+) -> tuple[CpuidEntry, ...] | None:
+    """The answers without the leaves that show what is hidden in ``found``, what a guest finds.
+
+    There are KVMs that answer leaf 7 as the host does, whatever they are told: all that they leave
+    is to have none. Leaves 0 and 1 stay, since no guest can do without. None: nothing shows.
+    """
+    seen = tuple(found)
+    leaves = {each.leaf for each in hidden if any(each.shows(entry) for entry in seen)}
+    leaves -= {Leaf.BASIC_LIMIT, Leaf.FEATURES}
+    return tuple(entry for entry in answers if entry.leaf not in leaves) if leaves else None
 
 
 def told(

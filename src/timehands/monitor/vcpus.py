@@ -84,6 +84,8 @@ class VcpuThread(threading.Thread):
     def __init__(self, vcpu: Vcpu, around: Around) -> None:
         super().__init__(name=f"vcpu{vcpu.number}", daemon=True)
         self.vcpu = vcpu
+        if around.observer is not None:
+            vcpu.share_registers()
         self.counts: dict[type[Exit], int] = {}
         self.handling: Exit | None = None
         self._gate, self._ports, self._addresses = around.gate, around.ports, around.addresses
@@ -144,19 +146,27 @@ class VcpuThread(threading.Thread):
 
     def _tell(self, exit: Exit, value: int) -> None:
         if self._observer is not None:
-            pc = self.vcpu.regs().rip
-            self._observer.accessed(self.vcpu.number, exit, value, pc, time.monotonic_ns())
+            now_ns = time.monotonic_ns()
+            self._observer.accessed(self.vcpu.number, exit, value, self.vcpu.pc(), now_ns)
 
     def _port_out(self, exit: PortOut) -> None:
-        for at in range(0, len(exit.data), exit.size):
-            value = int.from_bytes(exit.data[at : at + exit.size], "little")
-            self._tell(exit, value)
-            self._ports.write(exit.port, exit.size, value)
+        port, size, data = exit.port, exit.size, exit.data
+        for at in range(0, len(data), size):
+            value = int.from_bytes(data[at : at + size], "little")
+            if self._observer is not None:
+                self._tell(exit, value)
+            self._ports.write(port, size, value)
 
     def _port_in(self, exit: PortIn) -> None:
-        values = [self._ports.read(exit.port, exit.size) for _ in range(exit.count)]
-        self.vcpu.answer(b"".join(value.to_bytes(exit.size, "little") for value in values))
-        self._tell(exit, values[-1] if values else 0)
+        port, size = exit.port, exit.size
+        if exit.count == 1:
+            value = self._ports.read(port, size)
+            self.vcpu.answer(value)
+        else:
+            values = [self._ports.read(port, size) for _ in range(exit.count)]
+            self.vcpu.answer(b"".join(each.to_bytes(size, "little") for each in values))
+            value = values[-1] if values else 0
+        self._tell(exit, value)
 
     def _mmio_write(self, exit: MmioWrite) -> None:
         value = int.from_bytes(exit.data, "little")

@@ -36,11 +36,15 @@ bare_end:
     hlt
     jmp bare_end
 
-/* Fill the 32 gates from the table of stubs (an interrupt gate: present, ring 0, 32 bits). */
+/* The 32 gates of the table of stubs. */
 make_idt:
     movl $idt, %edi
     movl $stubs, %esi
     movl $32, %ecx
+/* Fill ECX gates at EDI for the stubs at ESI, 16 bytes apart (interrupt gates: present, ring 0, 32
+   bits). Destroys EAX, ECX, ESI, EDI. */
+    .globl bare_gates
+bare_gates:
 1:  movl %esi, %eax
     movw %ax, (%edi)
     movw $8, 2(%edi)

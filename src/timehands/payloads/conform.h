@@ -14,6 +14,7 @@ enum {
     MSR_TSC = 0x10, MSR_APIC_BASE = 0x1b, MSR_TSC_ADJUST = 0x3b, MSR_TSC_DEADLINE = 0x6e0,
     SHORT_WAIT = 1 << 22,       /* TSC cycles: about 2 ms */
     LONG_WAIT = 1 << 27,        /* about 50 ms: how long a case looks at one thing */
+    TURNS_WANTED = 32,          /* how often a clock should have been read by another processor */
     PATIENT_WAIT = 1 << 30,     /* about 0.4 s: for what has to come, on a busy host too */
 };
 

@@ -118,8 +118,9 @@ static void mode_0(void)
     t[0] = ordered_tsc();
     outb(PIT + 2, COUNT_DOWN >> 8);
     t[1] = ordered_tsc();
+    t[2] = t[1];                /* before the last look at which it was low */
     out_first = inb(SPEAKER) & OUT;
-    t[2] = t[3] = ordered_tsc();
+    t[3] = ordered_tsc();
     while (!(inb(SPEAKER) & OUT) && turns++ < TURNS && t[3] - t[0] < PATIENT_WAIT) {
         t[2] = t[3];
         t[3] = ordered_tsc();
@@ -160,7 +161,8 @@ static void counted(const char *id, uint8_t mode)
 /* A rising gate starts mode 2 anew; in mode 0 a low gate holds the count. */
 static void gates(void)
 {
-    uint32_t before, after, held, later;
+    uint32_t after, held, later;
+    uint64_t loaded[2], rose[2], looked[2];
 
     if (!has_speaker()) {
         skip("i8254.gate_starts", "no-port-0x61");
@@ -169,15 +171,23 @@ static void gates(void)
     }
     begin("i8254.gate_starts");
     gate(1);
+    loaded[0] = ordered_tsc();
     load(2, MODE_2, 0);
+    loaded[1] = ordered_tsc();
     wait_cycles(SHORT_WAIT);
-    before = pit_latched(2);
     gate(0);
+    rose[0] = ordered_tsc();
     gate(1);
+    rose[1] = ordered_tsc();
+    looked[0] = ordered_tsc();
     after = pit_latched(2);
+    looked[1] = ordered_tsc();
     data("i8254.gate_starts");
-    value("before", before);
     value("after", after);
+    value("shortest", looked[0] - rose[1]);
+    value("longest", looked[1] - rose[0]);
+    value("shortest_loaded", looked[0] - loaded[1]);
+    value("longest_loaded", looked[1] - loaded[0]);
     put_end();
     begin("i8254.gate_holds");
     load(2, MODE_0, 0xffff);

@@ -4,33 +4,19 @@
  * Source: Linux Documentation/virt/kvm/x86/msr.rst (MSR_KVM_SYSTEM_TIME_NEW,
  * MSR_KVM_WALL_CLOCK_NEW) and arch/x86/include/asm/pvclock-abi.h.
  */
-#include "conform.h"
+#include "conform_pvclock.h"
 
 enum {
     OLD_WALL = 0x11, OLD_SYSTEM = 0x12, NEW_WALL = 0x4b564d00, NEW_SYSTEM = 0x4b564d01,
     FEATURE_OLD = 1 << 0, FEATURE_NEW = 1 << 3, HYPERVISOR = 0x40000000, KVM_SIGNATURE = 0x4b4d564b,
-    TRIES = 64, READS = 20000, READS_LEAST = 100, TURNS = 3000, UPDATES = 1000, NEEDED = 200,
-    PATTERN = 0xa5, SPOILT = 0xa5a5a5a5u, FLAG_STOPPED = 2,
+    TRIES = 64, READS = 20000, READS_LEAST = 100, NEEDED = 200, PATTERN = 0xa5, FLAG_STOPPED = 2,
 };
 
-struct page {
-    uint32_t version, pad0;
-    uint64_t tsc_timestamp, system_time;
-    uint32_t mul;
-    int8_t shift;
-    uint8_t flags, pad[2];
-};
-struct wall { uint32_t version, sec, nsec; };
-union slot { struct page page; struct wall wall; uint8_t bytes[64]; };
-
-static volatile union slot pages[SMP_MOST] __attribute__((aligned(64)));
+volatile union slot pvclock_pages[SMP_MOST] __attribute__((aligned(64)));
 static volatile union slot other __attribute__((aligned(64)));
 static volatile union slot wall_page __attribute__((aligned(64)));
 static uint32_t msr_system, msr_wall;
 static int usable;
-
-/* What one read saw besides the time. */
-struct seen { uint32_t odd, torn, tries; struct page page; uint64_t tsc; };
 
 static uint32_t address(volatile union slot *slot)
 {
@@ -55,8 +41,13 @@ static void copy(struct page *to, volatile struct page *from)
     to->pad[1] = from->pad[1];
 }
 
+uint64_t pvclock_at(const struct page *page, uint64_t tsc)
+{
+    return page->system_time + scaled(tsc - page->tsc_timestamp, page->mul, page->shift);
+}
+
 /* The time by the protocol: even version, TSC, all fields, the same version. */
-static uint64_t read_page(volatile struct page *page, struct seen *seen)
+uint64_t pvclock_read(volatile struct page *page, struct seen *seen)
 {
     for (unsigned i = 0; i < TRIES; i++) {
         uint32_t version = page->version;
@@ -75,8 +66,7 @@ static uint64_t read_page(volatile struct page *page, struct seen *seen)
             break;
         seen->torn++;
     }
-    return seen->page.system_time
-        + scaled(seen->tsc - seen->page.tsc_timestamp, seen->page.mul, seen->page.shift);
+    return pvclock_at(&seen->page, seen->tsc);
 }
 
 static int same(const struct page *a, const struct page *b)
@@ -118,6 +108,12 @@ static void leave(void)
         inb(0x3f8 + 5);
 }
 
+void pvclock_register(volatile union slot *slot)
+{
+    wrmsr64(msr_system, address(slot) | 1);
+    leave();
+}
+
 /* Register through one MSR, into a page full of a pattern, and tell what came of it. */
 static int registration(const char *id, uint32_t msr, uint32_t feature)
 {
@@ -126,28 +122,32 @@ static int registration(const char *id, uint32_t msr, uint32_t feature)
     int refused, read_refused;
 
     begin(id);
-    for (unsigned i = 0; i < sizeof pages[0]; i++)
-        pages[0].bytes[i] = 0;
-    for (unsigned i = sizeof(struct page); i < sizeof pages[0]; i++)
-        pages[0].bytes[i] = PATTERN;
+    for (unsigned i = 0; i < sizeof pvclock_pages[0]; i++)
+        pvclock_pages[0].bytes[i] = 0;
+    for (unsigned i = sizeof(struct page); i < sizeof pvclock_pages[0]; i++)
+        pvclock_pages[0].bytes[i] = PATTERN;
     before = rdtsc();
-    refused = wrmsr64(msr, address(&pages[0]) | 1);
+    refused = wrmsr64(msr, address(&pvclock_pages[0]) | 1);
     leave();
-    now = read_page(&pages[0].page, &seen);
+    now = pvclock_read(&pvclock_pages[0].page, &seen);
+    if (!seen.page.version) {           /* none, or one that stays odd */
+        copy(&seen.page, &pvclock_pages[0].page);
+        seen.page.version = pvclock_pages[0].page.version;
+    }
     read_refused = rdmsr64(msr, &back);
     data(id);
     value("announced", feature);
     value("refused", (uint64_t)refused);
-    value("wrote", address(&pages[0]) | 1);
+    value("wrote", address(&pvclock_pages[0]) | 1);
     value("read_refused", (uint64_t)read_refused);
     value("read", back);
     value("tsc_before", before);
     value("tsc", seen.tsc);
     value("ns", now);
-    value("behind_kept", untouched(&pages[0], sizeof(struct page)));
+    value("behind_kept", untouched(&pvclock_pages[0], sizeof(struct page)));
     put_page(&seen.page);
     put_end();
-    return !refused && seen.page.version && seen.page.mul;
+    return !refused && seen.page.version && !(seen.page.version & 1) && seen.page.mul;
 }
 
 void conform_pvclock_register(void)
@@ -164,38 +164,37 @@ void conform_pvclock_register(void)
     msr_system = newer ? NEW_SYSTEM : OLD_SYSTEM;
     msr_wall = newer ? NEW_WALL : OLD_WALL;
     if (older && !newer)
-        wrmsr64(OLD_SYSTEM, address(&pages[0]) | 1);
+        wrmsr64(OLD_SYSTEM, address(&pvclock_pages[0]) | 1);
     leave();
 }
 
 int pvclock_registered(void) { return usable; }
-uint32_t pvclock_flags(void) { return pages[0].page.flags; }
-uint32_t pvclock_version(void) { return pages[0].page.version; }
-void pvclock_clear_stopped(void) { pages[0].page.flags &= (uint8_t)~FLAG_STOPPED; }
+uint32_t pvclock_flags(void) { return pvclock_pages[0].page.flags; }
+uint32_t pvclock_version(void) { return pvclock_pages[0].page.version; }
+void pvclock_clear_stopped(void) { pvclock_pages[0].page.flags &= (uint8_t)~FLAG_STOPPED; }
 
 void pvclock_update(void)
 {
-    wrmsr64(msr_system, address(&pages[0]) | 1);
-    leave();
+    pvclock_register(&pvclock_pages[0]);
 }
 
 uint64_t pvclock_now(void)
 {
     struct seen seen = {0};
 
-    return read_page(&pages[0].page, &seen);
+    return pvclock_read(&pvclock_pages[0].page, &seen);
 }
 
 static void monotonic(void)
 {
     struct seen seen = {0};
-    uint64_t before = read_page(&pages[0].page, &seen), first = before, start = seen.tsc;
+    uint64_t before = pvclock_read(&pvclock_pages[0].page, &seen), first = before, start = seen.tsc;
     uint64_t back = 0, worst = 0, stalls = 0, longest = 0, last_tsc = start, moved = start;
     unsigned n;
 
     begin("pvclock.monotonic");
     for (n = 0; n < READS_LEAST || (n < READS && last_tsc - start < LONG_WAIT); n++) {
-        uint64_t now = read_page(&pages[0].page, &seen);
+        uint64_t now = pvclock_read(&pvclock_pages[0].page, &seen);
 
         if (now < before) {
             back++;
@@ -223,19 +222,12 @@ static void monotonic(void)
     put_end();
 }
 
-/* What is seen of a record that is written again and again. */
-struct load {
-    uint32_t changed, back, odd, torn, half, good, versions, reads;
-    uint64_t ahead, behind;
-};
-
 static struct load load;
 
 static void look(volatile struct page *page, struct load *load, struct seen *last)
 {
     struct seen seen = {0};
-    uint64_t now = read_page(page, &seen), old = seen.tsc - last->page.tsc_timestamp;
-    uint64_t told = last->page.system_time + scaled(old, last->page.mul, last->page.shift);
+    uint64_t now = pvclock_read(page, &seen), told = pvclock_at(&last->page, seen.tsc);
 
     load->reads++;
     load->odd += seen.odd;
@@ -252,15 +244,15 @@ static void look(volatile struct page *page, struct load *load, struct seen *las
     *last = seen;
 }
 
-static void put_load(uint32_t updates)
+void put_load(const struct load *load, uint32_t updates)
 {
     value("updates", updates);
-    value("reads", load.reads);
-    value("versions", load.versions);
-    value("odd", load.odd);
-    value("torn", load.torn);
-    value("changed", load.changed);
-    value("back", load.back);
+    value("reads", load->reads);
+    value("versions", load->versions);
+    value("odd", load->odd);
+    value("torn", load->torn);
+    value("changed", load->changed);
+    value("back", load->back);
 }
 
 static void version(void)
@@ -271,164 +263,16 @@ static void version(void)
 
     begin("pvclock.version");
     load = (struct load){0};
-    read_page(&pages[0].page, &last);
+    pvclock_read(&pvclock_pages[0].page, &last);
     for (updates = 0; updates < NEEDED && rdtsc() - start < LONG_WAIT; updates++) {
-        wrmsr64(msr_system, address(&pages[0]) | 1);
-        leave();
+        pvclock_register(&pvclock_pages[0]);
         for (unsigned i = 0; i < 4; i++)
-            look(&pages[0].page, &load, &last);
+            look(&pvclock_pages[0].page, &load, &last);
     }
     data("pvclock.version");
-    put_load(updates);
+    put_load(&load, updates);
     value("ahead_ns", load.ahead);
     value("behind_ns", load.behind);
-    put_end();
-}
-
-/* The second processor spoils its own record and has it written anew; the first one looks on. A
-   spoilt body under a version newer than the one that was spoilt, or a good one under the version
-   that was: the body was not written between an odd version and an even one. */
-static volatile uint32_t updating, updates_done, spoilt_from, spoilt;
-
-static void update(void)
-{
-    for (unsigned i = 0; i < UPDATES && updating; i++) {
-        volatile struct page *page = &pages[1].page;
-        uint32_t now = page->version;
-
-        spoilt_from = now;
-        page->mul = SPOILT;
-        page->system_time = 0;
-        spoilt = now;
-        wrmsr64(msr_system, address(&pages[1]) | 1);
-        leave();
-        updates_done = i + 1;
-    }
-    updating = 0;
-}
-
-/* As few instructions as can be: what is wrong is so for microseconds. */
-static void look_on(void)
-{
-    volatile struct page *page = &pages[1].page;
-    uint32_t before = spoilt, version = page->version, mul = page->mul, again = page->version;
-
-    load.reads++;
-    if (version & 1)
-        load.odd++;
-    else if (version != again)
-        load.torn++;
-    else if (mul == SPOILT)
-        load.half += (int32_t)(version - spoilt_from) > 0;
-    else if (before != 0 && version == before)
-        load.changed++;
-    load.good += mul != SPOILT;
-}
-
-static void watch(unsigned cpu)
-{
-    uint64_t start = rdtsc();
-
-    if (cpu == 1)
-        update();
-    if (cpu != 0)
-        return;
-    while (updating && rdtsc() - start < 8 * (uint64_t)LONG_WAIT)
-        for (unsigned i = 0; i < 64; i++)
-            look_on();
-    updating = 0;
-}
-
-static void version_across(void)
-{
-    begin("pvclock.version_across");
-    if (smp_cpus() < 2) {
-        skip("pvclock.version_across", "one-vcpu");
-        return;
-    }
-    load = (struct load){0};
-    spoilt = spoilt_from = updates_done = 0;
-    updating = 1;
-    if (!smp_run(watch)) {
-        skip("pvclock.version_across", "a-vcpu-did-not-come");
-        return;
-    }
-    data("pvclock.version_across");
-    put_load(updates_done);
-    value("half", load.half);
-    value("good", load.good);
-    put_end();
-}
-
-static volatile uint32_t guard, reads, warps;
-static volatile uint64_t last, worst, until;
-
-static void register_own(unsigned cpu)
-{
-    wrmsr64(msr_system, address(&pages[cpu]) | 1);
-    leave();
-}
-
-static void read_in_turn(unsigned cpu)
-{
-    struct seen seen = {0};
-
-    for (unsigned i = 0; i < TURNS; i++) {
-        uint64_t now;
-
-        lock(&guard);
-        now = read_page(&pages[cpu].page, &seen);
-        if (now < last) {
-            warps++;
-            if (last - now > worst)
-                worst = last - now;
-        }
-        last = now;
-        reads++;
-        unlock(&guard);
-        if ((int64_t)(seen.tsc - until) > 0)
-            break;
-    }
-}
-
-/* Each processor's page read at one TSC value: they are of one clock when they say the same. */
-static void put_agreement(unsigned cpus)
-{
-    uint64_t tsc = ordered_tsc(), ns[SMP_MOST], flags[SMP_MOST];
-
-    for (unsigned i = 0; i < cpus; i++) {
-        struct seen seen = {0};
-
-        read_page(&pages[i].page, &seen);
-        ns[i] = seen.page.system_time
-            + scaled(tsc - seen.page.tsc_timestamp, seen.page.mul, seen.page.shift);
-        flags[i] = seen.page.flags;
-    }
-    values("ns", ns, cpus);
-    values("flags", flags, cpus);
-}
-
-static void across(void)
-{
-    unsigned cpus = smp_cpus();
-
-    begin("pvclock.across");
-    if (cpus < 2) {
-        skip("pvclock.across", "one-vcpu");
-        return;
-    }
-    last = worst = 0;
-    reads = warps = 0;
-    if (!smp_run(register_own) || (until = rdtsc() + LONG_WAIT, !smp_run(read_in_turn))) {
-        skip("pvclock.across", "a-vcpu-did-not-come");
-        return;
-    }
-    data("pvclock.across");
-    value("cpus", cpus);
-    value("reads", reads);
-    value("warps", warps);
-    value("worst_ns", worst);
-    put_agreement(cpus);
     put_end();
 }
 
@@ -441,20 +285,18 @@ static void again(void)
     fill(&other);
     other.page.version = 0;
     before = pvclock_now();
-    wrmsr64(msr_system, address(&other) | 1);
-    leave();
-    after = read_page(&other.page, &seen);
-    fill(&pages[0]);
+    pvclock_register(&other);
+    after = pvclock_read(&other.page, &seen);
+    fill(&pvclock_pages[0]);
     for (unsigned i = 0; i < 4; i++) {
-        wrmsr64(msr_system, address(&other) | 1);
-        leave();
+        pvclock_register(&other);
     }
     data("pvclock.register_again");
     value("before_ns", before);
     value("after_ns", after);
     value("version", seen.page.version);
     value("mul", seen.page.mul);
-    value("old_kept", untouched(&pages[0], 0));
+    value("old_kept", untouched(&pvclock_pages[0], 0));
     put_end();
 }
 
@@ -465,21 +307,20 @@ static void disable(void)
     struct seen seen = {0};
 
     begin("pvclock.disable");
-    before = read_page(&other.page, &seen);
+    before = pvclock_read(&other.page, &seen);
     wrmsr64(msr_system, address(&other));       /* bit 0, which enables, is clear */
     leave();
     fill(&other);
     wait_cycles(SHORT_WAIT);
     leave();
     kept = untouched(&other, 0);
-    pages[0].page.version = 0;
-    wrmsr64(msr_system, address(&pages[0]) | 1);
-    leave();
+    pvclock_pages[0].page.version = 0;
+    pvclock_register(&pvclock_pages[0]);
     data("pvclock.disable");
     value("kept", kept);
     value("before_ns", before);
     value("after_ns", pvclock_now());
-    value("version", pages[0].page.version);
+    value("version", pvclock_pages[0].page.version);
     put_end();
 }
 
@@ -498,15 +339,14 @@ static void bad_addresses(uint64_t end)
         refused[i] = (uint64_t)wrmsr64(msr_system, bad[i]);
         leave();
     }
-    pages[0].page.version = 0;
-    wrmsr64(msr_system, address(&pages[0]) | 1);
-    leave();
+    pvclock_pages[0].page.version = 0;
+    pvclock_register(&pvclock_pages[0]);
     data("pvclock.bad_address");
     values("refused", refused, 8);
     value("memory_end", end);
     value("before_ns", before);
     value("after_ns", pvclock_now());
-    value("version", pages[0].page.version);
+    value("version", pvclock_pages[0].page.version);
     put_end();
 }
 
@@ -549,9 +389,9 @@ void conform_pvclock(const uint32_t *info)
         return;
     }
     monotonic();
-    across();
+    conform_pvclock_across();
     version();
-    version_across();
+    conform_pvclock_version_across();
     again();
     disable();
     bad_addresses(memory_end(info));

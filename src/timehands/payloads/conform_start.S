@@ -30,15 +30,7 @@ irq_init:
     rep movsl
     movl $irq_stubs, %esi
     movl $224, %ecx
-1:  movl %esi, %eax
-    movw %ax, (%edi)
-    movw $8, 2(%edi)
-    movw $0x8e00, 4(%edi)
-    shrl $16, %eax
-    movw %ax, 6(%edi)
-    addl $8, %edi
-    addl $16, %esi
-    loop 1b
+    call bare_gates
     movw $256 * 8 - 1, irq_pointer
     movl $irq_table, irq_pointer + 2
     lidt irq_pointer

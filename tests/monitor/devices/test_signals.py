@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from timehands.monitor.devices.signals import DebugExit, Ending, Heard, Keyboard, ResetControl
+from timehands.monitor.devices.signals import (
+    POWER_PORTS,
+    DebugExit,
+    Ending,
+    Heard,
+    Keyboard,
+    Power,
+    ResetControl,
+)
 
 
 @pytest.mark.parametrize(("command", "ends"), [(0xFE, True), (0xD1, False), (0x20, False)])
@@ -23,6 +31,28 @@ def test_the_reset_register_resets_by_bit_2(value: int, ends: bool) -> None:
     control.write(0, 1, value)
     assert endings == [Ending("guest-reset")] * ends
     assert control.read(0, 1) == value
+
+
+@pytest.mark.parametrize(
+    ("offset", "size", "value", "ends"),
+    [
+        (4, 2, 0x2001, True),
+        (4, 2, 0x3C00, True),
+        (5, 1, 0x20, True),
+        (4, 2, 0x1C01, False),
+        (4, 1, 0x20, False),
+        (0, 2, 0xFFFF, False),
+        (2, 2, 0xFFFF, False),
+        (0, 4, 0xFFFFFFFF, False),
+    ],
+)
+def test_going_to_sleep_is_the_end(offset: int, size: int, value: int, ends: bool) -> None:
+    endings = list[Ending]()
+    power = Power(endings.append)
+    power.write(offset, size, value)
+    assert endings == [Ending("guest-shutdown")] * ends
+    # ACPI is on, and nothing has happened.
+    assert [power.read(at, 2) for at in range(0, POWER_PORTS, 2)] == [0, 0, 1]
 
 
 def test_the_debug_exit_takes_a_value_along() -> None:

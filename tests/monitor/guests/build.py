@@ -7,7 +7,8 @@ from pathlib import Path
 from timehands.machines.build import BARE_FLAGS, PAYLOADS, build
 
 HERE = Path(__file__).resolve().parent
-_COMMON = ("bare.S", "bare_serial.c", "bare.h", "bare.ld", str(HERE / "guest.h"))
+_HEADERS = tuple(str(HERE / name) for name in ("guest.h", "time_page.h"))
+_COMMON = ("bare.S", "bare_serial.c", "bare.h", "bare.ld", *_HEADERS)
 
 
 def guest(name: str, *others: str) -> bytes:

@@ -1,76 +1,27 @@
 /*
  * What must go on after a snapshot, on one vCPU. Reads pvclock whenever it has nothing else to do.
  *
- *   't'  T reads warps worst_ns stopped ns tsc
+ *   't'  the line of time_page.h
  *   'S'  sets all of the following up, and says S
  *   'g'  G count0 rtc_ram wall_version wall_sec wall_nsec dr0 sysenter
  *   'a'  arms the LAPIC's timer by a TSC deadline about half a second ahead: A deadline
  *   'i'  I whether it rang, deadline, tsc
  */
-#include "guest.h"
+#include "time_page.h"
 
 enum { SYSTEM_TIME = 0x4b564d01, WALL_CLOCK = 0x4b564d00, SYSENTER_ESP = 0x175, DEADLINE = 0x6e0 };
-enum { STOPPED = 2, VECTOR = 0x40, LVT_TIMER = 0xfee00320, IRR = 0xfee00200, BY_DEADLINE = 2 << 17 };
+enum { VECTOR = 0x40, LVT_TIMER = 0xfee00320, IRR = 0xfee00200, BY_DEADLINE = 2 << 17 };
 enum { RTC_RAM = 0x40, AHEAD = 1300000000 };
-
-struct time_info {
-    volatile uint32_t version;
-    uint32_t pad0;
-    uint64_t tsc_timestamp, system_time;
-    uint32_t mul;
-    int8_t shift;
-    volatile uint8_t flags;
-    uint8_t pad[2];
-} __attribute__((aligned(32)));
 
 static struct time_info page;
 static volatile uint32_t wall[4] __attribute__((aligned(16)));
-static uint64_t last, worst;
-static uint32_t reads, warps, stopped;
 
-static uint64_t scaled(uint64_t delta, uint32_t mul, int shift)
-{
-    delta = shift < 0 ? delta >> -shift : delta << shift;
-    return (((delta & 0xffffffff) * mul) >> 32) + (delta >> 32) * mul;
-}
-
-static void read_one(void)
-{
-    uint32_t version;
-    uint64_t ns;
-
-    do {
-        version = page.version & ~1u;
-        __asm__ volatile("" : : : "memory");
-        ns = page.system_time + scaled(rdtsc() - page.tsc_timestamp, page.mul, page.shift);
-        __asm__ volatile("" : : : "memory");
-    } while (version != page.version);
-    reads++;
-    if (ns < last) {
-        warps++;
-        if (last - ns > worst)
-            worst = last - ns;
-    }
-    last = ns;
-    if (page.flags & STOPPED) {
-        stopped++;
-        page.flags &= (uint8_t)~STOPPED;
-    }
-}
-
-static void say_times(void)
+static void say_times_of_now(void)
 {
     if (page.version)
-        read_one();             /* not before we were asked */
-    read_one();                 /* of now, not of before it was asked */
-    put_text("T");
-    put_word(reads);
-    put_word(warps);
-    put_word(worst);
-    put_word(stopped);
-    put_word(last);
-    put_word(rdtsc());
-    put_end();
+        read_one(&page);        /* not before we were asked */
+    read_one(&page);            /* of now, not of before it was asked */
+    say_times();
 }
 
 static void set_up(void)
@@ -142,9 +93,9 @@ void bare_main(const uint32_t *start_info)
     try_wrmsr(SYSTEM_TIME, (uint32_t)(uintptr_t)&page | 1);
     for (;;) {
         if (page.version)
-            read_one();
+            read_one(&page);
         switch (get_char()) {
-        case 't': say_times(); break;
+        case 't': say_times_of_now(); break;
         case 'S': set_up(); break;
         case 'g': say_all(); break;
         case 'a': arm(); break;

@@ -79,13 +79,15 @@ static void some_msr(void)
     bare_rdmsr(msr, value);
 }
 
-/* Between the memory and the LAPIC there is nothing but devices. */
+/* Between the memory and the LAPIC there is nothing but devices; the registers of virtio's, which
+   take small numbers and addresses of memory, come as often as all others. */
 static void some_address(void)
 {
-    volatile uint32_t *place = mmio(0xc0000000 + (random() & 0x0fffffff));
+    uint32_t known = 0xc0001000 + (random() & 0x11fc);
+    volatile uint32_t *place = mmio(random() & 1 ? known : 0xc0000000 + (random() & 0x0fffffff));
 
     if (random() & 1)
-        *place = random();
+        *place = random() & 1 ? random() & 0x0f : random() & 0x01fffff0;
     else
         (void)*place;
 }

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from timehands.clocks.cpuid.layouts import Registers
 from timehands.clocks.i8254_chip import Chip
 from timehands.clocks.msr import ClockMsr
 from timehands.kvm.cpuid import CpuidEntry
 from timehands.kvm.numbers import Capability, CpuidFlags, MpState
 from timehands.kvm.structs import Irqchip
+from timehands.monitor.devices.virtio.disk_file import Disk, Identity, Writes
+from timehands.monitor.devices.virtio.mmio import Registers as VirtioRegisters
+from timehands.monitor.devices.virtio.rings import Ring
 from timehands.monitor.layout import MIB
 from timehands.monitor.settings import Clocks, Jump, Maker
 from timehands.monitor.snapshot.state import (
@@ -15,6 +20,7 @@ from timehands.monitor.snapshot.state import (
     PARTS,
     DateClock,
     Devices,
+    KeptDisk,
     Memory,
     OurPvclock,
     Processor,
@@ -25,7 +31,7 @@ from timehands.monitor.snapshot.state import (
 
 
 def some_state() -> State:
-    """With our i8254, the RTC, and pvclock by us."""
+    """With our i8254, the RTC, pvclock by us, and virtio's devices."""
     chip = Chip.new(at_once=True).write(0x43, 0x34, 5).write(0x40, 1, 6).write(0x40, 2, 7)
     entry = CpuidEntry(1, 0, CpuidFlags(0), Registers(1, 2, 3, 4))
     processor = Processor(
@@ -50,5 +56,13 @@ def some_state() -> State:
             i8254=(chip, 2),
             rtc=DateClock(-5, 0x40, bytes(128)),
             pvclock=OurPvclock({(0, int(ClockMsr.KVM_SYSTEM_TIME)): 0x9001}, 7),
+            virtio={
+                "disk": VirtioRegisters(
+                    driver_features=1 << 32, interrupts=1, status=15,
+                    ring=Ring(128, True, 0x1000, 0x2000, 0x3000, 2**16 - 1, 7),
+                ),
+                "entropy": VirtioRegisters(),
+            },
+            disk=KeptDisk(Disk(Path("/a disk"), Writes.REFUSED), Identity(512, 10**18)),
         ),
     )  # fmt: skip

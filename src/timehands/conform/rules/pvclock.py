@@ -125,7 +125,10 @@ def across(facts: Facts) -> Outcome:
     stable = all(flag & Flags.TSC_STABLE for flag in facts.many("pvclock.across", "flags"))
     if get("warps") and not stable:
         return noted(f"{saw}{_worst(get('worst_ns'))}; TSC_STABLE is not set, so guests guard it")
-    return held(not get("warps"), saw + _worst(get("worst_ns")))
+    if get("warps"):
+        return failed(saw + _worst(get("worst_ns")))
+    tsc.need_turns(get)
+    return passed(saw)
 
 
 def stable(facts: Facts) -> Outcome:
@@ -253,8 +256,9 @@ def wall(facts: Facts) -> Outcome:
         raise Missing("no host time in this log")
     off_ns = began_ns + get("ns") - facts.realtime_ns(said.host_ns)
     saw = f"{off_ns / 1e6:+,.1f} ms against the host's date"
-    # What it took the guest to say it only makes the clock look late.
-    return held(-WALL_NS * 5 <= off_ns <= WALL_NS, saw)
+    # It was read after the case began, and before it was told.
+    taken_ns = said.host_ns - facts.begun_ns("pvclock.wall")
+    return held(-taken_ns - WALL_NS <= off_ns <= WALL_NS, saw)
 
 
 def stopped(facts: Facts) -> Outcome:

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
-from timehands.clocks.rtc import RtcTime
+from timehands.clocks.rtc import UPDATE_WARNING_NS, RtcTime
 from timehands.conform.facts import NS_PER_S, Facts, Missing
 from timehands.conform.rules.lapic import early_cycles
 from timehands.conform.rules.ticks import ticks
 from timehands.conform.span import Span
-from timehands.conform.verdicts import Outcome, failed, held
+from timehands.conform.verdicts import Outcome, failed, held, passed
 
 #: How far its date may be from the host's, in seconds: it shows whole ones.
 DATE_S = 2
-#: Two looks at whole seconds are up to one off; and a look takes its time.
-WHOLE_NS = 1_100_000_000
+#: Two looks at whole seconds are up to one off.
+WHOLE_NS = 1_000_000_000
 _FLAG_SLACK_PPM = 5_000
 
 
@@ -61,10 +61,35 @@ def goes_on(facts: Facts) -> Outcome:
         return failed(str(none))
     if not facts.one("rtc.goes_on")("changed"):
         return failed("its seconds stand still")
-    cycles = facts.one("rtc.goes_on")("tsc") - facts.one("rtc.date")("tsc")
-    passed_ns, shown_s = facts.ns_of(cycles), _unix_s(last) - _unix_s(first)
-    saw = f"{shown_s} s on, while {passed_ns / 1e9:.2f} s passed"
-    return held(abs(shown_s * NS_PER_S - passed_ns) < WHOLE_NS, saw)
+    one, other = facts.one("rtc.date"), facts.one("rtc.goes_on")
+    cycles = Span(other("tsc") - one("tsc_after"), other("tsc_after") - one("tsc"))
+    passed_ns = Span(
+        cycles.low * NS_PER_S // facts.tsc_hz.high, -(-cycles.high * NS_PER_S // facts.tsc_hz.low)
+    )
+    shown_ns = (_unix_s(last) - _unix_s(first)) * NS_PER_S
+    saw = f"{shown_ns // NS_PER_S} s on, while {passed_ns.middle / 1e9:.2f} s passed"
+    return held(Span(shown_ns - WHOLE_NS, shown_ns + WHOLE_NS).meets(passed_ns), saw)
+
+
+def update(facts: Facts) -> Outcome:
+    """The update flag, before the second changes.
+
+    The last look at the flag that is known to have been before a change, and the change itself,
+    lie within the time that the guest tells, the shortest of a few changes: where that is shorter
+    than the flag is set for, a look fell into it.
+    """
+    get = facts.one("rtc.update")
+    if not get("changes"):
+        raise Missing("a second that changed while it was looked at")
+    looks, seen = get("looks"), get("seen")
+    if seen == looks:
+        return failed(f"the update flag was set in each of {looks:,} looks")
+    if seen:
+        return passed(f"the update flag was set in {seen:,} of {looks:,} looks")
+    within_ns = get("within") * NS_PER_S // facts.tsc_hz.low
+    if within_ns >= UPDATE_WARNING_NS:
+        raise Missing(f"a host that lets the guest look more often than every {within_ns:,} ns")
+    return failed(f"never set in {looks:,} looks, the last ones within {within_ns // 1000:,} us")
 
 
 def periodic(facts: Facts) -> Outcome:
@@ -80,5 +105,6 @@ def periodic(facts: Facts) -> Outcome:
 RULES: Mapping[str, Callable[[Facts], Outcome]] = {
     "rtc.date": date,
     "rtc.goes_on": goes_on,
+    "rtc.update": update,
     "rtc.periodic": periodic,
 }

@@ -14,6 +14,9 @@ RESET_CONTROL = 0xCF9
 DEBUG_EXIT, DEBUG_EXIT_PORTS = 0xF4, 4
 #: The POST code port, by which Cloud Hypervisor times boot phases.
 POST = 0x80
+#: ACPI's PM1: two event registers of 16 bits, which have nothing to say, and the control register.
+POWER, POWER_EVENT_PORTS, POWER_PORTS = 0x600, 4, 6
+_ACPI_IS_ON, _SLEEP = 1, 1 << 13
 #: Firecracker's boot timer: the guest writes 123 here when its init runs.
 BOOT_TIMER, BOOT_TIMER_BYTES, BOOT_TIMER_VALUE = 0xC000_0000, 0x1000, 123
 
@@ -64,6 +67,26 @@ class ResetControl:
         self._value = value & 0xFF
         if value & 4:
             self._end(Ending("guest-reset"))
+
+
+class Power:
+    """ACPI's fixed registers: a guest that sleeps in any way has switched itself off.
+
+    Source: ACPI Specification 6.5, 4.8.3.1 and 4.8.3.2.
+    """
+
+    def __init__(self, end: Callable[[Ending], None]) -> None:
+        self._end = end
+
+    def read(self, offset: int, _size: int) -> int:
+        """No events, ever; ACPI is on."""
+        return _ACPI_IS_ON if offset == POWER_EVENT_PORTS else 0
+
+    def write(self, offset: int, _size: int, value: int) -> None:
+        """Of all that can be written only the control register's sleep bit counts."""
+        control = offset - POWER_EVENT_PORTS
+        if control >= 0 and value << 8 * control & _SLEEP:
+            self._end(Ending("guest-shutdown"))
 
 
 class DebugExit:

@@ -11,6 +11,7 @@ from timehands.kernels.elf import ElfImage
 from timehands.kernels.identity import pvh_entry
 from timehands.kvm.memory import GuestMemory
 from timehands.monitor.acpi import acpi_tables
+from timehands.monitor.devices.virtio.places import VirtioPlace
 from timehands.monitor.layout import (
     COMMAND_LINE,
     COMMAND_LINE_BYTES,
@@ -36,7 +37,8 @@ Told = tuple[Mapping[int, bytes], Entry]
 class Load:
     """What is booted: the kernel file's bytes, its command line, and a ramdisk or none.
 
-    ``acpi``: whether it is told of its processors by ACPI too, not by the MP table alone.
+    ``acpi``: whether it is told of its processors by ACPI too, not by the MP table alone, and of
+    its virtio devices.
     """
 
     kernel: memoryview = field(repr=False)
@@ -45,7 +47,9 @@ class Load:
     acpi: bool = False
 
 
-def load(what: Load, memory: GuestMemory, size: int, vcpus: int) -> Placed:
+def load(
+    what: Load, memory: GuestMemory, size: int, vcpus: int, virtio: Sequence[VirtioPlace] = ()
+) -> Placed:
     """Put a kernel, its ramdisk and what it is told into memory of ``size`` bytes.
 
     Raises `NotAKernel` for a file of no known protocol, `MachineError` when something does not
@@ -63,7 +67,7 @@ def load(what: Load, memory: GuestMemory, size: int, vcpus: int) -> Placed:
     _put(memory, COMMAND_LINE, _command_line(what, protocol))
     _put(memory, MP_TABLE, mp_table(vcpus))
     if what.acpi:
-        _put(memory, RSDP, acpi_tables(vcpus))
+        _put(memory, RSDP, acpi_tables(vcpus, devices=virtio))
     return Placed(protocol, replace(entry, rip=image.entry), image.end, initrd)
 
 

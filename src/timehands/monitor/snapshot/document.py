@@ -24,6 +24,9 @@ from timehands.kvm.numbers import MAX_CPUID_ENTRIES, Capability, CpuidFlags, MpS
 from timehands.kvm.structs import Irqchip, Layout, PitState2
 from timehands.monitor.devices.rtc import RAM_BYTES
 from timehands.monitor.devices.serial import INPUT_BYTES
+from timehands.monitor.devices.virtio.disk_file import Disk, Identity, Writes
+from timehands.monitor.devices.virtio.mmio import Registers as VirtioRegisters
+from timehands.monitor.devices.virtio.rings import MAX_SIZE, Ring
 from timehands.monitor.microvm import MAX_MEMORY, MAX_VCPUS, MIN_MEMORY
 from timehands.monitor.pvclock import MSRS
 from timehands.monitor.settings import MAX_STEP_NS, MAX_TSC_KHZ, MIN_TSC_KHZ, Clocks, Maker
@@ -34,6 +37,7 @@ from timehands.monitor.snapshot.state import (
     PARTS,
     DateClock,
     Devices,
+    KeptDisk,
     Memory,
     OurPvclock,
     Processor,
@@ -45,7 +49,7 @@ from timehands.monitor.snapshot.state import (
 _L = TypeVar("_L", bound=Layout)
 
 NAME = "state.json"
-FORMAT, VERSION = "timehands snapshot", 1
+FORMAT, VERSION = "timehands snapshot", 2
 #: 64 vCPUs take about 2 MiB.
 MAX_BYTES = 16 << 20
 MAX_MSRS = 4096
@@ -55,6 +59,7 @@ _S64 = (1 << 63) - 1
 _LONGEST_NS = MAX_STEP_NS
 _LONGEST_TICKS = _LONGEST_NS * PIT_HZ // NS_PER_S
 #: A guest may set its date to any year of four digits.
+_LONGEST_PATH = 4096
 _FARTHEST_DATE_NS = 10_000 * 366 * 86_400 * NS_PER_S
 
 
@@ -140,7 +145,14 @@ def _plain_devices(devices: Devices) -> dict[str, Any]:
         }
         if ours
         else None,
+        "virtio": {name: asdict(each) for name, each in devices.virtio.items()},
+        "disk": _plain_disk(devices.disk) if devices.disk else None,
     }
+
+
+def _plain_disk(kept: KeptDisk) -> dict[str, Any]:
+    path, writes = str(kept.disk.path), kept.disk.writes.value
+    return {"path": path, "writes": writes, **asdict(kept.identity)}
 
 
 def _plain_i8254(chip: Chip, speaker: int) -> dict[str, Any]:
@@ -243,6 +255,8 @@ def _devices(plain: Fields) -> Devices:
             i8254=devices.maybe("i8254", _i8254),
             rtc=devices.maybe("rtc", _rtc),
             pvclock=devices.maybe("pvclock", _our_pvclock),
+            virtio=devices.named("virtio", dict.fromkeys(("disk", "entropy")), _virtio),
+            disk=devices.maybe("disk", _disk),
         )
 
 
@@ -259,6 +273,8 @@ def _check_devices(devices: Devices, clocks: Clocks, vcpus: int) -> None:
     for vcpu, msr in devices.pvclock.values if devices.pvclock else ():
         if vcpu >= vcpus or msr not in MSRS:
             raise Unfit("state.devices.pvclock has a register that no vCPU of it has")
+    if (devices.disk is not None) is not ("disk" in devices.virtio):
+        raise Unfit("state.devices.disk does not fit state.devices.virtio")
 
 
 def _serial(plain: Fields) -> SerialPort:
@@ -291,6 +307,45 @@ def _register(value: object, where: str) -> tuple[tuple[int, int], int]:
     vcpu, msr, content = listed(value, 3, 3, where)
     number = whole(vcpu, 0, MAX_VCPUS - 1, where)
     return (number, whole(msr, 0, _U32, where)), whole(content, 0, _U64, where)
+
+
+def _virtio(name: str, plain: object) -> VirtioRegisters:
+    where = f"state.devices.virtio.{name}"
+    with Fields(plain, where) as registers:
+        result = VirtioRegisters(
+            device_features_select=registers.whole("device_features_select", 0, _U32),
+            driver_features_select=registers.whole("driver_features_select", 0, _U32),
+            driver_features=registers.whole("driver_features", 0, _U64),
+            queue_select=registers.whole("queue_select", 0, _U32),
+            interrupts=registers.whole("interrupts", 0, 3),
+            status=registers.whole("status", 0, 0xFF),
+            ring=_ring(registers.part("ring")),
+        )
+    if result.ring.ready and not result.ring.fits:
+        raise Unfit(f"{where}.ring cannot be in use")
+    return result
+
+
+def _ring(plain: Fields) -> Ring:
+    with plain as ring:
+        return Ring(
+            size=ring.whole("size", 0, MAX_SIZE + 1),
+            ready=ring.switch("ready"),
+            descriptors=ring.whole("descriptors", 0, _U64),
+            available=ring.whole("available", 0, _U64),
+            used=ring.whole("used", 0, _U64),
+            taken=ring.whole("taken", 0, 0xFFFF),
+            returned=ring.whole("returned", 0, 0xFFFF),
+        )
+
+
+def _disk(plain: object, where: str) -> KeptDisk:
+    with Fields(plain, where) as disk:
+        path, writes = disk.text("path", _LONGEST_PATH), disk.text("writes", 10)
+        if writes not in tuple(Writes) or not path:
+            raise Unfit(f"{where} is none")
+        identity = Identity(disk.whole("size", 1, _S64), disk.whole("changed_ns", -_S64, _S64))
+        return KeptDisk(Disk(Path(path), Writes(writes)), identity)
 
 
 def _i8254(plain: object, where: str) -> tuple[Chip, int]:

@@ -25,16 +25,23 @@ from pathlib import Path
 
 from timehands.clocks.pvclock.numbers import SYSTEM_TIME_MSRS, WALL_CLOCK_MSRS
 from timehands.clocks.rtc import Register, RegisterC
-from timehands.errors import KvmRefused, SnapshotDamaged, SnapshotError, SnapshotRefused
+from timehands.errors import (
+    KvmRefused,
+    MachineError,
+    SnapshotDamaged,
+    SnapshotError,
+    SnapshotRefused,
+)
 from timehands.kvm.numbers import IrqChip
 from timehands.kvm.system import Kvm
 from timehands.kvm.vcpu import Vcpu
 from timehands.monitor.devices import rtc
+from timehands.monitor.devices.virtio.disk_file import Disk, DiskFile
 from timehands.monitor.microvm import Microvm, Settings
 from timehands.monitor.settings import Policy
 from timehands.monitor.snapshot import document, memory_file, tsc
 from timehands.monitor.snapshot.host import is_near, lacking
-from timehands.monitor.snapshot.state import TSC, TSC_DEADLINE, Processor, State
+from timehands.monitor.snapshot.state import TSC, TSC_DEADLINE, KeptDisk, Processor, State
 from timehands.monitor.vcpus import Observer
 
 Step = Callable[[Microvm, State, Path], None]
@@ -49,6 +56,7 @@ def restore(
     observer: Observer | None = None,
     signal: Callable[[str, int], None] = lambda _name, _value: None,
     policy: Policy | None = None,
+    disk: Path | None = None,
 ) -> Microvm:
     """A guest as it was when its snapshot was taken, paused; the arguments are `Microvm`'s.
 
@@ -57,13 +65,16 @@ def restore(
     host's date, plus what it was ahead of it, by either. The TSC runs from now on, pvclock when the
     guest is resumed, as after any pause.
 
+    The guest's disk is looked for where it was, or at ``disk``. It must be as it was: a kernel
+    believes what it has read of it.
+
     Raises `SnapshotDamaged`, `SnapshotRefused` when this host lacks what the guest needs,
     `SnapshotError` for a folder that cannot be read, and what `Microvm` raises.
     """
     path = Path(folder)
     try:
         state = document.read(path)
-        settings = _settings(state, path, policy)
+        settings = _settings(state, path, policy, disk)
         guest = Microvm(settings, None, console=console, observer=observer, signal=signal)
         try:
             put(guest, state, path)
@@ -75,7 +86,7 @@ def restore(
         raise SnapshotError(f"cannot be read: {error.strerror}", path=path) from error
 
 
-def _settings(state: State, path: Path, policy: Policy | None) -> Settings:
+def _settings(state: State, path: Path, policy: Policy | None, disk_path: Path | None) -> Settings:
     """What the guest ran on, as it is to be asked for on this host."""
     with Kvm() as kvm:
         lacks = list(lacking(kvm, state))
@@ -88,7 +99,30 @@ def _settings(state: State, path: Path, policy: Policy | None) -> Settings:
             tsc_khz=None if is_near(khz, tsc.host_khz(kvm)) else khz,
             policy=policy or state.clocks.policy,
         )
-    return Settings(state.memory.size, len(state.processors), clocks)
+    kept, disk = state.devices.disk, None
+    if kept is not None:
+        disk = replace(kept.disk, path=disk_path or kept.disk.path)
+        _check_disk(disk, kept, path)
+    entropy = "entropy" in state.devices.virtio
+    return Settings(state.memory.size, len(state.processors), clocks, disk=disk, entropy=entropy)
+
+
+def _check_disk(disk: Disk, kept: KeptDisk, path: Path) -> None:
+    """It can be had, and nothing has changed it."""
+    try:
+        with DiskFile(disk) as file:
+            identity = file.identity()
+    except MachineError as error:
+        said = f"this guest cannot go on here: {error.message}"
+        raise SnapshotRefused(said, path=path, advice=error.advice) from error
+    if identity != kept.identity:
+        was, now = kept.identity.size, identity.size
+        how = "changed" if was == now else f"of {was} bytes, and now has {now}"
+        raise SnapshotRefused(
+            f"this guest cannot go on: its disk was {how} since: {disk.path}",
+            path=path,
+            advice="Keep a copy with each snapshot (cp --preserve=timestamps), and name that.",
+        )
 
 
 def put(guest: Microvm, state: State, path: Path) -> None:
@@ -135,6 +169,8 @@ def put_tscs(guest: Microvm, state: State, path: Path) -> None:
         wanted += max(0, time.time_ns() - times.tsc_realtime_ns) * times.tsc_khz // 1_000_000
     if tsc.can_be_set(guest.kvm):
         tsc.set_all(guest.vcpus, wanted, [each.tsc_ahead for each in state.processors])
+        if guest.caught_up is not None:
+            guest.caught_up.set_anew()
         return
     back = tsc.signed(times.tsc - first.msr(TSC))
     if back > 0:
@@ -216,6 +252,8 @@ def put_devices(guest: Microvm, state: State, path: Path) -> None:
         guest.rtc.restore(date.offset_ns, date.index, date.ram)
         if date.ram[Register.C] & RegisterC.INTERRUPT:
             guest.vm.irq_line(rtc.IRQ, 1)
+    for name, registers in devices.virtio.items():
+        guest.virtio[name].restore(registers)
     if devices.pvclock is not None and guest.pvclock is not None:
         ours = devices.pvclock
         guest.pvclock.step_wall(ours.wall_offset_ns - guest.pvclock.wall_offset_ns)

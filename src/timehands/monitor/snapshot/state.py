@@ -22,6 +22,8 @@ from timehands.kvm.structs import (
     Xcrs,
     Xsave,
 )
+from timehands.monitor.devices.virtio.disk_file import Disk, Identity
+from timehands.monitor.devices.virtio.mmio import Registers
 from timehands.monitor.settings import Clocks
 
 #: The parts of a vCPU that are KVM's structures. Those of `OPTIONAL` are there when KVM has the
@@ -111,11 +113,19 @@ class OurPvclock:
 
 
 @dataclass(frozen=True, slots=True)
+class KeptDisk:
+    """The guest's disk, by an absolute path, and what it is known by. Its content is not kept."""
+
+    disk: Disk
+    identity: Identity
+
+
+@dataclass(frozen=True, slots=True)
 class Devices:
     """Our devices, and the chips in the kernel by the names of `CHIPS`.
 
     What the guest does not have is None: ``i8254`` (ours) with the speaker's bit, ``pit`` (KVM's),
-    the RTC, pvclock by us.
+    the RTC, pvclock by us, the disk. ``virtio``: devices by the names of `virtio.places`.
     """
 
     chips: Mapping[str, Irqchip]
@@ -124,6 +134,8 @@ class Devices:
     i8254: tuple[Chip, int] | None = None
     rtc: DateClock | None = None
     pvclock: OurPvclock | None = None
+    virtio: Mapping[str, Registers] = field(default_factory=dict)
+    disk: KeptDisk | None = None
 
 
 @dataclass(frozen=True, slots=True)

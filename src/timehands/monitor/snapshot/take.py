@@ -23,6 +23,8 @@ from timehands.kvm.numbers import Capability, IrqChip
 from timehands.kvm.structs import Layout
 from timehands.kvm.vcpu import Vcpu
 from timehands.monitor.devices import i8254, rtc, serial, signals
+from timehands.monitor.devices.virtio.disk_file import Disk, DiskFile
+from timehands.monitor.devices.virtio.mmio import Transport
 from timehands.monitor.jumps import jumps_to_come
 from timehands.monitor.microvm import Microvm
 from timehands.monitor.settings import Maker
@@ -33,6 +35,7 @@ from timehands.monitor.snapshot.state import (
     TSC,
     DateClock,
     Devices,
+    KeptDisk,
     Memory,
     OurPvclock,
     Processor,
@@ -44,7 +47,8 @@ from timehands.monitor.snapshot.state import (
 #: Devices whose state is kept, or that have none.
 _KNOWN = (
     serial.Serial, i8254.I8254, i8254.Speaker, rtc.Rtc,
-    signals.Keyboard, signals.ResetControl, signals.DebugExit, signals.Heard,
+    signals.Keyboard, signals.ResetControl, signals.Power, signals.DebugExit, signals.Heard,
+    Transport,
 )  # fmt: skip
 
 
@@ -69,6 +73,12 @@ def _check(guest: Microvm, path: Path) -> None:
         if not isinstance(device, _KNOWN):
             name = type(device).__name__
             raise SnapshotError(f"the state of the guest's {name} cannot be kept", path=path)
+    if guest.disk is not None and guest.disk.wrote:
+        raise SnapshotError(
+            "what the guest wrote to its disk is dropped: it could not go on without it",
+            path=path,
+            advice="Give it a disk that keeps what is written, or one that refuses it.",
+        )
 
 
 @contextmanager
@@ -196,7 +206,13 @@ def _devices(guest: Microvm) -> Devices:
         i8254=(guest.i8254.chip, guest.i8254.speaker) if clocks.pit is Maker.OURS else None,
         rtc=_rtc(guest.rtc) if clocks.rtc else None,
         pvclock=OurPvclock(ours.msr_values, ours.wall_offset_ns) if ours else None,
+        virtio={name: transport.registers for name, transport in guest.virtio.items()},
+        disk=_disk(guest.disk) if guest.disk else None,
     )
+
+
+def _disk(file: DiskFile) -> KeptDisk:
+    return KeptDisk(Disk(file.disk.path.absolute(), file.disk.writes), file.identity())
 
 
 def _serial(port: serial.Serial) -> SerialPort:

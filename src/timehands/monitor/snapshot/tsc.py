@@ -19,11 +19,9 @@ from timehands.kvm.numbers import Capability
 from timehands.kvm.system import Kvm
 from timehands.kvm.vcpu import Vcpu
 from timehands.kvm.vm import Vm
+from timehands.monitor.host_tsc import host_tsc
 from timehands.monitor.snapshot.state import TSC
 from timehands.monitor.systemtime import tsc_now
-
-#: Far enough that no delay looks like it: some minutes.
-_TRIED = 1 << 40
 
 
 def read(vcpus: Sequence[Vcpu]) -> tuple[int, int, tuple[int, ...]]:
@@ -63,11 +61,7 @@ def set_all(vcpus: Sequence[Vcpu], tsc: int, ahead: Sequence[int]) -> None:
 
 def can_be_set(kvm: Kvm) -> bool:
     """Whether this KVM lets a guest's TSC be set: tried on a machine made for that."""
-    with Vm(kvm) as vm:
-        vcpu = vm.add_vcpu()
-        before = vcpu.msr(TSC)
-        set_all([vcpu], before + _TRIED & MASK_64, [0])
-        return vcpu.msr(TSC) - before & MASK_64 >= _TRIED
+    return host_tsc(kvm).moves
 
 
 def host_khz(kvm: Kvm) -> int:

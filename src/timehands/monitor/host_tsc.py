@@ -1,0 +1,68 @@
+"""What the host's KVM makes of a guest's TSC, where KVM itself does not tell: found out by trying.
+
+Some KVMs (emulated ones, at least) give guests the host's own TSC: writes to IA32_TSC and
+IA32_TSC_ADJUST, and offsets, are taken and have no effect. A guest must not be told of
+IA32_TSC_ADJUST there, and a snapshot cannot have its TSC again.
+
+Where the host's TSC is unstable (its kernel says «Marking TSC unstable», the clocksource is hpet)
+KVM stops a vCPU's TSC while the vCPU is out, and puts it right as it enters: see `caught_up`.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from functools import cache
+
+from timehands.clocks.msr import ClockMsr
+from timehands.clocks.pvclock.numbers import MASK_64
+from timehands.kvm.numbers import Capability
+from timehands.kvm.system import Kvm
+from timehands.kvm.vcpu import Vcpu
+from timehands.kvm.vm import Vm
+
+#: Far enough that no delay looks like it: some minutes.
+_TRIED = 1 << 40
+#: So long is looked whether a TSC waits; what KVM needs to tell it is a tenth of that at most.
+_LOOKED_NS = 200_000
+
+
+@dataclass(frozen=True, slots=True)
+class HostTsc:
+    """``moves``: a guest's TSC goes where it is set. ``waits``: it stands still while out."""
+
+    moves: bool
+    waits: bool
+
+
+def host_tsc(kvm: Kvm) -> HostTsc:
+    """What this KVM does: tried on a machine made for that. Raises `KvmRefused`."""
+    with Vm(kvm) as vm:
+        vcpu = vm.add_vcpu()
+        return HostTsc(waits=_waits(vcpu), moves=_moves(vcpu))
+
+
+@cache
+def host_tsc_here() -> HostTsc:
+    """The same of this host's KVM, found out once. Raises `KvmUnavailable`, `KvmRefused`."""
+    with Kvm() as kvm:
+        return host_tsc(kvm)
+
+
+def _waits(vcpu: Vcpu) -> bool:
+    """Whether less than half of the cycles passed that must have: delays only add to them."""
+    before = vcpu.msr(ClockMsr.TSC)
+    started_ns = time.monotonic_ns()
+    while (passed_ns := time.monotonic_ns() - started_ns) < _LOOKED_NS:
+        pass
+    cycles = vcpu.msr(ClockMsr.TSC) - before & MASK_64
+    return cycles * 1_000_000 < passed_ns * vcpu.tsc_khz() // 2
+
+
+def _moves(vcpu: Vcpu) -> bool:
+    before = vcpu.msr(ClockMsr.TSC)
+    if vcpu.vm.has(Capability.VCPU_ATTRIBUTES):
+        vcpu.set_tsc_offset(vcpu.tsc_offset() + _TRIED & MASK_64)
+    else:
+        vcpu.set_msrs({ClockMsr.TSC: before + _TRIED & MASK_64})
+    return vcpu.msr(ClockMsr.TSC) - before & MASK_64 >= _TRIED
