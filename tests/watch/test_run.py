@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from timehands.errors import QemuFailed
+from timehands.machines.vmm import QemuVmm
 from timehands.watch.plan import Plan
 from timehands.watch.recorder import Recorder
 from timehands.watch.recording import Recording
@@ -56,7 +57,7 @@ def stand_in(folder: Path, body: str = "pass", before: str = "") -> str:
 def recorded(folder: Path, qemu: str, limits: Limits | None = None) -> Recording:
     async def boot() -> None:
         recorder = Recorder(folder / "r", header(), Plan())
-        await run(qemu, recorder, None, limits or Limits(timeout_s=20))
+        await run(QemuVmm(qemu), recorder, None, limits or Limits(timeout_s=20))
 
     asyncio.run(boot())
     return Recording.open(folder / "r")

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from timehands.boot import Prepared
     from timehands.kernels.kernel import Kernel
     from timehands.monitor.devices.signals import Ending
-    from timehands.monitor.terminal import Kept, Make
+    from timehands.monitor.microvm import Microvm
+    from timehands.monitor.terminal import Kept, Make, Serve
 
 _STATUS_BITS = 0x7F
 _ADDRESS = re.compile(r"\b0x[0-9a-f]{16}\b")
@@ -41,8 +42,8 @@ def run_on_monitor(args: argparse.Namespace, prepared: Prepared) -> int:
     from timehands.watch.exits.made import loaded, settings_for
 
     machine, load, kernel = prepared.request.machine, prepared.load, prepared.kernel
-    if args.gdb or args.gdb_port:
-        raise UsageError("the monitor has no stub for gdb here yet: leave --gdb out")
+    if args.gdb_port:
+        raise UsageError("the monitor serves gdb on a private Unix socket only: --gdb")
     if args.dry_run:
         print(shlex.join(prepared.vmm.command(machine, load)))
         return 0
@@ -56,7 +57,26 @@ def run_on_monitor(args: argparse.Namespace, prepared: Prepared) -> int:
         def make(console: Callable[[bytes], None]) -> Microvm:
             return Microvm(settings, what, console=console)
 
-        return run_to_end(make, kept, lambda words: with_names(words, kernel))
+        served = _gdb(kernel, Path(name) if args.gdb else None)
+        return run_to_end(make, kept, lambda words: with_names(words, kernel), served)
+
+
+def _gdb(kernel: Kernel, folder: Path | None) -> Serve | None:
+    """What serves gdb from that folder, and says how to start it."""
+    if folder is None:
+        return None
+    from timehands.debug.own_gdb import Place, write_commands
+    from timehands.monitor.gdb_server import serve
+
+    place = Place.socket_in(folder)
+    commands = write_commands(folder, kernel, place)
+
+    def begin(guest: Microvm) -> contextlib.AbstractContextManager[object]:
+        server = serve(guest, Path(place.target))
+        print(f"the guest waits for: gdb -x {commands}", file=sys.stderr, flush=True)
+        return server
+
+    return begin
 
 
 def kept_from(args: argparse.Namespace) -> Kept | None:
@@ -76,14 +96,16 @@ def kept_from(args: argparse.Namespace) -> Kept | None:
     return Kept(after_s, Path(folder))
 
 
-def run_to_end(make: Make, kept: Kept | None, named: Callable[[str], str]) -> int:
+def run_to_end(
+    make: Make, kept: Kept | None, named: Callable[[str], str], serve: Serve | None = None
+) -> int:
     """Run a guest, and say how it ended; ``named`` puts names to the addresses in that.
 
     The exit status: what the guest wrote to its debug exit port; 1 when KVM could not go on.
     """
     from timehands.monitor.terminal import run_on_terminal
 
-    ending = run_on_terminal(make, kept)
+    ending = run_on_terminal(make, kept, serve)
     if ending.reason != "stopped" or ending.words:
         words = f": {named(ending.words)}" if ending.words else ""
         print(f"the guest ended by {ending.reason}{words}", file=sys.stderr)

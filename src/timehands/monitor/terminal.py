@@ -13,7 +13,7 @@ import termios
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -30,6 +30,8 @@ _READ_BYTES: Final = 256
 _PATIENCE_SECONDS: Final = 5.0
 #: Makes the guest; it is given what takes the console.
 Make = Callable[[Callable[[bytes], None]], Microvm]
+#: Serves a debugger, which lets the guest go, for as long as the guest lives.
+Serve = Callable[[Microvm], AbstractContextManager[object]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +42,16 @@ class Kept:
     folder: Path
 
 
-def run_on_terminal(make: Make, kept: Kept | None = None) -> Ending:
+def run_on_terminal(make: Make, kept: Kept | None = None, serve: Serve | None = None) -> Ending:
     """Run a guest to its end. Raises what ``make`` raises, `SnapshotError`, `MachineError`."""
-    with make(_to_stdout) as guest, _raw(sys.stdin.fileno()):
+    with ExitStack() as stack:
+        guest = stack.enter_context(make(_to_stdout))
+        stack.enter_context(_raw(sys.stdin.fileno()))
+        if serve is not None:
+            stack.enter_context(serve(guest))
         typing = threading.Thread(target=_type, args=(guest,), name="typing", daemon=True)
-        guest.resume()
+        if serve is None:
+            guest.resume()
         typing.start()
         _wait(guest, kept)
         assert guest.ending is not None

@@ -147,7 +147,8 @@ def _stuck(recording: Recording) -> tuple[str, str | None]:
         return f"{stuck.words}, at {place}", where
     what = f"{name}, " if name else ""
     code = f"code {stuck.code.hex(' ')}" if stuck.code else "its code cannot be read"
-    hide = f"; --cpu host,-{FLAGS[name]} hides it from the guest" if name in FLAGS else ""
+    flag = FLAGS.get(name or "")
+    hide = f"; --cpu host,-{flag} hides it from the guest" if flag else ""
     return f"KVM cannot emulate this instruction here: {what}at {place}, {code}{hide}", where
 
 

@@ -87,7 +87,7 @@ class Teller:
             clocks.selected,
             clocks.selected_timer,
             calibrations,
-            (*stretches(boundaries, self.recording.header.machine.vmm), *spans),
+            (*stretches(boundaries, recording.header.machine.vmm), *spans),
             unknown=tuple(self.unknown(recording)),
             delay=self.delay(recording),
             facts=self.facts(recording),

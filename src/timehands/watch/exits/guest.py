@@ -16,6 +16,7 @@ from timehands.kernels.memory import PAGE
 from timehands.machines.guest import Ended, Sink
 from timehands.machines.machine import Load, Machine
 from timehands.monitor.devices.signals import Ending
+from timehands.monitor.gdb_server import GdbServer, serve
 from timehands.monitor.microvm import Microvm
 from timehands.monitor.whereabouts import Whereabouts
 from timehands.watch.exits import records
@@ -31,13 +32,15 @@ _TRIPLE_FAULT = "triple fault"
 class MonitorGuest:
     """One guest; see `timehands.machines.vmm.Running`. Made by `start`."""
 
-    gdb: socket.socket | None = None
     stops: socket.socket | None = None
     #: It runs in this process.
     process_id: int | None = None
 
     def __init__(self, sink: Sink, command: tuple[str, ...]) -> None:
         self.command = command
+        #: Our end of its stub of the GDB remote protocol (`start` with ``gdb``).
+        self.gdb: socket.socket | None = None
+        self._server: GdbServer | None = None
         self.started_ns = time.monotonic_ns()
         self.ready_ns = 0
         self._sink = sink
@@ -50,9 +53,10 @@ class MonitorGuest:
         self._let_go = False
 
     @classmethod
-    async def start(cls, machine: Machine, load: Load, sink: Sink) -> Self:
-        """A guest before its first instruction. Raises `MachineError`, `HostError`, `KernelError`.
+    async def start(cls, machine: Machine, load: Load, sink: Sink, *, gdb: bool = False) -> Self:
+        """A guest before its first instruction; with ``gdb``, for a client of that protocol.
 
+        Raises `MachineError`, `HostError`, `KernelError`.
         (`KvmUnavailable`, `KvmLacks`, when this host's KVM cannot do it.)
         """
         guest = cls(sink, command_for(machine, load))
@@ -62,6 +66,9 @@ class MonitorGuest:
             await guest.kill()
             raise
         guest._letters.record(records.hello(machine.vcpus))
+        if gdb:
+            guest.gdb, theirs = socket.socketpair()
+            guest._server = serve(guest._machine, theirs)
         guest.ready_ns = time.monotonic_ns()
         threading.Thread(
             target=guest._wait_for_end,
@@ -187,6 +194,10 @@ class MonitorGuest:
     async def kill(self) -> None:
         """End it at once."""
         try:
+            if self.gdb is not None:
+                self.gdb.close()
+            if self._server is not None:
+                await _whole(asyncio.to_thread(self._server.close))
             if self._made is not None:
                 self.cpu_ns()
                 await _whole(asyncio.to_thread(self._made.close))

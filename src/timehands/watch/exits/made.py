@@ -8,6 +8,7 @@ from pathlib import Path
 
 from timehands.errors import MachineError
 from timehands.machines.machine import Load, Machine
+from timehands.monitor.devices.virtio import Disk, Writes
 from timehands.monitor.features import hidden_by
 from timehands.monitor.layout import MIB
 from timehands.monitor.loading import Load as Loaded
@@ -30,6 +31,7 @@ def settings_for(machine: Machine, load: Load) -> Settings:
         vcpus=machine.vcpus,
         clocks=clocks_of(machine),
         hidden=hidden_by(tuple(_hiding(machine))),
+        disk=Disk(load.disk, Writes.DROPPED) if load.disk else None,
     )
 
 
@@ -80,7 +82,22 @@ def loaded(machine: Machine, load: Load) -> Loaded:
     """The files of a load, read. Raises `MachineError` for one that cannot be."""
     kernel = memoryview(_read(load.kernel, "kernel"))
     initrd = _read(load.initrd, "ramdisk") if load.initrd else b""
-    return Loaded(kernel, load.command_line, initrd, acpi=machine.has("acpi"))
+    words = " ".join((*load.arguments, *announced(machine, load)))
+    return Loaded(kernel, words, initrd, acpi=machine.has("acpi"))
+
+
+def announced(machine: Machine, load: Load) -> tuple[str, ...]:
+    """The words by which a kernel finds its virtio devices; none where ACPI tells of them.
+
+    Linux (drivers/virtio/virtio_mmio.c), FreeBSD (virtio_mmio_cmdline.c) and NetBSD
+    (virtio_mmio_cmdline.c) all read this form, which QEMU's microvm adds as well.
+    """
+    if machine.has("acpi"):
+        return ()
+    return tuple(
+        f"virtio_mmio.device={place.size >> 10}K@{place.address:#x}:{place.irq}"
+        for place in settings_for(machine, load).virtio
+    )
 
 
 def _read(path: Path, what: str) -> bytes:

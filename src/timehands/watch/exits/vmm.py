@@ -33,6 +33,4 @@ class MonitorVmm:
         del talks
         if watcher is not None:
             raise MachineError("the monitor has no place for QEMU's plugin")
-        if gdb:
-            raise MachineError("a guest of the monitor cannot be stopped by a debugger here yet")
-        return await MonitorGuest.start(machine, load, sink)
+        return await MonitorGuest.start(machine, load, sink, gdb=gdb)
