@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
-from recordings import MS, Tape
-from timehands.story.model import OutcomeKind
+from recordings import MS, STARTED_NS, Tape
+from timehands.machines.machine import Machine
+from timehands.story.model import Outcome, OutcomeKind
 from timehands.story.outcome import Signs, busiest, outcome_of, reset_addresses
 from timehands.watch.recording import Spot
+from timehands.watch.stuck import CANNOT_GO_ON
 
 HANG = 0xFFFFFFFF81001234
 INIT = Signs(init=("e5",))
@@ -166,3 +169,52 @@ def test_a_guest_that_we_ended_is_said_to_have_been_ended_by_us(tmp_path: Path) 
         OutcomeKind.STOPPED,
         "we ended it before init was reached",
     )
+
+
+MONITOR = Machine("kvm", "monitor", "host")
+EMULATION = "KVM cannot go on: an instruction that KVM cannot emulate"
+
+
+def _lost(folder: Path, data: dict[str, object] | None) -> Outcome:
+    tape = Tape(machine=MONITOR)
+    tape.symbols[HANG] = "new_slab+0x1d"
+    tape.ends("lost", ms=80)
+    recording = tape.write(folder)
+    if data is not None:
+        row = {"ns": STARTED_NS + 70 * MS, "name": CANNOT_GO_ON, "data": data}
+        (folder / "machine.jsonl").write_text(json.dumps(row) + "\n")
+    return outcome_of(recording, INIT)
+
+
+def test_where_kvm_cannot_emulate_is_told_with_the_instruction_and_a_way_round(
+    tmp_path: Path,
+) -> None:
+    data = {"words": EMULATION, "pc": HANG, "code": "f0 48 0f c7 0f 00 00 00 00"}
+    outcome = _lost(tmp_path, data)
+    assert (outcome.kind, outcome.where) == (OutcomeKind.VM_LOST, "new_slab+0x1d")
+    assert outcome.text == (
+        "KVM cannot emulate this instruction here: cmpxchg16b, at new_slab+0x1d "
+        "(0xffffffff81001234), code f0 48 0f c7 0f 00 00 00; --cpu host,-cx16 hides it from the "
+        "guest"
+    )
+
+
+@pytest.mark.parametrize(
+    ("data", "text"),
+    [
+        (None, "the monitor lost its guest: it does not say why"),
+        ({"words": "vCPU 0: OSError: disk"}, "vCPU 0: OSError: disk"),
+        (
+            {"words": EMULATION, "pc": 0x1000},
+            "KVM cannot emulate this instruction here: at 0x1000, its code cannot be read",
+        ),
+        (
+            {"words": "the processor refused to enter the guest", "pc": HANG},
+            "the processor refused to enter the guest, at new_slab+0x1d (0xffffffff81001234)",
+        ),
+    ],
+)
+def test_every_other_loss_is_told_as_far_as_it_is_known(
+    tmp_path: Path, data: dict[str, object] | None, text: str
+) -> None:
+    assert _lost(tmp_path, data).text == text

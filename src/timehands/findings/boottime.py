@@ -39,8 +39,8 @@ def calibration_time(case: Case) -> Iterable[Finding]:
 
 
 def leaf_would_spare_it(case: Case) -> Iterable[Finding]:
-    """TH402: KVM knows the TSC's frequency and QEMU does not publish it without +invtsc."""
-    if case.machine.accelerator != "kvm" or not case.lacks("tsc_frequency"):
+    """TH402: KVM knows the TSC's frequency, and no CPUID leaf tells it."""
+    if not case.leaf_fixes:
         return
     told = ("CPUID", "pvclock", "MSR")
     measured = [
@@ -53,13 +53,17 @@ def leaf_would_spare_it(case: Case) -> Iterable[Finding]:
         return
     yield Finding(
         "TH402",
-        "+invtsc is missing",
+        f"{case.leaf_fixes[0].value} is missing",
         Severity.NOTE,
         f"The kernel measured for {total // 1_000_000:,} ms what KVM knows: "
         + ", ".join(dict.fromkeys(f"{c.of} against {c.against}" for c in measured))
-        + ". With an invariant TSC QEMU publishes both frequencies in CPUID leaf 0x40000010.",
+        + (
+            ". In CPUID leaf 0x40000010 the monitor publishes both frequencies."
+            if case.on_monitor
+            else ". With an invariant TSC QEMU publishes both frequencies in CPUID leaf 0x40000010."
+        ),
         tuple(Evidence(f"{c.method}: {c.detail}", c.evidence) for c in measured),
-        (Fix(FixKind.CPU_FLAG, "+invtsc", "QEMU then publishes leaf 0x40000010"),),
+        case.leaf_fixes,
         total,
     )
 

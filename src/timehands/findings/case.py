@@ -86,6 +86,21 @@ class Case:
         return {word.split("=", 1)[0] for word in remedy.argument.split()} <= given
 
     @property
+    def on_monitor(self) -> bool:
+        """Whether it ran on our own monitor."""
+        return self.machine.type == "monitor"
+
+    @property
+    def leaf_fixes(self) -> tuple[Fix, ...]:
+        """What has KVM's knowledge of the TSC's frequency published; none where it is already."""
+        if self.machine.accelerator != "kvm" or not self.lacks("tsc_frequency"):
+            return ()
+        if self.on_monitor:
+            why = "the monitor then publishes that leaf"
+            return (Fix(FixKind.CLOCK, "tsc-leaf=0x40000010", why),)
+        return (Fix(FixKind.CPU_FLAG, "+invtsc", "QEMU then publishes leaf 0x40000010"),)
+
+    @property
     def acpi_fixes(self) -> tuple[Fix, ...]:
         """ACPI tables, where the machine has none and a LAPIC that they would tell of.
 
@@ -95,6 +110,8 @@ class Case:
         """
         if self.machine.has("acpi") or not self.offers("lapic"):
             return ()
+        if self.on_monitor:
+            return (Fix(FixKind.DEVICE, "acpi=on", "the kernel then finds its LAPIC"),)
         told = [c for c in self.story.calibrations if c.of == "tsc" and "i8254" not in c.against]
         known = self.story.boundary_ns(Mark.CLOCK_KNOWN) is not None
         measured = any("i8254" in c.against and c.result_hz for c in self.story.calibrations)

@@ -70,9 +70,7 @@ def _frequency_fixes(case: Case) -> tuple[Fix, ...]:
     fixes += case.arguments_for(Need.TSC_CALIBRATION)
     if not case.machine.has("pit") and case.lacks("i8254"):
         fixes.append(Fix(FixKind.DEVICE, "pit=on", "the kernel measures its TSC against the i8254"))
-    if case.machine.accelerator == "kvm" and case.lacks("tsc_frequency"):
-        fixes.append(Fix(FixKind.CPU_FLAG, "+invtsc", "QEMU then publishes leaf 0x40000010"))
-    return tuple(fixes)
+    return (*fixes, *case.leaf_fixes)
 
 
 def calibration_unreliable(case: Case) -> Iterable[Finding]:

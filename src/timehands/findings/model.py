@@ -32,6 +32,7 @@ class FixKind(StrEnum):
     KERNEL_ARGUMENT = "kernel argument"
     CPU_FLAG = "CPU flag"
     DEVICE = "machine device"
+    CLOCK = "monitor clock"
     ACCELERATOR = "accelerator"
     PATCH = "kernel patch"
     ADVICE = "advice"
@@ -43,7 +44,8 @@ class Fix:
 
     ``value`` is what to apply: a kernel argument (``tsc_early_khz=2500000``; several that belong
     together have spaces between them), a CPU flag (``+invtsc``), a device and its state
-    (``pit=on``; ``acpi=on,pic=off`` belong together), an accelerator, a patch of the kernel's data
+    (``pit=on``; ``acpi=on,pic=off`` belong together), a clock of the monitor
+    (``tsc-leaf=0x40000010``), an accelerator, a patch of the kernel's data
     in a temporary copy of its file (`timehands.kernels.patch`). ``why`` says
     what it does.
     """
@@ -74,6 +76,8 @@ class Fix:
                 device = next(d for d in CLOCK_DEVICES[machine.type] if d == name)
                 machine = machine.with_device(device, state == "on")
             return machine
+        if self.kind is FixKind.CLOCK:
+            return machine.with_clock(self.value)
         if self.kind is FixKind.ACCELERATOR:
             accelerator: Accelerator = "kvm" if self.value == "kvm" else "tcg"
             return replace(machine, accelerator=accelerator)

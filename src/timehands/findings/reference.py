@@ -30,14 +30,8 @@ def calibration_switched_off(case: Case) -> Iterable[Finding]:
         "(a setting for machines that tell it). The kernel gives its TSC up for good: a frequency "
         f"that is written into it later changes nothing{after_unknown(case)}.",
         tuple(Evidence(f"{c.method}: {c.detail}", c.evidence) for c in (*earlier, *off)),
-        (*case.arguments_for(Need.TSC_CALIBRATION), *_told_fixes(case)),
+        (*case.arguments_for(Need.TSC_CALIBRATION), *case.leaf_fixes),
     )
-
-
-def _told_fixes(case: Case) -> tuple[Fix, ...]:
-    if case.machine.accelerator == "kvm" and case.lacks("tsc_frequency"):
-        return (Fix(FixKind.CPU_FLAG, "+invtsc", "QEMU then publishes leaf 0x40000010"),)
-    return ()
 
 
 def calibrated_against_nothing(case: Case) -> Iterable[Finding]:

@@ -175,6 +175,8 @@ def pvclock_never_reached(case: Case) -> Iterable[Finding]:
 
 
 def _pvclock_fixes(case: Case) -> tuple[Fix, ...]:
+    if case.on_monitor:
+        return (Fix(FixKind.CLOCK, "pvclock=ours", "the monitor then offers it"),)
     if case.machine.accelerator == "kvm":
         return (Fix(FixKind.CPU_FLAG, "+kvmclock", "KVM then offers its clock"),)
     why = "the TCG emulator has no pvclock"

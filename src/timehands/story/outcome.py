@@ -18,6 +18,8 @@ _TRIPLE_FAULT = "Triple fault"
 PANICKED = "the kernel panicked: "
 #: In KVM's words for an internal error of its emulator.
 _EMULATION = "emulat"
+#: So many bytes of an instruction are enough to know it by.
+_SHOWN_CODE = 8
 _RESET_RIP = re.compile(r"\b[RE]IP=([0-9a-f]+)")
 
 
@@ -146,7 +148,7 @@ def _stuck(recording: Recording) -> tuple[str, str | None]:
     if _EMULATION not in stuck.words:
         return f"{stuck.words}, at {place}", where
     what = f"{name}, " if name else ""
-    code = f"code {stuck.code.hex(' ')}" if stuck.code else "its code cannot be read"
+    code = f"code {stuck.code[:_SHOWN_CODE].hex(' ')}" if stuck.code else "its code cannot be read"
     flag = FLAGS.get(name or "")
     hide = f"; --cpu host,-{flag} hides it from the guest" if flag else ""
     return f"KVM cannot emulate this instruction here: {what}at {place}, {code}{hide}", where
