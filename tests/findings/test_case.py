@@ -2,9 +2,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from findings.cases import TSC_HZ, case, survey, values
+import pytest
+
+from findings.cases import TSC_HZ, case, on, survey, values
 from recordings import UNKNOWN, healthy_boot
+from timehands.findings.model import FixKind
 from timehands.guests.base import Need
+from timehands.machines.machine import Machine
 
 
 def test_an_unsurveyed_machine_neither_offers_nor_lacks(tmp_path: Path) -> None:
@@ -46,3 +50,38 @@ def test_an_argument_of_the_same_name_is_not_proposed(tmp_path: Path) -> None:
     assert judged.arguments_for(Need.NO_TIMER_CALIBRATION) == ()
     assert judged.arguments_for(Need.NO_I8042) == ()
     assert values(judged.arguments_for(Need.TRUST_TSC)) == ["tsc=reliable"]
+
+
+MONITOR = Machine("kvm", "monitor", "host")
+
+
+@pytest.mark.parametrize(
+    ("machine", "kind", "value"),
+    [
+        (MONITOR, FixKind.CLOCK, "tsc-leaf=0x40000010"),
+        (Machine("kvm", cpu="host"), FixKind.CPU_FLAG, "+invtsc"),
+    ],
+)
+def test_each_vmm_publishes_the_frequency_in_its_own_way(
+    tmp_path: Path, machine: Machine, kind: FixKind, value: str
+) -> None:
+    tape = healthy_boot()
+    tape.machine = machine
+    (fix,) = case(tape, tmp_path / "lacks", survey()).leaf_fixes
+    assert (fix.kind, fix.value) == (kind, value)
+    assert value in (*fix.applied_to(machine).clocks, *fix.applied_to(machine).cpu_flags)
+    leaf = survey(hypervisor_max=0x40000010, timing_leaf=(2_500_000, 10**6))
+    assert case(tape, tmp_path / "has", leaf).leaf_fixes == ()
+
+
+def test_an_emulator_has_no_frequency_to_publish(tmp_path: Path) -> None:
+    assert case(on(healthy_boot()), tmp_path, survey()).leaf_fixes == ()
+
+
+def test_acpi_of_the_monitor_keeps_the_pic(tmp_path: Path) -> None:
+    tape = healthy_boot()
+    tape.machine = MONITOR
+    (fix,) = case(tape, tmp_path, survey()).acpi_fixes
+    assert fix.value == "acpi=on"
+    assert fix.applied_to(MONITOR).has("acpi")
+    assert fix.applied_to(MONITOR).has("pic")
