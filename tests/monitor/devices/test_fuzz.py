@@ -34,6 +34,8 @@ from timehands.monitor.devices.virtio.block import Block
 from timehands.monitor.devices.virtio.disk_file import Disk, DiskFile, Writes
 from timehands.monitor.devices.virtio.entropy import Entropy
 
+#: Hosts are busy, and there is one folder for all examples.
+SUPPRESSED = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 #: How long each passes at most before the next access, in ns of guest time.
 LONGEST_NS = 10**10
 VALUES = st.one_of(
@@ -117,7 +119,7 @@ def make_entropy(world: World) -> tuple[int, Device]:
      make_debug_exit, make_heard, make_entropy],
     ids=lambda each: each.__name__[5:],
 )  # fmt: skip
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=SUPPRESSED)
 @given(accesses=ACCESSES)
 def test_any_accesses_are_answered(
     monkeypatch: pytest.MonkeyPatch,
@@ -193,7 +195,7 @@ def scribble(driver: Driver, table: int, descriptors: list[tuple[int, int, int, 
     driver.memory.write(table, raw)
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=SUPPRESSED)
 @given(
     outer=DESCRIPTORS,
     inner=DESCRIPTORS,
@@ -251,7 +253,7 @@ REGISTERS = st.sampled_from(
 )  # fmt: skip
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=SUPPRESSED)
 @given(
     steps=st.lists(
         st.tuples(
