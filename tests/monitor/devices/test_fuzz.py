@@ -28,7 +28,7 @@ from monitor.devices.virtio.driver import (
 )
 from timehands.kvm.memory import GuestMemory
 from timehands.monitor.bus import Bus, Device
-from timehands.monitor.devices import i8254, rtc, serial, signals
+from timehands.monitor.devices import i8042, i8254, rtc, serial, signals
 from timehands.monitor.devices.signals import Ending
 from timehands.monitor.devices.virtio.block import Block
 from timehands.monitor.devices.virtio.disk_file import Disk, DiskFile, Writes
@@ -93,7 +93,11 @@ def make_rtc(world: World) -> tuple[int, Device]:
 
 
 def make_keyboard(world: World) -> tuple[int, Device]:
-    return 1, signals.Keyboard(world.endings.append)
+    return 1, i8042.I8042(world.endings.append, world.levels.add).data
+
+
+def make_keyboard_commands(world: World) -> tuple[int, Device]:
+    return 1, i8042.I8042(world.endings.append, world.levels.add).command
 
 
 def make_reset_control(world: World) -> tuple[int, Device]:
@@ -115,8 +119,8 @@ def make_entropy(world: World) -> tuple[int, Device]:
 
 @pytest.mark.parametrize(
     "make",
-    [make_serial, make_i8254, make_speaker, make_rtc, make_keyboard, make_reset_control,
-     make_debug_exit, make_heard, make_entropy],
+    [make_serial, make_i8254, make_speaker, make_rtc, make_keyboard, make_keyboard_commands,
+     make_reset_control, make_debug_exit, make_heard, make_entropy],
     ids=lambda each: each.__name__[5:],
 )  # fmt: skip
 @settings(max_examples=40, suppress_health_check=SUPPRESSED)

@@ -9,19 +9,9 @@ from timehands.monitor.devices.signals import (
     DebugExit,
     Ending,
     Heard,
-    Keyboard,
     Power,
     ResetControl,
 )
-
-
-@pytest.mark.parametrize(("command", "ends"), [(0xFE, True), (0xD1, False), (0x20, False)])
-def test_the_keyboard_controller_knows_how_to_reset(command: int, ends: bool) -> None:
-    endings = list[Ending]()
-    keyboard = Keyboard(endings.append)
-    keyboard.write(0, 1, command)
-    assert endings == [Ending("guest-reset")] * ends
-    assert keyboard.read(0, 1) & 3 == 0  # nothing to be read, and room for a command
 
 
 @pytest.mark.parametrize(("value", "ends"), [(0x06, True), (0x04, True), (0x02, False)])

@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-#: The keyboard controller's command port: pulsing its line 0 resets a PC.
-KEYBOARD_COMMAND = 0x64
-_PULSE_RESET = 0xFE
 #: PC/AT: port 0xCF9, bit 2 resets.
 RESET_CONTROL = 0xCF9
 #: QEMU's isa-debug-exit, as kvm-unit-tests use it: the process ends with ``value << 1 | 1``.
@@ -34,22 +31,6 @@ class Ending:
     value: int = 0
     words: str = field(default="", compare=False)
     cause: Exception | None = field(default=None, compare=False, repr=False)
-
-
-class Keyboard:
-    """A keyboard controller that knows one command: reset."""
-
-    def __init__(self, end: Callable[[Ending], None]) -> None:
-        self._end = end
-
-    def read(self, _offset: int, _size: int) -> int:
-        """The status: nothing waits, and commands are taken."""
-        return 0
-
-    def write(self, _offset: int, _size: int, value: int) -> None:
-        """A command."""
-        if value & 0xFF == _PULSE_RESET:
-            self._end(Ending("guest-reset"))
 
 
 class ResetControl:

@@ -245,6 +245,14 @@ def put_devices(guest: Microvm, state: State, path: Path) -> None:
         empty_pending=port.empty_pending,
         waiting=port.waiting,
     )
+    keyboard = devices.i8042
+    guest.i8042.restore(
+        ram=keyboard.ram,
+        output=keyboard.output,
+        answers=keyboard.answers,
+        nobody=keyboard.nobody,
+        wants=keyboard.wants,
+    )
     if devices.i8254 is not None:
         guest.i8254.restore(*devices.i8254)
     if devices.rtc is not None:
