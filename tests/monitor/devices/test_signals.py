@@ -41,8 +41,8 @@ def test_going_to_sleep_is_the_end(offset: int, size: int, value: int, ends: boo
     power = Power(endings.append)
     power.write(offset, size, value)
     assert endings == [Ending("guest-shutdown")] * ends
-    # ACPI is on, and nothing has happened.
-    assert [power.read(at, 2) for at in range(0, POWER_PORTS, 2)] == [0, 0, 1]
+    # Nothing has happened; the lock's event, which Linux wants enabled, is; ACPI is on.
+    assert [power.read(at, 2) for at in range(0, POWER_PORTS, 2)] == [0, 0x20, 1]
 
 
 def test_the_debug_exit_takes_a_value_along() -> None:
