@@ -7,7 +7,7 @@
 
 enum {
     INDEX = 0x70, DATA = 0x71, REG_A = 0xa, REG_B = 0xb, REG_C = 0xc, REG_D = 0xd, CENTURY = 0x32,
-    UPDATING = 0x80, PERIODIC_FLAG = 0x40, RATE_1024 = 6, FIELDS = 7, EDGES = 12,
+    UPDATING = 0x80, PERIODIC_FLAG = 0x40, RATE_128 = 9, FIELDS = 7, EDGES = 12,
     LOOKS = 1 << 18, CHANGE_LOOKS = 1 << 22, CHANGES = 3,
 };
 
@@ -74,7 +74,7 @@ static void flags(void)
     unsigned n = 0;
 
     begin("rtc.periodic");
-    set(REG_A, (a & 0x70) | RATE_1024);
+    set(REG_A, (a & 0x70) | RATE_128);
     set(REG_B, b | PERIODIC_FLAG);      /* interrupts are off: only the flag matters */
     start = ordered_tsc();
     get(REG_C);                         /* clears: what is seen from now on came after start */
@@ -85,7 +85,7 @@ static void flags(void)
     set(REG_B, b);
     get(REG_C);
     data("rtc.periodic");
-    value("hz", 1024);
+    value("hz", 128);
     value("wanted", EDGES);
     if (n)
         values("at", at, n);

@@ -93,7 +93,7 @@ def update(facts: Facts) -> Outcome:
 
 
 def periodic(facts: Facts) -> Outcome:
-    """Its periodic flag at 1,024 Hz."""
+    """Its periodic flag, at the rate that the guest has chosen."""
     get = facts.one("rtc.periodic")
     at = facts.numbers("rtc.periodic").get("at", ())
     hz = facts.tsc_hz
