@@ -102,7 +102,7 @@ def _cases() -> dict[str, Numbers]:
         ),
         "pvclock.across": {
             **one(cpus=2, reads=300, turns=32, warps=0, worst_ns=0),
-            "ns": (10**9, 10**9), "flags": (1, 1),
+            "versions": (2, 2), "ns": (10**9, 10**9), "flags": (1, 1),
         },
         "pvclock.version": load(ahead_ns=0, behind_ns=0),
         "pvclock.version_across": load(half=0, good=150, odd=9),

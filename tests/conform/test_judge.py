@@ -117,6 +117,7 @@ def test_right_clocks_pass_in_everything_that_was_looked_at() -> None:
         ("pvclock.monotonic", put("pvclock.monotonic", warps=1, worst_ns=9)),
         ("pvclock.stalls", put("pvclock.monotonic", stalls=1, longest_stall=90_000)),
         ("pvclock.across", put("pvclock.across", warps=1, worst_ns=9)),
+        ("pvclock.across", put_list("pvclock.across", "versions", 2, 0)),
         ("pvclock.stable", put_list("pvclock.across", "ns", 10**9, 10**9 + 500)),
         ("pvclock.rate", having(ns_ppm=2_000)),
         ("pvclock.rate", having(ns_ppm=-2_000)),

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from typing import cast
 
 import pytest
 
 from timehands.conform.judge import Judgement, judge
 from timehands.conform.log import read_log
+from timehands.conform.monitor_vmm import MonitorVmm
 from timehands.conform.runners import RUNNERS
 from timehands.conform.talk import talk
 from timehands.conform.verdicts import Verdict
@@ -15,13 +17,15 @@ from timehands.conform.wish import Wish
 from timehands.errors import CompilerMissing, KvmUnavailable
 from timehands.kvm import Kvm
 from timehands.machines.build import compiler
+from timehands.monitor.devices.signals import Ending
+from timehands.monitor.microvm import Microvm
 
 SECONDS = 60
 #: Where KVM takes a write of the TSC by the guest and does not move it.
 OF_THE_KVM = {"tsc.adjust", "tsc.write"}
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def able() -> None:
     """KVM can be opened and a compiler is there; or a skip that says what is wrong."""
     try:
@@ -29,6 +33,26 @@ def able() -> None:
         compiler()
     except (KvmUnavailable, CompilerMissing) as error:
         pytest.skip(error.message)
+
+
+def test_a_guest_is_heard_out_before_its_end() -> None:
+    async def hear() -> list[bytes | None]:
+        vmm = MonitorVmm(lambda _guest: None)
+
+        class Ends:
+            """Says something while its end is being looked for."""
+
+            @property
+            def ending(self) -> Ending:
+                vmm.console(b"E 1\n")
+                return Ending("guest-reset")
+
+        vmm.guest = cast(Microvm, Ends())
+        await vmm.tell_end()
+        items = [await vmm.heard.get() for _ in range(2)]
+        return [item and item[1] for item in items]
+
+    assert asyncio.run(hear()) == [b"E 1\n", None]
 
 
 def conformance_of(name: str, vcpus: int) -> Judgement:
@@ -39,6 +63,7 @@ def conformance_of(name: str, vcpus: int) -> Judgement:
     return asyncio.run(run())
 
 
+@pytest.mark.usefixtures("able")
 @pytest.mark.parametrize(
     ("name", "vcpus"),
     [("monitor", 2), ("monitor", 1), ("monitor-wall", 2), ("monitor-kvm", 2), ("monitor-none", 2)],

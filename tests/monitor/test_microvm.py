@@ -19,7 +19,7 @@ from timehands.monitor.devices.signals import Ending
 from timehands.monitor.layout import MIB
 from timehands.monitor.loading import Load
 from timehands.monitor.microvm import Microvm, Settings
-from timehands.monitor.settings import Clocks, Maker, Published
+from timehands.monitor.settings import Clocks, Jump, Maker, Published
 
 PATIENCE_S = 60
 
@@ -125,7 +125,8 @@ def threads() -> set[str]:
 
 def test_when_it_is_left_nothing_stays(kvm: None) -> None:
     before = threads()
-    with Talk("endings", "l", vcpus=2) as talk:
+    later = Clocks(jumps=(Jump("wall", 10**15, 1),))
+    with Talk("endings", "l", vcpus=2, clocks=later) as talk:
         talk.wait_line()
         assert threads() - before >= {"vcpu0", "vcpu1", "alarms"}
     assert threads() == before

@@ -174,11 +174,12 @@ class Facts:
             for before, after in itertools.pairwise(raw):
                 total += (before - after) % MODULUS
                 counts.append(total)
-            if self._too_slow_for_wraps(samples):
-                raise Missing("a host too busy to follow the i8254, which wraps in 55 ms")
-            whole = unwrap(counts, [s.numbers["tsc"] for s in samples], MODULUS)
-            return _per_tsc(samples, whole, "the i8254")
+            if not self._too_slow_for_wraps(samples):
+                whole = unwrap(counts, [s.numbers["tsc"] for s in samples], MODULUS)
+                return _per_tsc(samples, whole, "the i8254")
         get = self.one("i8254.mode_2")
+        if get("longest") > _WRAP_MS * self.tsc_hz.low // 1000:
+            raise Missing("a host too busy to follow the i8254, which wraps in 55 ms")
         return _ratio(get("counts"), get("shortest"), get("longest"))
 
     def _too_slow_for_wraps(self, samples: Sequence[Sample]) -> bool:

@@ -84,10 +84,10 @@ class MonitorVmm:
             return await asyncio.to_thread(restore, at, console=self.console)
 
     async def tell_end(self) -> None:
-        """Put the end into `heard` when the guest ends."""
+        """Put the end into `heard` when the guest ends: behind all that it said."""
         while self.guest.ending is None:
             await asyncio.sleep(_LOOK_SECONDS)
-        self._put(None)
+        self._loop.call_soon(self._put, None)
 
 
 @asynccontextmanager

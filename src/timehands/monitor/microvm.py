@@ -29,7 +29,7 @@ from timehands.kvm.vcpu import Vcpu
 from timehands.kvm.vm import Vm
 from timehands.monitor.bus import Bus
 from timehands.monitor.caught_up import CaughtUp
-from timehands.monitor.devices import i8254, rtc, serial, signals
+from timehands.monitor.devices import i8042, i8254, rtc, serial, signals
 from timehands.monitor.devices.signals import Ending
 from timehands.monitor.devices.virtio.block import Block
 from timehands.monitor.devices.virtio.disk_file import Disk, DiskFile
@@ -238,8 +238,10 @@ class Microvm:
     def _devices(self, console: Callable[[bytes], None]) -> None:
         clocks, ports = self.settings.clocks, self.ports
         self.serial = serial.Serial(console, lambda level: self.vm.irq_line(serial.IRQ, level))
-        ports.add(serial.COM1, serial.PORTS, self.serial)
-        ports.add(signals.KEYBOARD_COMMAND, 1, signals.Keyboard(self._end))
+        ports.add(serial.COM1, serial.PORTS, self.serial, widest=1)
+        self.i8042 = i8042.I8042(self._end, lambda level: self.vm.irq_line(i8042.IRQ, level))
+        ports.add(i8042.DATA, 1, self.i8042.data, widest=1)
+        ports.add(i8042.COMMAND, 1, self.i8042.command, widest=1)
         ports.add(signals.RESET_CONTROL, 1, signals.ResetControl(self._end))
         ports.add(signals.POWER, signals.POWER_PORTS, signals.Power(self._end))
         ports.add(signals.DEBUG_EXIT, signals.DEBUG_EXIT_PORTS, signals.DebugExit(self._end))
@@ -248,8 +250,8 @@ class Microvm:
         self.addresses.add(signals.BOOT_TIMER, signals.BOOT_TIMER_BYTES, boot_timer)
         if clocks.pit is Maker.OURS:
             self.i8254 = i8254.I8254(self.time, self.alarms, self._pulse_irq0)
-            ports.add(i8254.PORT, i8254.PORTS, self.i8254)
-            ports.add(i8254.SPEAKER, 1, i8254.Speaker(self.i8254))
+            ports.add(i8254.PORT, i8254.PORTS, self.i8254, widest=1)
+            ports.add(i8254.SPEAKER, 1, i8254.Speaker(self.i8254), widest=1)
         if clocks.rtc:
             self.rtc = rtc.Rtc(
                 self.time,
@@ -257,7 +259,7 @@ class Microvm:
                 clocks.wall_offset_ns,
                 lambda level: self.vm.irq_line(rtc.IRQ, level),
             )
-            ports.add(rtc.INDEX, rtc.PORTS, self.rtc)
+            ports.add(rtc.INDEX, rtc.PORTS, self.rtc, widest=1)
         self._virtio()
 
     def _virtio(self) -> None:

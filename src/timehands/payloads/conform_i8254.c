@@ -10,7 +10,7 @@ enum {
     PIT = 0x40, CONTROL = 0x43, SPEAKER = 0x61, GATE = 1, SOUND = 2, OUT = 0x20,
     LATCH = 0x00, BOTH = 0x30, MODE_0 = 0, MODE_2 = 4, MODE_3 = 6, READ_BACK_STATUS = 0xe2,
     PIC1 = 0x20, PIC2 = 0xa0, PIC_EOI = 0x20, EXTINT = 0x700,
-    LOOKS = 256, TICKS = 6, PERIOD = 2386, COUNT_DOWN = 5000, TURNS = 1 << 18,
+    LOOKS = 256, TICKS = 6, PERIOD = 11932, COUNT_DOWN = 5000, TURNS = 1 << 18,
 };
 
 static int counts;

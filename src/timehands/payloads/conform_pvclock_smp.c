@@ -126,7 +126,7 @@ static void read_in_turn(unsigned cpu)
 /* Each processor's page read at one TSC value: they are of one clock when they say the same. */
 static void put_agreement(unsigned cpus)
 {
-    uint64_t tsc = ordered_tsc(), ns[SMP_MOST], flags[SMP_MOST];
+    uint64_t tsc = ordered_tsc(), ns[SMP_MOST], flags[SMP_MOST], versions[SMP_MOST];
 
     for (unsigned i = 0; i < cpus; i++) {
         struct seen seen = {0};
@@ -134,7 +134,9 @@ static void put_agreement(unsigned cpus)
         pvclock_read(&pvclock_pages[i].page, &seen);
         ns[i] = pvclock_at(&seen.page, tsc);
         flags[i] = seen.page.flags;
+        versions[i] = seen.page.version;
     }
+    values("versions", versions, cpus);
     values("ns", ns, cpus);
     values("flags", flags, cpus);
 }

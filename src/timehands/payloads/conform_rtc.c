@@ -7,8 +7,8 @@
 
 enum {
     INDEX = 0x70, DATA = 0x71, REG_A = 0xa, REG_B = 0xb, REG_C = 0xc, REG_D = 0xd, CENTURY = 0x32,
-    UPDATING = 0x80, PERIODIC_FLAG = 0x40, RATE_1024 = 6, FIELDS = 7, EDGES = 12,
-    LOOKS = 1 << 18, CHANGE_LOOKS = 1 << 22, CHANGES = 3,
+    UPDATING = 0x80, PERIODIC_FLAG = 0x40, RATE_128 = 9, FIELDS = 7, EDGES = 12,
+    LOOKS = 1 << 18, CHANGE_LOOKS = 1 << 22, CHANGES = 3, SECONDS_LOOKS = 4,
 };
 
 /* A second and more on any machine. */
@@ -74,7 +74,7 @@ static void flags(void)
     unsigned n = 0;
 
     begin("rtc.periodic");
-    set(REG_A, (a & 0x70) | RATE_1024);
+    set(REG_A, (a & 0x70) | RATE_128);
     set(REG_B, b | PERIODIC_FLAG);      /* interrupts are off: only the flag matters */
     start = ordered_tsc();
     get(REG_C);                         /* clears: what is seen from now on came after start */
@@ -85,7 +85,7 @@ static void flags(void)
     set(REG_B, b);
     get(REG_C);
     data("rtc.periodic");
-    value("hz", 1024);
+    value("hz", 128);
     value("wanted", EDGES);
     if (n)
         values("at", at, n);
@@ -107,32 +107,36 @@ void conform_rtc(void)
     flags();
 }
 
-/* Look at the update flag and at the second in turn until the second changes; up to three times, if
-   the flag was not seen: on a busy host it is easily missed. The last look at the flag that was
-   before a change, and the change, lie within so many cycles; the least of them counts. Returns how
-   often the second changed. */
+/* A look at the update flag, and a few at the second: until that changes, up to three times, if the
+   flag was not seen. (On a busy host it is easily missed.) The last look at the flag that was before
+   a change, and the change, lie within so many cycles; the least of them counts. Returns how often
+   the second changed. */
 static unsigned update(void)
 {
-    uint64_t start = rdtsc(), now = start, before, within = ~(uint64_t)0;
-    uint32_t looks = 0, seen = 0, since = 0, changes = 0;
-    uint8_t second = get(0), then;
+    uint64_t start = rdtsc(), flag = start, before = 0, within = ~(uint64_t)0;
+    uint32_t looks = 0, seen = 0, changes = 0;
+    uint8_t second = get(0), now;
 
-    while (changes < CHANGES && looks < CHANGE_LOOKS && now - start < CHANGE_CYCLES) {
-        before = now;
-        now = ordered_tsc();
-        seen += !!(get(REG_A) & UPDATING);
+    while (changes < CHANGES && looks < CHANGE_LOOKS && flag - start < CHANGE_CYCLES) {
+        outb(INDEX, REG_A | 0x80);
+        flag = ordered_tsc();
+        seen += !!(inb(DATA) & UPDATING);
         looks++;
-        then = second;
-        second = get(0);
-        if (second == then) {
-            since++;
-            continue;
+        outb(INDEX, 0x80);
+        for (unsigned i = 0; i < SECONDS_LOOKS; i++) {
+            now = inb(DATA);
+            if (now == second) {
+                before = flag;          /* the second was still the old one after that look */
+                continue;
+            }
+            if (before && ordered_tsc() - before < within)
+                within = ordered_tsc() - before;
+            second = now;
+            before = 0;
+            changes++;
+            break;
         }
-        changes++;
-        if (since && ordered_tsc() - before < within)
-            within = ordered_tsc() - before;
-        since = 0;
-        if (seen)
+        if (changes && seen)
             break;
     }
     data("rtc.update");

@@ -28,12 +28,14 @@ from monitor.devices.virtio.driver import (
 )
 from timehands.kvm.memory import GuestMemory
 from timehands.monitor.bus import Bus, Device
-from timehands.monitor.devices import i8254, rtc, serial, signals
+from timehands.monitor.devices import i8042, i8254, rtc, serial, signals
 from timehands.monitor.devices.signals import Ending
 from timehands.monitor.devices.virtio.block import Block
 from timehands.monitor.devices.virtio.disk_file import Disk, DiskFile, Writes
 from timehands.monitor.devices.virtio.entropy import Entropy
 
+#: Hosts are busy, and there is one folder for all examples.
+SUPPRESSED = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 #: How long each passes at most before the next access, in ns of guest time.
 LONGEST_NS = 10**10
 VALUES = st.one_of(
@@ -91,7 +93,11 @@ def make_rtc(world: World) -> tuple[int, Device]:
 
 
 def make_keyboard(world: World) -> tuple[int, Device]:
-    return 1, signals.Keyboard(world.endings.append)
+    return 1, i8042.I8042(world.endings.append, world.levels.add).data
+
+
+def make_keyboard_commands(world: World) -> tuple[int, Device]:
+    return 1, i8042.I8042(world.endings.append, world.levels.add).command
 
 
 def make_reset_control(world: World) -> tuple[int, Device]:
@@ -113,11 +119,11 @@ def make_entropy(world: World) -> tuple[int, Device]:
 
 @pytest.mark.parametrize(
     "make",
-    [make_serial, make_i8254, make_speaker, make_rtc, make_keyboard, make_reset_control,
-     make_debug_exit, make_heard, make_entropy],
+    [make_serial, make_i8254, make_speaker, make_rtc, make_keyboard, make_keyboard_commands,
+     make_reset_control, make_debug_exit, make_heard, make_entropy],
     ids=lambda each: each.__name__[5:],
 )  # fmt: skip
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=SUPPRESSED)
 @given(accesses=ACCESSES)
 def test_any_accesses_are_answered(
     monkeypatch: pytest.MonkeyPatch,
@@ -193,7 +199,7 @@ def scribble(driver: Driver, table: int, descriptors: list[tuple[int, int, int, 
     driver.memory.write(table, raw)
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=SUPPRESSED)
 @given(
     outer=DESCRIPTORS,
     inner=DESCRIPTORS,
@@ -251,7 +257,7 @@ REGISTERS = st.sampled_from(
 )  # fmt: skip
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=SUPPRESSED)
 @given(
     steps=st.lists(
         st.tuples(

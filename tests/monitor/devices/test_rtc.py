@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.devices.fakes import Line, RungAlarms, TurnedClock
+from timehands.clocks.rtc import Alarm, RtcTime
 from timehands.monitor.devices import rtc
 from timehands.monitor.devices.rtc import Rtc
 
 NS = 10**9
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 DATE = datetime(2026, 11, 21, 15, 4, 5, tzinfo=UTC)
 SECONDS, SECONDS_ALARM, MINUTES, HOURS, WEEKDAY, DAY, MONTH, YEAR = 0, 1, 2, 4, 6, 7, 8, 9
 MINUTES_ALARM, HOURS_ALARM, A, B, C, D, CENTURY = 3, 5, 10, 11, 12, 13, 0x32
@@ -165,7 +167,7 @@ def test_the_alarm_rings_at_its_time(
         assert board.line.levels == []
     board.alarms.turn(rings_after * NS)
     assert board.line.levels == [1]
-    assert board.read(C) == 0xB0
+    assert board.read(C) == 0xF0  # the divider went on, too
 
 
 def test_two_kinds_of_interrupts_at_the_same_time(board: Board) -> None:
@@ -248,3 +250,67 @@ def test_whatever_is_written_it_goes_on(steps: list[tuple[int, int, int]]) -> No
             assert 0 <= board.chip.read(offset, 1) <= 0xFF
             board.alarms.turn(board.clock.ns + min(passed, NS // 16))
         assert len(board.alarms.due) <= 2
+
+
+@pytest.mark.parametrize(
+    ("alarm", "rings_after"),
+    [((0x15, 0x04, 0x08), 3), ((0xFF, 0xFF, 0x00), 55), ((0xC0, 0x05, 0x10), 65)],
+)
+def test_who_polls_sees_the_alarm_without_its_interrupt(
+    board: Board, alarm: tuple[int, int, int], rings_after: int
+) -> None:
+    for register, value in zip((HOURS_ALARM, MINUTES_ALARM, SECONDS_ALARM), alarm, strict=True):
+        board.write(register, value)
+    board.read(C)
+    board.clock.ns = NS // 2  # the next second
+    for _ in range(1, rings_after):
+        assert board.read(C) == 0x50
+        board.clock.ns += NS
+    assert board.read(C) == 0x70
+    board.clock.ns += NS
+    assert board.read(C) == 0x50
+    assert 1 not in board.line.levels
+
+
+def test_an_alarm_that_is_set_when_its_time_is_past_has_not_rung(board: Board) -> None:
+    board.read(C)
+    board.clock.ns += 5 * NS
+    for register, value in ((HOURS_ALARM, 0x15), (MINUTES_ALARM, 0x04), (SECONDS_ALARM, 0x08)):
+        board.write(register, value)
+    assert board.read(C) == 0x50
+
+
+def test_an_alarm_that_rang_before_it_was_changed_has_rung(board: Board) -> None:
+    board.write(SECONDS_ALARM, 0x08)
+    board.write(MINUTES_ALARM, 0xFF)
+    board.write(HOURS_ALARM, 0xFF)
+    board.read(C)
+    board.clock.ns += 5 * NS
+    board.write(SECONDS_ALARM, 0x50)
+    assert board.read(C) == 0x70
+
+
+@given(
+    alarm=st.tuples(*[st.one_of(st.integers(0, 0xFF), st.sampled_from([0, 0x12, 0x59, 0xC0]))] * 3),
+    register_b=st.sampled_from([0, BINARY, H24, H24 | BINARY]),
+    before=st.integers(0, 2**34),
+    seconds=st.integers(0, 300),
+)
+def test_an_alarm_rang_if_it_rings_at_one_of_the_seconds(
+    alarm: tuple[int, int, int], register_b: int, before: int, seconds: int
+) -> None:
+    registers = Alarm(*alarm)
+    dates = (EPOCH + timedelta(seconds=before + n) for n in range(1, seconds + 1))
+    wanted = any(registers.rings(RtcTime.of(date, register_b)) for date in dates)
+    assert rtc._rang(registers, register_b, before, before + seconds) is wanted
+
+
+def test_years_without_a_poll_are_a_day(board: Board) -> None:
+    board.write(SECONDS_ALARM, 0x08)  # at 00:00:08
+    board.read(C)
+    board.clock.ns += 50 * 365 * 86_400 * NS
+    assert board.read(C) == 0x70
+    board.write(SECONDS_ALARM, 0x61)  # never
+    board.read(C)
+    board.clock.ns += 50 * 365 * 86_400 * NS
+    assert board.read(C) == 0x50

@@ -9,19 +9,9 @@ from timehands.monitor.devices.signals import (
     DebugExit,
     Ending,
     Heard,
-    Keyboard,
     Power,
     ResetControl,
 )
-
-
-@pytest.mark.parametrize(("command", "ends"), [(0xFE, True), (0xD1, False), (0x20, False)])
-def test_the_keyboard_controller_knows_how_to_reset(command: int, ends: bool) -> None:
-    endings = list[Ending]()
-    keyboard = Keyboard(endings.append)
-    keyboard.write(0, 1, command)
-    assert endings == [Ending("guest-reset")] * ends
-    assert keyboard.read(0, 1) & 3 == 0  # nothing to be read, and room for a command
 
 
 @pytest.mark.parametrize(("value", "ends"), [(0x06, True), (0x04, True), (0x02, False)])
@@ -51,8 +41,8 @@ def test_going_to_sleep_is_the_end(offset: int, size: int, value: int, ends: boo
     power = Power(endings.append)
     power.write(offset, size, value)
     assert endings == [Ending("guest-shutdown")] * ends
-    # ACPI is on, and nothing has happened.
-    assert [power.read(at, 2) for at in range(0, POWER_PORTS, 2)] == [0, 0, 1]
+    # Nothing has happened; the lock's event, which Linux wants enabled, is; ACPI is on.
+    assert [power.read(at, 2) for at in range(0, POWER_PORTS, 2)] == [0, 0x20, 1]
 
 
 def test_the_debug_exit_takes_a_value_along() -> None:

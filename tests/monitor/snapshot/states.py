@@ -21,6 +21,7 @@ from timehands.monitor.snapshot.state import (
     DateClock,
     Devices,
     KeptDisk,
+    KeyboardController,
     Memory,
     OurPvclock,
     Processor,
@@ -53,6 +54,7 @@ def some_state() -> State:
         devices=Devices(
             chips={name: Irqchip(chip_id=at) for at, name in enumerate(CHIPS)},
             serial=SerialPort(bytes(8), 12, fifo=True, empty_pending=False, waiting=b"typed"),
+            i8042=KeyboardController(bytes(32), 3, b"\xfe", nobody=True, wants=0xD1),
             i8254=(chip, 2),
             rtc=DateClock(-5, 0x40, bytes(128)),
             pvclock=OurPvclock({(0, int(ClockMsr.KVM_SYSTEM_TIME)): 0x9001}, 7),

@@ -18,7 +18,8 @@ _TIME = (Register.SECONDS, Register.MINUTES, Register.HOURS, Register.DAY, Regis
          Register.YEAR)  # fmt: skip
 _LAPIC, _TIMER_VECTOR = 0xFEE0_0000, 0x40
 _HOURS_NS = 9 * 3600 * NS
-_1024_HZ, _8192_HZ = 6, 3
+#: Steps of register A's rate: each is half of the one before.
+_EIGHT_TIMES = 3
 
 
 def _i8254(kind: type[I8254]) -> Bend:
@@ -88,8 +89,8 @@ class _NeverUpdating(Rtc):
 
 class _TooOften(Rtc):
     def _write(self, register: int, value: int) -> None:
-        if register == Register.A and value & 0xF == _1024_HZ:
-            value = value & ~0xF | _8192_HZ
+        if register == Register.A and value & 0xF > _EIGHT_TIMES:
+            value -= _EIGHT_TIMES
         super()._write(register, value)
 
 

@@ -113,7 +113,7 @@ MUTANTS = (
         "the version stays even while the record is written, and changes after it",
         "pvclock.version_across",
         provider(_NeverOdd),
-        "KVM before Linux 4.1",
+        "KVM before Linux 4.1 (version += 2, kvm_guest_time_update)",
     ),
     Mutant(
         "version-first",

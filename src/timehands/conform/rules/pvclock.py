@@ -122,6 +122,9 @@ def across(facts: Facts) -> Outcome:
     """Each vCPU by its own record never less than another one before it."""
     get = facts.one("pvclock.across")
     saw = f"{get('reads'):,} reads in turn by {get('cpus')} vCPUs, {get('warps'):,} warps"
+    versions = facts.many("pvclock.across", "versions")
+    if not all(versions):
+        return failed(f"vCPU {versions.index(0)} has registered, and no record came")
     stable = all(flag & Flags.TSC_STABLE for flag in facts.many("pvclock.across", "flags"))
     if get("warps") and not stable:
         return noted(f"{saw}{_worst(get('worst_ns'))}; TSC_STABLE is not set, so guests guard it")

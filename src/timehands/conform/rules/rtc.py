@@ -17,6 +17,8 @@ DATE_S = 2
 #: Two looks at whole seconds are up to one off.
 WHOLE_NS = 1_000_000_000
 _FLAG_SLACK_PPM = 5_000
+#: So few looks may all have come just before the second's change.
+_CHANCE_LOOKS = 4
 
 
 def _shown(facts: Facts, case: str) -> datetime:
@@ -82,7 +84,7 @@ def update(facts: Facts) -> Outcome:
     if not get("changes"):
         raise Missing("a second that changed while it was looked at")
     looks, seen = get("looks"), get("seen")
-    if seen == looks:
+    if seen == looks > _CHANCE_LOOKS:
         return failed(f"the update flag was set in each of {looks:,} looks")
     if seen:
         return passed(f"the update flag was set in {seen:,} of {looks:,} looks")
@@ -93,7 +95,7 @@ def update(facts: Facts) -> Outcome:
 
 
 def periodic(facts: Facts) -> Outcome:
-    """Its periodic flag at 1,024 Hz."""
+    """Its periodic flag, at the rate that the guest has chosen."""
     get = facts.one("rtc.periodic")
     at = facts.numbers("rtc.periodic").get("at", ())
     hz = facts.tsc_hz

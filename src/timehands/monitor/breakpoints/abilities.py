@@ -33,13 +33,16 @@ _NO_FLAGS = GuestDebug(0)
 class Abilities:
     """What works: ``steps``, hardware breakpoints, ``watchpoints``, ``software`` breakpoints.
 
-    ``flags`` are those of KVM_SET_GUEST_DEBUG that this KVM knows.
+    ``flags`` are those of KVM_SET_GUEST_DEBUG that this KVM knows. ``past_int3`` is how far RIP is
+    beyond an int3 when that comes out, in bytes: 0, and 1 in a guest of QEMU's TCG, which tells KVM
+    of it as of a trap.
     """
 
     steps: bool = False
     breakpoints: bool = False
     watchpoints: bool = False
     software: bool = False
+    past_int3: int = 0
     flags: GuestDebug = _NO_FLAGS
 
     def has(self, kind: Kind) -> bool:
@@ -58,13 +61,13 @@ def ask(kvm: Kvm) -> Abilities:
         return Abilities()
     with Vm(kvm) as vm:
         vcpu = _small_guest(vm)
-        watched = Point(_DATA, Kind.WRITE, 4)
+        steps = _steps(vcpu)
+        breakpoints = _reports(vcpu, Point(_CODE + _NOP_AT))
+        watchpoints = _reports(vcpu, Point(_DATA, Kind.WRITE, 4))
+        past = _stops_at_int3(vcpu)
+        software = past in (0, len(_INT3))
         return Abilities(
-            steps=_steps(vcpu),
-            breakpoints=_reports(vcpu, Point(_CODE + _NOP_AT)),
-            watchpoints=_reports(vcpu, watched),
-            software=_stops_at_int3(vcpu),
-            flags=_flags(kvm),
+            steps, breakpoints, watchpoints, software, past if past and software else 0, _flags(kvm)
         )
 
 
@@ -105,10 +108,12 @@ def _reports(vcpu: Vcpu, point: Point) -> bool:
     return isinstance(exit, Debugged) and any(reported(exit.dr6, [point]))
 
 
-def _stops_at_int3(vcpu: Vcpu) -> bool:
+def _stops_at_int3(vcpu: Vcpu) -> int | None:
+    """How far behind it; None where it does not stop."""
     vcpu.vm.memory.write(_CODE + _NOP_AT, _INT3)
     exit = _run(vcpu, GuestDebug.USE_SW_BP)
-    return exit is not None and is_int3(exit) and vcpu.regs().rip == _CODE + _NOP_AT
+    rip: int = vcpu.regs().rip
+    return rip - _CODE - _NOP_AT if exit is not None and is_int3(exit) else None
 
 
 def _run(vcpu: Vcpu, control: GuestDebug, registers: tuple[int, ...] = NONE) -> Exit | None:

@@ -7,7 +7,7 @@ executes that one instruction alone, with this point off and all others on.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from timehands.kvm.exits import (
@@ -70,7 +70,9 @@ class VcpuStops:
         self.vcpu = thread.vcpu
         self._gate, self._table, self._told = gate, table, told
         self._handlers = thread.handlers
-        self._usual: Mapping[type, Callable[[Any], None]] = dict(thread.handlers)
+        self._usual_broken = thread.handlers[InternalError]
+        #: The handlers of accesses, while it steps and ours are in their place.
+        self._usual: dict[type, Callable[[Any], None]] = {}
         self._to_step = False
         #: Where it stands when it is to get past points: RIP, and all that are there.
         self._standing: tuple[int, tuple[Point, ...]] | None = None
@@ -153,7 +155,7 @@ class VcpuStops:
 
     def _debugged(self, exit: Debugged) -> None:
         if exit.exception == BREAKPOINT_VECTOR:
-            if not self._at_int3():
+            if not self._at_int3(self._table.abilities.past_int3):
                 self._give_back(GuestDebug.INJECT_BP)
             return
         points = list(reported(exit.dr6, self._table.slots, self._off()))
@@ -170,15 +172,21 @@ class VcpuStops:
 
     def _broken(self, exit: InternalError) -> None:
         if not (is_int3(exit) and self._table.patches and self._at_int3()):
-            self._usual[InternalError](exit)
+            self._usual_broken(exit)
 
-    def _at_int3(self) -> bool:
-        """Whether it came to an int3 of ours; if so, that has been dealt with."""
+    def _at_int3(self, past: int = 0) -> bool:
+        """Whether it came to an int3 of ours; RIP is ``past`` it by so many bytes.
+
+        If so, that has been dealt with.
+        """
         regs = self.vcpu.regs()
+        regs.rip -= past
         linear = self.linear_pc(regs)
         points = self._int3s_at(linear)
         if not points or set(points) <= set(self._passing):
             return False
+        if past:
+            self.vcpu.set_regs(regs)
         self._end_step()
         self._stand_at(regs)
         for point in points:
@@ -211,8 +219,14 @@ class VcpuStops:
     # Accesses in a step
 
     def _hear_accesses(self, on: bool) -> None:
-        for kind in _ACCESSES:
-            self._handlers[kind] = self._access if on else self._usual[kind]
+        if on == bool(self._usual):
+            return
+        if on:
+            self._usual = {kind: self._handlers[kind] for kind in _ACCESSES}
+            self._handlers.update(dict.fromkeys(_ACCESSES, self._access))
+        else:
+            self._handlers.update(self._usual)
+            self._usual = {}
 
     def _access(self, exit: Exit) -> None:
         """Have the access done, and the instruction with it, before anything else.

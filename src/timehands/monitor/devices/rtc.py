@@ -1,9 +1,9 @@
 """The MC146818 on a guest's ports 0x70 and 0x71, interrupt 8: the host's date plus an offset.
 
 The date goes on while the guest is paused, as a battery would have it. The interrupts (periodic,
-alarm, update ended) are alarms of guest time, set only when a guest asks for them; the flags of
-the periodic divider and of updates rise without that too, for guests that poll. What the guest
-writes to the time registers moves the offset: there is no other state than that and the registers.
+alarm, update ended) are alarms of guest time, set only when a guest asks for them; their flags
+rise without that too, for guests that poll. What the guest writes to the time registers moves the
+offset: there is no other state than that and the registers.
 """
 
 from __future__ import annotations
@@ -12,8 +12,10 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 from timehands.clocks.rtc import (
+    ALARM_ANY,
     Alarm,
     Register,
     RegisterA,
@@ -31,8 +33,12 @@ from timehands.monitor.time import Alarms, GuestTime
 INDEX, PORTS, IRQ = 0x70, 2, 8
 NS = 1_000_000_000
 RAM_BYTES = 128
+_DAY = 86_400
+#: How register B says that hours and numbers are written.
+_FORMAT = RegisterB.HOURS_24 | RegisterB.BINARY
 _TIME = (Register.SECONDS, Register.MINUTES, Register.HOURS, Register.DAY, Register.MONTH,
          Register.YEAR, Register.CENTURY)  # fmt: skip
+_ALARM = (Register.SECONDS_ALARM, Register.MINUTES_ALARM, Register.HOURS_ALARM)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST_SECOND = 253_402_300_799  # 9999-12-31
 #: The flags of register C, at the places of their enable bits in register B.
@@ -123,6 +129,8 @@ class Rtc:
             return
         if before:
             self._freeze()
+        if register in _ALARM:  # what rang by now was the old one
+            self._ram[Register.C] |= self._noticed()
         self._ram[register] = value & 0x7F if register == Register.A else value
         if register in (Register.A, Register.B):
             if self._counts() and not before:
@@ -171,6 +179,8 @@ class Rtc:
             flags |= RegisterC.PERIODIC
         if self._counts() and before // NS < now // NS:
             flags |= RegisterC.UPDATE_ENDED
+            if _rang(self._alarm(), enabled, before // NS, now // NS):
+                flags |= RegisterC.ALARM
         return flags & ~RegisterC(enabled & _INTERRUPTS)
 
     def _raise(self, flags: RegisterC) -> None:
@@ -218,10 +228,44 @@ class Rtc:
                 self._raise(flags | RegisterC.ALARM if self._alarm_rings() else flags)
             self._arm_second()
 
+    def _alarm(self) -> Alarm:
+        return Alarm(*(self._ram[register] for register in _ALARM))
+
     def _alarm_rings(self) -> bool:
-        parts = (Register.SECONDS_ALARM, Register.MINUTES_ALARM, Register.HOURS_ALARM)
-        alarm = Alarm(*(self._ram[register] for register in parts))
-        return alarm.rings(RtcTime.of(self._date(), self._ram[Register.B]))
+        return self._alarm().rings(RtcTime.of(self._date(), self._ram[Register.B]))
+
+
+def _rang(alarm: Alarm, register_b: int, before: int, now: int) -> bool:
+    """Whether the alarm's time came in the seconds after ``before`` until ``now`` (since 1970).
+
+    Looks at a minute at a time, at a day's minutes at most: how long nobody asked does not matter.
+    """
+    hours, minutes, seconds = _alarm_times(alarm, register_b & _FORMAT)
+    first = max(before + 1, now + 1 - _DAY)
+    for minute in range(first // 60, now // 60 + 1):
+        if minute % 60 in minutes and minute // 60 % 24 in hours:
+            start = minute * 60
+            if any(first <= start + second <= now for second in seconds):
+                return True
+    return False
+
+
+@lru_cache(16)
+def _alarm_times(
+    alarm: Alarm, register_b: int
+) -> tuple[frozenset[int], frozenset[int], frozenset[int]]:
+    """The hours, minutes and seconds at which it rings."""
+    times = [RtcTime.of(_EPOCH + timedelta(hours=n), register_b) for n in range(24)]
+    hours = (n for n, time in enumerate(times) if alarm.hour in _any_or(time.hour))
+    times = [RtcTime.of(_EPOCH + timedelta(seconds=61 * n), register_b) for n in range(60)]
+    minutes = (n for n, time in enumerate(times) if alarm.minute in _any_or(time.minute))
+    seconds = (n for n, time in enumerate(times) if alarm.second in _any_or(time.second))
+    return frozenset(hours), frozenset(minutes), frozenset(seconds)
+
+
+def _any_or(now: int) -> tuple[int, ...]:
+    """What an alarm register may hold to fit a time register."""
+    return (now, *range(ALARM_ANY, 0x100))
 
 
 def _fields(date: RtcTime) -> dict[int, int]:

@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-#: The keyboard controller's command port: pulsing its line 0 resets a PC.
-KEYBOARD_COMMAND = 0x64
-_PULSE_RESET = 0xFE
 #: PC/AT: port 0xCF9, bit 2 resets.
 RESET_CONTROL = 0xCF9
 #: QEMU's isa-debug-exit, as kvm-unit-tests use it: the process ends with ``value << 1 | 1``.
@@ -17,6 +14,7 @@ POST = 0x80
 #: ACPI's PM1: two event registers of 16 bits, which have nothing to say, and the control register.
 POWER, POWER_EVENT_PORTS, POWER_PORTS = 0x600, 4, 6
 _ACPI_IS_ON, _SLEEP = 1, 1 << 13
+_EVENTS_ENABLED, _GLOBAL_LOCK = 2, 1 << 5
 #: Firecracker's boot timer: the guest writes 123 here when its init runs.
 BOOT_TIMER, BOOT_TIMER_BYTES, BOOT_TIMER_VALUE = 0xC000_0000, 0x1000, 123
 
@@ -34,22 +32,6 @@ class Ending:
     value: int = 0
     words: str = field(default="", compare=False)
     cause: Exception | None = field(default=None, compare=False, repr=False)
-
-
-class Keyboard:
-    """A keyboard controller that knows one command: reset."""
-
-    def __init__(self, end: Callable[[Ending], None]) -> None:
-        self._end = end
-
-    def read(self, _offset: int, _size: int) -> int:
-        """The status: nothing waits, and commands are taken."""
-        return 0
-
-    def write(self, _offset: int, _size: int, value: int) -> None:
-        """A command."""
-        if value & 0xFF == _PULSE_RESET:
-            self._end(Ending("guest-reset"))
 
 
 class ResetControl:
@@ -79,8 +61,8 @@ class Power:
         self._end = end
 
     def read(self, offset: int, _size: int) -> int:
-        """No events, ever; ACPI is on."""
-        return _ACPI_IS_ON if offset == POWER_EVENT_PORTS else 0
+        """No events, ever, though that of the global lock is enabled; ACPI is on."""
+        return {_EVENTS_ENABLED: _GLOBAL_LOCK, POWER_EVENT_PORTS: _ACPI_IS_ON}.get(offset, 0)
 
     def write(self, offset: int, _size: int, value: int) -> None:
         """Of all that can be written only the control register's sleep bit counts."""

@@ -173,12 +173,11 @@ class GdbServer:
             client.send(session.interrupt())
         elif one.kind is Kind.NAK and session.acks:
             client.resend()
-        elif one.kind is Kind.DAMAGED:
-            client.acknowledge(b"-" if session.acks else b"")
+        elif one.kind is Kind.DAMAGED and session.acks:
+            client.send(None, b"-")
         elif one.kind is Kind.PACKET:
-            client.acknowledge(b"+" if session.acks else b"")
-            if not session.running:
-                client.send(session.ask(one.payload))
+            ack = b"+" if session.acks else b""
+            client.send(None if session.running else session.ask(one.payload), ack)
 
     def _tell_stop(self, client: Wire, session: Session) -> None:
         if not session.running:
@@ -205,11 +204,12 @@ class Wire:
             raise ConnectionResetError("the client closed the connection")
         return self._unpacker.feed(data)
 
-    def send(self, payload: bytes | None) -> None:
-        """A packet; none for None."""
+    def send(self, payload: bytes | None, ack: bytes = b"") -> None:
+        """An acknowledgement, or none, and a packet, or none for None."""
         if payload is not None:
             self._last, self._resent = frame(payload), 0
-            self.socket.sendall(self._last)
+            ack += self._last
+        self.socket.sendall(ack)
 
     def resend(self) -> None:
         """The last one again. Raises `ProtocolBroken` when that has been too often."""
@@ -217,10 +217,6 @@ class Wire:
         if self._resent > MAX_RESENDS:
             raise ProtocolBroken("the client finds all packets damaged")
         self.socket.sendall(self._last)
-
-    def acknowledge(self, byte: bytes) -> None:
-        """Where packets are acknowledged."""
-        self.socket.sendall(byte)
 
     def say(self, words: str) -> None:
         """Text for the client's user, if it is still there."""

@@ -22,6 +22,7 @@ from timehands.errors import MachineError, SnapshotDamaged
 from timehands.kvm.cpuid import CpuidEntry
 from timehands.kvm.numbers import MAX_CPUID_ENTRIES, Capability, CpuidFlags, MpState
 from timehands.kvm.structs import Irqchip, Layout, PitState2
+from timehands.monitor.devices import i8042
 from timehands.monitor.devices.rtc import RAM_BYTES
 from timehands.monitor.devices.serial import INPUT_BYTES
 from timehands.monitor.devices.virtio.disk_file import Disk, Identity, Writes
@@ -38,6 +39,7 @@ from timehands.monitor.snapshot.state import (
     DateClock,
     Devices,
     KeptDisk,
+    KeyboardController,
     Memory,
     OurPvclock,
     Processor,
@@ -49,7 +51,7 @@ from timehands.monitor.snapshot.state import (
 _L = TypeVar("_L", bound=Layout)
 
 NAME = "state.json"
-FORMAT, VERSION = "timehands snapshot", 2
+FORMAT, VERSION = "timehands snapshot", 3
 #: 64 vCPUs take about 2 MiB.
 MAX_BYTES = 16 << 20
 MAX_MSRS = 4096
@@ -136,6 +138,8 @@ def _plain_devices(devices: Devices) -> dict[str, Any]:
         "chips": {name: bytes(chip).hex() for name, chip in devices.chips.items()},
         "serial": asdict(serial)
         | {"registers": serial.registers.hex(), "waiting": serial.waiting.hex()},
+        "i8042": asdict(devices.i8042)
+        | {"ram": devices.i8042.ram.hex(), "answers": devices.i8042.answers.hex()},
         "pit": bytes(devices.pit).hex() if devices.pit else None,
         "i8254": _plain_i8254(*devices.i8254) if devices.i8254 else None,
         "rtc": asdict(rtc) | {"ram": rtc.ram.hex()} if rtc else None,
@@ -251,6 +255,7 @@ def _devices(plain: Fields) -> Devices:
         return Devices(
             chips=chips,
             serial=_serial(devices.part("serial")),
+            i8042=_i8042(devices.part("i8042")),
             pit=devices.maybe("pit", lambda v, where: _layout(v, PitState2, where)),
             i8254=devices.maybe("i8254", _i8254),
             rtc=devices.maybe("rtc", _rtc),
@@ -285,6 +290,17 @@ def _serial(plain: Fields) -> SerialPort:
             fifo=serial.switch("fifo"),
             empty_pending=serial.switch("empty_pending"),
             waiting=serial.data("waiting", 0, INPUT_BYTES),
+        )
+
+
+def _i8042(plain: Fields) -> KeyboardController:
+    with plain as controller:
+        return KeyboardController(
+            ram=controller.data("ram", i8042.RAM_BYTES, i8042.RAM_BYTES),
+            output=controller.whole("output", 0, 0xFF),
+            answers=controller.data("answers", 0, i8042.WAITING),
+            nobody=controller.switch("nobody"),
+            wants=controller.whole("wants", -1, 0xFF),
         )
 
 

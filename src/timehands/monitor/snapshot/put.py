@@ -66,7 +66,8 @@ def restore(
     guest is resumed, as after any pause.
 
     The guest's disk is looked for where it was, or at ``disk``. It must be as it was: a kernel
-    believes what it has read of it.
+    believes what it has read of it. A snapshot from somebody else may name any file that its maker
+    knows the size and the time of: give ``disk`` then.
 
     Raises `SnapshotDamaged`, `SnapshotRefused` when this host lacks what the guest needs,
     `SnapshotError` for a folder that cannot be read, and what `Microvm` raises.
@@ -244,6 +245,14 @@ def put_devices(guest: Microvm, state: State, path: Path) -> None:
         fifo=port.fifo,
         empty_pending=port.empty_pending,
         waiting=port.waiting,
+    )
+    keyboard = devices.i8042
+    guest.i8042.restore(
+        ram=keyboard.ram,
+        output=keyboard.output,
+        answers=keyboard.answers,
+        nobody=keyboard.nobody,
+        wants=keyboard.wants,
     )
     if devices.i8254 is not None:
         guest.i8254.restore(*devices.i8254)

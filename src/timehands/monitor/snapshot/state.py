@@ -105,6 +105,17 @@ class DateClock:
 
 
 @dataclass(frozen=True, slots=True)
+class KeyboardController:
+    """The i8042: see `devices.i8042.I8042.restore`."""
+
+    ram: bytes
+    output: int
+    answers: bytes
+    nobody: bool
+    wants: int
+
+
+@dataclass(frozen=True, slots=True)
 class OurPvclock:
     """pvclock by us: what was written to its MSRs, by vCPU and MSR, and its date's offset."""
 
@@ -130,6 +141,7 @@ class Devices:
 
     chips: Mapping[str, Irqchip]
     serial: SerialPort
+    i8042: KeyboardController
     pit: PitState2 | None = None
     i8254: tuple[Chip, int] | None = None
     rtc: DateClock | None = None

@@ -22,7 +22,7 @@ from timehands.errors import KvmRefused, SnapshotError
 from timehands.kvm.numbers import Capability, IrqChip
 from timehands.kvm.structs import Layout
 from timehands.kvm.vcpu import Vcpu
-from timehands.monitor.devices import i8254, rtc, serial, signals
+from timehands.monitor.devices import i8042, i8254, rtc, serial, signals
 from timehands.monitor.devices.virtio.disk_file import Disk, DiskFile
 from timehands.monitor.devices.virtio.mmio import Transport
 from timehands.monitor.jumps import jumps_to_come
@@ -36,6 +36,7 @@ from timehands.monitor.snapshot.state import (
     DateClock,
     Devices,
     KeptDisk,
+    KeyboardController,
     Memory,
     OurPvclock,
     Processor,
@@ -47,7 +48,8 @@ from timehands.monitor.snapshot.state import (
 #: Devices whose state is kept, or that have none.
 _KNOWN = (
     serial.Serial, i8254.I8254, i8254.Speaker, rtc.Rtc,
-    signals.Keyboard, signals.ResetControl, signals.Power, signals.DebugExit, signals.Heard,
+    i8042.Data, i8042.CommandPort,
+    signals.ResetControl, signals.Power, signals.DebugExit, signals.Heard,
     Transport,
 )  # fmt: skip
 
@@ -202,6 +204,7 @@ def _devices(guest: Microvm) -> Devices:
     return Devices(
         chips=chips,
         serial=_serial(guest.serial),
+        i8042=_i8042(guest.i8042),
         pit=guest.vm.pit() if clocks.pit is Maker.KVM else None,
         i8254=(guest.i8254.chip, guest.i8254.speaker) if clocks.pit is Maker.OURS else None,
         rtc=_rtc(guest.rtc) if clocks.rtc else None,
@@ -223,6 +226,17 @@ def _serial(port: serial.Serial) -> SerialPort:
         fifo=bool(state["fifo"]),
         empty_pending=bool(state["empty_pending"]),
         waiting=bytes.fromhex(str(state["input"])),
+    )
+
+
+def _i8042(controller: i8042.I8042) -> KeyboardController:
+    state = controller.state()
+    return KeyboardController(
+        ram=bytes.fromhex(str(state["ram"])),
+        output=int(state["output"]),
+        answers=bytes.fromhex(str(state["answers"])),
+        nobody=bool(state["nobody"]),
+        wants=int(state["wants"]),
     )
 
 

@@ -191,12 +191,14 @@ def test_a_driver_that_cannot_flush_needs_not(
         assert len(flushed) == (1 if without else 0)
 
 
+#: Hosts are busy, and there is one folder for all examples.
+SUPPRESSED = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 REQUESTS = st.lists(
     st.tuples(st.sampled_from([IN, OUT]), st.integers(0, SECTORS), st.integers(0, 4)), max_size=12
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=SUPPRESSED)
 @given(requests=REQUESTS)
 def test_it_is_a_disk(path: Path, requests: list[tuple[int, int, int]]) -> None:
     """Against a plain one: a row of bytes."""
