@@ -104,9 +104,8 @@ def starting(kernel: Path, runs: int) -> None:
             done = subprocess.run(words, capture_output=True, check=False)
             if done.returncode not in (0, 1):
                 sys.exit(f"{' '.join(words)}: status {done.returncode}\n{done.stderr.decode()}")
-            made = Recording.open(Path(folder) / "r")
-        if number >= len(WORDS):  # the first of each warms the caches
-            _add(times, name, made, start_ns)
+            if number >= len(WORDS):  # the first of each warms the caches
+                _add(times, name, Recording.open(Path(folder) / "r"), start_ns)
     times.show(f"Starting {kernel.name}", "ms")
 
 
@@ -226,8 +225,8 @@ def build(folder: Path, accesses: int) -> Path:
     source.write_text(GUEST.format(accesses=accesses))
     flags = (*BARE_FLAGS, "-m32", "-march=i586", "-T", str(PAYLOADS / "bare.ld"))
     inputs = [source, PAYLOADS / "bare.S", PAYLOADS / "bare_serial.c"]
-    command = [compiler(), *flags, "-I", str(PAYLOADS), "-o", output, *inputs]
-    subprocess.run(command, check=True, timeout=60)
+    command = [compiler(), *flags, "-I", str(PAYLOADS), "-o", str(output), *map(str, inputs)]
+    subprocess.run(command, check=True, timeout=60, capture_output=True)
     return output
 
 

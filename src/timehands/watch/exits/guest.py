@@ -9,14 +9,13 @@ import threading
 import time
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from timehands.errors import KvmRefused, MachineError
 from timehands.kernels.memory import PAGE
 from timehands.machines.guest import Ended, Sink
 from timehands.machines.machine import Load, Machine
 from timehands.monitor.devices.signals import Ending
-from timehands.monitor.gdb_server import GdbServer, serve
 from timehands.monitor.microvm import Microvm
 from timehands.monitor.whereabouts import Whereabouts
 from timehands.watch.exits import records
@@ -24,6 +23,9 @@ from timehands.watch.exits.letters import Letters
 from timehands.watch.exits.made import command_for, loaded, settings_for
 from timehands.watch.exits.registers import registers_text
 from timehands.watch.stuck import CANNOT_GO_ON, NOT_KEPT
+
+if TYPE_CHECKING:
+    from timehands.monitor.gdb_server import GdbServer
 
 T = TypeVar("T")
 _TRIPLE_FAULT = "triple fault"
@@ -67,8 +69,7 @@ class MonitorGuest:
             raise
         guest._letters.record(records.hello(machine.vcpus))
         if gdb:
-            guest.gdb, theirs = socket.socketpair()
-            guest._server = serve(guest._machine, theirs)
+            guest._serve()
         guest.ready_ns = time.monotonic_ns()
         threading.Thread(
             target=guest._wait_for_end,
@@ -77,6 +78,12 @@ class MonitorGuest:
             daemon=True,
         ).start()
         return guest
+
+    def _serve(self) -> None:
+        from timehands.monitor.gdb_server import serve  # few guests have one
+
+        self.gdb, theirs = socket.socketpair()
+        self._server = serve(self._machine, theirs)
 
     def _make(self, machine: Machine, load: Load) -> None:
         self._made = Microvm(
