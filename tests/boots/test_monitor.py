@@ -9,6 +9,7 @@ import pytest
 
 from boots.bare_guests import build_guest, header_for, symbols_of
 from guest_kernels.build import System, guest_kernel
+from timehands import live
 from timehands.boot import Booted, Request, boot_request
 from timehands.errors import CompilerMissing, KvmUnavailable, MachineError
 from timehands.kvm import Kvm
@@ -27,7 +28,7 @@ pytestmark = pytest.mark.boot
 
 MONITOR = Machine("kvm", "monitor", "host", memory_mib=64)
 #: No test hangs: what does not end by itself is ended after this, and then the test fails.
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 
 
 @pytest.fixture(autouse=True)
@@ -169,6 +170,20 @@ def test_the_survey_asks_the_monitors_machine(tmp_path: Path) -> None:
     found = asyncio.run(survey(bare, MonitorVmm(), timeout_s=PATIENCE_S))
     for clock in ("pvclock", "i8254", "rtc"):
         assert found.offer(clock) is None, clock
+
+
+def test_a_session_stops_at_functions_by_the_monitors_own_stub(tmp_path: Path) -> None:
+    try:
+        kernel = guest_kernel("freebsd")
+    except CompilerMissing:
+        pytest.skip("no C compiler is installed")
+    machine = live.Machine("kvm", "monitor", "host", memory_mib=64)
+    with machine.start(kernel, until=Mark.INIT, timeout_s=PATIENCE_S, folder=tmp_path / "r") as one:
+        stop = one.run(until="tsc_init")
+        assert stop is not None, one.reason
+        assert stop.where.startswith("tsc_init")
+        assert one.run() is None
+    assert one.end().report.story.outcome.kind is OutcomeKind.INIT_REACHED
 
 
 def test_a_machine_that_cannot_be_made_leaves_nothing(tmp_path: Path) -> None:

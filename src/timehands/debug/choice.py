@@ -47,8 +47,8 @@ class Choice:
 def choose(prepared: Prepared, asked: Debugging) -> Choice:
     """The instrument for what is asked for. Raises `UsageError` for a place that is none."""
     wants = wants_of(asked)
-    if not wants and not asked.answers:
-        return Choice()
+    if (not wants and not asked.answers) or prepared.request.machine.type == "monitor":
+        return Choice()  # the monitor has one way to stop a guest: its own stub
     reason = next(_needs_stub(prepared, asked, wants), "")
     if reason:
         return Choice(why=reason)

@@ -25,7 +25,7 @@ _OVER: Final = {
     "hung": "the guest runs nothing new",
     "idle": "the guest waits for an interrupt that does not come",
     "halted": "the guest halted with interrupts off",
-    "lost": "QEMU is gone",
+    "lost": "the machine is gone",
     "guest-reset": "the guest reset the machine",
     "guest-shutdown": "the guest switched the machine off",
     "interrupted": "it was interrupted",
