@@ -78,9 +78,9 @@ static void flags(void)
 
     begin("rtc.periodic");
     set(REG_A, (a & 0x70) | RATE_128);
+    start = ordered_tsc();              /* before its timer runs, which a host may be late for */
     set(REG_B, b | PERIODIC_FLAG);      /* interrupts are off: only the flag matters */
-    start = ordered_tsc();
-    get(REG_C);                         /* clears: what is seen from now on came after start */
+    get(REG_C);                         /* clears what was there before */
     for (unsigned i = 0; i < LOOKS && n < EDGES && rdtsc() - start < FLAGS_WAIT; i++)
         if (get(REG_C) & PERIODIC_FLAG)
             at[n++] = ordered_tsc() - start;
