@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import pytest
 
 from monitor.running import Talk
+from timehands.errors import SnapshotRefused
 from timehands.kvm.numbers import IrqChip
 from timehands.monitor.settings import Clocks
+from timehands.monitor.snapshot import restore, snapshot
 
 TICK_NS, MS = 10, 100_000
 PIN = 20
@@ -75,3 +78,24 @@ def _pin(guest: Talk) -> bool:
     """Whether the IOAPIC has the interrupt, which the guest has masked."""
     with guest.guest.paused():
         return bool(guest.guest.vm.irqchip(IrqChip.IOAPIC).chip.ioapic.irr >> PIN & 1)
+
+
+def test_it_goes_on_in_a_snapshot(tmp_path: Path) -> None:
+    with talk() as guest:
+        guest.wait_line()
+        guest.guest.send(b"h")
+        guest.wait_for("H")
+        guest.guest.pause()
+        counted = guest.guest.hpet.read(0xF0, 8)
+        snapshot(guest.guest, tmp_path / "kept")
+    try:
+        again = restore(tmp_path / "kept")
+    except SnapshotRefused as error:  # the host's own TSC, and it would go back
+        pytest.skip(error.message)
+    with again:
+        assert again.hpet.read(0xF0, 8) == counted
+        assert again.hpet.read(0x20, 4) == 1
+        assert again.vm.irqchip(IrqChip.IOAPIC).chip.ioapic.irr >> PIN & 1
+        again.resume()
+        again.pause()
+        assert again.hpet.read(0xF0, 8) > counted

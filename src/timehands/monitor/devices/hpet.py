@@ -59,7 +59,8 @@ class TimerFlags(IntFlag):
     ROUTE = 0x1F << 9
 
 
-_CHANGES = 0x1F << 9 | 1 << 8 | 0b1110
+#: What a guest can change in a timer's configuration and that stays.
+CHANGES = 0x1F << 9 | 1 << 8 | 0b1110
 #: Capabilities: periodic, of 64 bits, and its routes.
 _TIMER_CAPABILITIES = 1 << 4 | 1 << 5 | ROUTES << 32
 
@@ -100,7 +101,7 @@ class Timer:
     def configure(self, value: int) -> None:
         """What the guest writes. A pin that it cannot have stays what it was."""
         kept = self.configuration
-        self.configuration = value & _CHANGES
+        self.configuration = value & CHANGES
         if not ROUTES >> self.route & 1:
             self.configuration = self.configuration & ~TimerFlags.ROUTE | kept & TimerFlags.ROUTE
         self.setting = bool(value & TimerFlags.SET) and self.has(TimerFlags.PERIODIC)
