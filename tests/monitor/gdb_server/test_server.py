@@ -87,6 +87,14 @@ def test_nothing_stays_of_a_client_that_is_gone(kvm: None, tmp_path: Path) -> No
         runs(guest)
 
 
+def test_the_next_client_may_come_as_soon_as_one_has_gone(kvm: None, tmp_path: Path) -> None:
+    """It is not taken for a second one, though the server has yet to see that the first is gone."""
+    with served(tmp_path):
+        for _ in range(20):
+            with RawClient(tmp_path / "gdb") as client:
+                client.send(b"m0,2000")
+
+
 def test_a_second_client_is_turned_away(kvm: None, tmp_path: Path) -> None:
     with asked(tmp_path) as (_, client):
         with RawClient(tmp_path / "gdb", no_ack=False) as second:
