@@ -320,7 +320,7 @@ SUBJECTS = {
 
 
 @pytest.mark.parametrize("subject", SUBJECTS)
-@settings(max_examples=60, deadline=2000, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_no_damage_brings_another_error(
     tmp_path_factory: pytest.TempPathFactory, subject: str, data: st.DataObject

@@ -157,3 +157,19 @@ def test_lengths_fit_for_any_number_of_devices(count: int) -> None:
     for _ in devices:
         _, at = package_length(block, at + 2)
     assert at == ends == len(block)
+
+
+def test_an_hpet_is_described_when_there_is_one() -> None:
+    """IA-PC HPET Specification 1.0a, 3.2.4."""
+    found = tables(acpi_tables(2, with_hpet=True), RSDP)
+    assert set(found) == {b"APIC", b"HPET"}
+    block = found[b"HPET"]
+    assert len(block) == 56
+    assert number(block, 36, 4) == 0x8086_2201  # three timers, 64 bits, no legacy routes
+    assert (block[40], block[41], number(block, 44, 8)) == (0, 64, 0xFED0_0000)
+    assert (block[52], number(block, 53, 2)) == (0, 20_000)
+
+
+def test_all_tables_are_found_together() -> None:
+    found = tables(acpi_tables(2, devices=DEVICES, with_hpet=True), RSDP)
+    assert set(found) == {b"APIC", b"FACP", b"HPET"}

@@ -70,6 +70,13 @@ def test_pvclocks_msrs_are_there_unless_there_is_none(kvm: None, pvclock: Maker)
     assert there is (pvclock is not Maker.NONE)
 
 
+@pytest.mark.parametrize("hpet", [True, False])
+def test_the_hpet_is_there_or_not(kvm: None, hpet: bool) -> None:
+    # H: its id, its period in fs, how much it counted.
+    row = surveyed(Clocks(hpet=hpet))["H"][0]
+    assert row[:2] == (["80862201", "989680"] if hpet else ["-"])
+
+
 @pytest.mark.parametrize("rtc", [True, False])
 def test_the_rtc_is_there_or_not(kvm: None, rtc: bool) -> None:
     row = surveyed(Clocks(rtc=rtc)).get("R", [["ff", "ff"]])[0]

@@ -65,9 +65,7 @@ def test_too_few_or_too_close_readings_tell_nothing(tmp_path: Path) -> None:
 _DELAY_NS = st.integers(0, 20 * MS)
 
 
-@settings(
-    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
 @example(
     ppm=-1_000_000, step_ns=4 * MS, offset_ns=0, start_ns=0, apart_ns=10**9, delays=(0, 0, 0, 0)
 )

@@ -166,9 +166,7 @@ def test_there_is_a_bound_on_spans(tmp_path: Path) -> None:
 
 
 _NAMES = ("setup_arch", "tsc_init", "calibrate_delay", "do_one_initcall")
-_SETTINGS = settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+_SETTINGS = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 _STEPS = st.lists(
     st.tuples(
         st.sampled_from(_NAMES),
@@ -192,9 +190,7 @@ def _soup(steps: list[tuple[str, bool, int, int]], vcpus: int) -> Tape:
     return tape
 
 
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(steps=_STEPS, vcpus=st.integers(1, 3))
 def test_every_entry_makes_one_call_and_no_call_ends_before_it_began(
     tmp_path: Path, steps: list[tuple[str, bool, int, int]], vcpus: int
@@ -205,9 +201,7 @@ def test_every_entry_makes_one_call_and_no_call_ends_before_it_began(
     assert all(c.duration_ns >= 0 for c in calls)
 
 
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(steps=_STEPS)
 def test_spans_of_one_vcpu_nest(tmp_path: Path, steps: list[tuple[str, bool, int, int]]) -> None:
     spans = _spans(_soup(steps, 1).write(tmp_path))
@@ -217,9 +211,7 @@ def test_spans_of_one_vcpu_nest(tmp_path: Path, steps: list[tuple[str, bool, int
         assert all(s.start_ns <= span.start_ns and span.end_ns <= s.end_ns for s in around)
 
 
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(steps=_STEPS)
 def test_spans_of_one_depth_never_overlap(
     tmp_path: Path, steps: list[tuple[str, bool, int, int]]

@@ -18,7 +18,7 @@ from timehands.watch.recording import MAX_JSON_BYTES, Header, Recording, Spot
 from timehands.watch.records import Kind
 from watch.stream import header, raw
 
-QUICK = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+QUICK = settings(max_examples=60, suppress_health_check=list(HealthCheck))
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner),

@@ -16,7 +16,7 @@ import struct
 from collections.abc import Iterator, Sequence
 
 from timehands.monitor.aml import definitions
-from timehands.monitor.devices import signals
+from timehands.monitor.devices import hpet, signals
 from timehands.monitor.devices.virtio.places import VirtioPlace
 from timehands.monitor.layout import IOAPIC, LAPIC, RSDP
 
@@ -37,13 +37,21 @@ _FADT_FLAGS = 1 | 1 << 2 | 1 << 4 | 1 << 5 | 1 << 6
 _FADT_BYTES = 244
 
 
-def acpi_tables(vcpus: int, address: int = RSDP, devices: Sequence[VirtioPlace] = ()) -> bytes:
+def acpi_tables(
+    vcpus: int,
+    address: int = RSDP,
+    devices: Sequence[VirtioPlace] = (),
+    *,
+    with_hpet: bool = False,
+) -> bytes:
     """All tables, to be placed at ``address`` (64-byte aligned), which is the RSDP's.
 
     ``vcpus``: 1 to 254; LAPIC ids count from 0 and the IOAPIC's id follows, as in the MP table.
     """
     madt = b"".join(_madt(vcpus, with_sci=bool(devices)))
     tables = [_table(b"APIC", 4, struct.pack("<II", LAPIC, _PCAT_COMPATIBLE) + madt)]
+    if with_hpet:
+        tables.append(_hpet())
     rsdp_bytes, xsdt_bytes = _ALIGNED, 2 * _ALIGNED
     at = address + rsdp_bytes + xsdt_bytes
     others = b""
@@ -84,6 +92,14 @@ def _fadt(facs: int, dsdt: int) -> bytes:
     put(112, "I", _FADT_FLAGS)
     put(140, "Q", dsdt)
     return _table(b"FACP", 3, bytes(body))
+
+
+def _hpet() -> bytes:
+    """IA-PC HPET Specification 1.0a, 3.2.4: number 0, at its address in memory."""
+    block = hpet.CAPABILITIES & 0xFFFF_FFFF
+    address = struct.pack("<BBBBQ", 0, 64, 0, 0, hpet.ADDRESS)
+    body = struct.pack("<I", block) + address + struct.pack("<BHB", 0, hpet.LEAST_TICKS, 0)
+    return _table(b"HPET", 1, body)
 
 
 def _rsdp(xsdt: int) -> bytes:

@@ -29,7 +29,7 @@ from timehands.kvm.vcpu import Vcpu
 from timehands.kvm.vm import Vm
 from timehands.monitor.bus import Bus
 from timehands.monitor.caught_up import CaughtUp
-from timehands.monitor.devices import i8042, i8254, rtc, serial, signals
+from timehands.monitor.devices import hpet, i8042, i8254, rtc, serial, signals
 from timehands.monitor.devices.signals import Ending
 from timehands.monitor.devices.virtio.block import Block
 from timehands.monitor.devices.virtio.disk_file import Disk, DiskFile
@@ -260,6 +260,9 @@ class Microvm:
                 lambda level: self.vm.irq_line(rtc.IRQ, level),
             )
             ports.add(rtc.INDEX, rtc.PORTS, self.rtc, widest=1)
+        if clocks.hpet:
+            self.hpet = hpet.Hpet(self.time, self.alarms, self.vm.irq_line)
+            self.addresses.add(hpet.ADDRESS, hpet.BYTES, self.hpet)
         self._virtio()
 
     def _virtio(self) -> None:
@@ -283,7 +286,14 @@ class Microvm:
 
     def _load(self, what: Load) -> Placed:
         settings, memory = self.settings, self.vm.memory
-        placed = load(what, memory, settings.memory_bytes, settings.vcpus, settings.virtio)
+        placed = load(
+            what,
+            memory,
+            settings.memory_bytes,
+            settings.vcpus,
+            settings.virtio,
+            hpet=settings.clocks.hpet,
+        )
         self._set_entry(placed)
         return placed
 

@@ -75,9 +75,10 @@ class Clocks:
     ``tsc_khz``: the TSC's rate, None for the host's own (another one needs KVM_CAP_TSC_CONTROL, or
     to be within 250 ppm of the host's). ``told_tsc_khz``: what CPUID says instead of the truth.
     ``invariant_tsc``, ``tsc_deadline``: whether CPUID says so; None for what KVM supports.
-    ``stable``: whether our pvclock sets its STABLE flag and CPUID announces it. ``wall_offset_ns``
-    is added to the host's date in the RTC and pvclock's wall clock. ``apic_bus_ns``: the LAPIC
-    timer's cycle; other than 1 needs KVM_CAP_X86_APIC_BUS_CYCLES_NS.
+    ``stable``: whether our pvclock sets its STABLE flag and CPUID announces it. ``rtc``, ``hpet``:
+    whether the guest has them; both are the monitor's. ``wall_offset_ns`` is added to the host's
+    date in the RTC and pvclock's wall clock. ``apic_bus_ns``: the LAPIC timer's cycle; other than 1
+    needs KVM_CAP_X86_APIC_BUS_CYCLES_NS.
     """
 
     tsc_khz: int | None = None
@@ -89,6 +90,7 @@ class Clocks:
     stable: bool = True
     pit: Maker = Maker.KVM
     rtc: bool = True
+    hpet: bool = False
     wall_offset_ns: int = 0
     apic_bus_ns: int = 1
     policy: Policy = Policy.MONOTONIC
@@ -207,6 +209,7 @@ _READERS: Mapping[str, Callable[[object], Any]] = {
     "stable": _switch,
     "pit": _word(Maker),
     "rtc": _switch,
+    "hpet": _switch,
     "wall_offset_ns": _whole,
     "apic_bus_ns": _whole,
     "policy": _word(Policy),

@@ -79,6 +79,7 @@ class VcpuThread(threading.Thread):
         counts: how often it came out, by the class of the exit.
         handlers: what is done about an exit, by its class; one that is not there is passed over.
         handling: the exit that is being handled now, None else.
+        cpu_ns: the CPU time that the thread used, when it has ended; None before.
     """
 
     def __init__(self, vcpu: Vcpu, around: Around) -> None:
@@ -88,6 +89,7 @@ class VcpuThread(threading.Thread):
             vcpu.share_registers()
         self.counts: dict[type[Exit], int] = {}
         self.handling: Exit | None = None
+        self.cpu_ns: int | None = None
         self._gate, self._ports, self._addresses = around.gate, around.ports, around.addresses
         self._msrs, self._observer, self._ended = around.msrs, around.observer, around.ended
         self.handlers: dict[type, Callable[[Any], None]] = {
@@ -119,6 +121,8 @@ class VcpuThread(threading.Thread):
                     self._gate.leave(self.vcpu.number)
         except Exception as error:  # the console and the observer are not ours
             self._ended(Ending("lost", words=self._failed(error), cause=error))
+        finally:
+            self.cpu_ns = time.thread_time_ns()
 
     def _until_told_to_stop(self) -> None:
         vcpu, msrs, handlers, counts, gate = (

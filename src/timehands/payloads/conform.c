@@ -53,7 +53,8 @@ void wait_cycles(uint64_t cycles)
         ;
 }
 
-/* Wait for an interrupt without HLT, so long at most. Returns whether one came. */
+/* Wait for an interrupt without HLT, so long at most. Returns whether one came: also one that waits
+   when the time is over, since the guest may not have been run for all of it. */
 int wait_irq(uint64_t cycles)
 {
     uint64_t start = rdtsc();
@@ -61,7 +62,7 @@ int wait_irq(uint64_t cycles)
     for (unsigned i = 0; i < SPINS_MOST && rdtsc() - start < cycles; i++)
         if (irq_spin(SPIN))
             return 1;
-    return 0;
+    return irq_spin(SPIN);
 }
 
 /* The ends that VMMs know: isa-debug-exit, the keyboard controller's reset, a triple fault. */

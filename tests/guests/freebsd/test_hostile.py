@@ -36,7 +36,7 @@ SAID = st.sampled_from(
 )  # fmt: skip
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=list(HealthCheck))
 @given(st.lists(CALLED, max_size=25), st.lists(SAID | st.text(max_size=40), max_size=8))
 def test_any_calls_and_lines_make_a_story(
     tmp_path: Path,

@@ -295,9 +295,7 @@ _SOUP = st.lists(
 )
 
 
-@settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     steps=_SOUP,
     reason=st.sampled_from([None, "hung", "guest-reset", "lost", "idle", "timeout", "nonsense"]),

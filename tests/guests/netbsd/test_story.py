@@ -242,7 +242,7 @@ def test_variables_that_make_no_sense_are_left_out(
     assert _story(tape, tmp_path).selected == "i8254"
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
+@settings(suppress_health_check=list(HealthCheck), max_examples=40)
 @given(names=st.lists(st.sampled_from([w.name for w in WANTED]), max_size=40), data=st.data())
 def test_calls_in_any_order_are_told_without_failing(
     tmp_path: Path, names: list[str], data: st.DataObject

@@ -9,7 +9,8 @@ import pytest
 from monitor.running import PATIENCE_S
 from monitor.ticking import symbols, ticking, word
 from timehands.errors import BreakpointImpossible
-from timehands.monitor.breakpoints import Breakpoints, Hit, Kind, Point
+from timehands.kvm import Capability
+from timehands.monitor.breakpoints import Breakpoints, Hit, Kind, Point, ask
 
 
 class Hits:
@@ -81,3 +82,46 @@ def test_a_fifth_hardware_breakpoint_cannot_be(kvm: None) -> None:
         stops.remove(points[0], print)
         stops.add(Point(0x2000), print)
         assert stops.points == (*points[1:], Point(0x2000))
+
+
+def test_without_guest_debug_there_is_nothing() -> None:
+    class Lacking:
+        def has(self, capability: Capability) -> bool:
+            return capability is not Capability.SET_GUEST_DEBUG
+
+    abilities = ask(Lacking())  # type: ignore[arg-type]
+    assert not abilities.steps
+    assert not any(abilities.has(kind) for kind in Kind)
+
+
+def test_an_error_of_whoever_is_told_ends_the_guest(kvm: None) -> None:
+    talk = ticking("1n")
+    stops = Breakpoints(talk.guest)
+    need(stops, Kind.EXECUTE)
+
+    def fail(_hit: Hit) -> None:
+        raise RuntimeError("no more")
+
+    stops.add(Point(symbols()["tick"]), fail)
+    with talk:
+        ending = talk.end()
+    assert (ending.reason, str(ending.cause)) == ("lost", "no more")
+
+
+def test_a_point_is_told_to_all_who_asked_until_each_has_left(kvm: None) -> None:
+    talk, first, second = ticking("1n"), Hits(3), Hits(8)
+    stops, point = Breakpoints(talk.guest), Point(symbols()["tick"])
+    need(stops, Kind.EXECUTE)
+    stops.add(point, first)
+    stops.add(point, second)
+    with talk:
+        begun = first.wait()
+        stops.remove(point, first)
+        assert stops.points == (point,)
+        found = second.wait()
+        stops.remove(point, second)
+        assert stops.points == ()
+        with pytest.raises(KeyError):
+            stops.remove(point, second)
+    assert begun == found[:3] == [(0, 0), (0, 1), (0, 2)]
+    assert found == [(0, number) for number in range(8)]

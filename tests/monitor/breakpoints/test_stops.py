@@ -62,9 +62,6 @@ class Fake:
     def regs(self) -> Regs:
         return Regs(rip=self.rip)
 
-    def set_regs(self, regs: Regs) -> None:
-        self.rip = regs.rip
-
     def sregs(self) -> Sregs:
         sregs = Sregs()
         sregs.cs.l = 1
@@ -164,14 +161,6 @@ def test_an_int3_that_kvm_cannot_emulate_is_one_too() -> None:
     fake = Fake(SOFT)
     fake.come_out(InternalError(1, ()))
     assert (fake.did, fake.code) == ([SOFT], b"\0")
-
-
-def test_an_int3_that_is_told_from_behind_it_is_one_too() -> None:
-    fake = Fake(SOFT)
-    fake.table.abilities = Abilities(software=True, past_int3=1)
-    fake.rip = 0x1001
-    fake.come_out(debugged(0, 0x1001, exception=3))
-    assert (fake.did, fake.rip, fake.code) == ([SOFT], 0x1000, b"\0")
 
 
 def test_other_errors_of_kvm_are_no_points() -> None:

@@ -10,6 +10,7 @@ from timehands.clocks.msr import ClockMsr
 from timehands.kvm.cpuid import CpuidEntry
 from timehands.kvm.numbers import Capability, CpuidFlags, MpState
 from timehands.kvm.structs import Irqchip
+from timehands.monitor.devices.hpet import Timer
 from timehands.monitor.devices.virtio.disk_file import Disk, Identity, Writes
 from timehands.monitor.devices.virtio.mmio import Registers as VirtioRegisters
 from timehands.monitor.devices.virtio.rings import Ring
@@ -18,6 +19,7 @@ from timehands.monitor.settings import Clocks, Jump, Maker
 from timehands.monitor.snapshot.state import (
     CHIPS,
     PARTS,
+    CountingBlock,
     DateClock,
     Devices,
     KeptDisk,
@@ -44,7 +46,7 @@ def some_state() -> State:
     )
     return State(
         memory=Memory(32 * MIB, "0" * 64),
-        clocks=Clocks(pvclock=Maker.OURS, pit=Maker.OURS, jumps=(Jump("tsc", 1, -2),)),
+        clocks=Clocks(pvclock=Maker.OURS, pit=Maker.OURS, hpet=True, jumps=(Jump("tsc", 1, -2),)),
         needs=(Capability.IRQCHIP, Capability.MP_STATE),
         times=Times(
             tsc_khz=2_600_000, tsc=2**63, tsc_realtime_ns=10**18, tsc_set=False,
@@ -57,6 +59,7 @@ def some_state() -> State:
             i8042=KeyboardController(bytes(32), 3, b"\xfe", nobody=True, wants=0xD1),
             i8254=(chip, 2),
             rtc=DateClock(-5, 0x40, bytes(128)),
+            hpet=CountingBlock(1, 4, 10**9, (Timer(), Timer(0x0E, 7, 7, True, 10**9), Timer())),
             pvclock=OurPvclock({(0, int(ClockMsr.KVM_SYSTEM_TIME)): 0x9001}, 7),
             virtio={
                 "disk": VirtioRegisters(

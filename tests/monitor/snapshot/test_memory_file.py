@@ -48,7 +48,7 @@ def fill(of: GuestMemory, pages: dict[int, int]) -> None:
         slot.map[at + page % PAGE_SIZE] = byte
 
 
-@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=list(HealthCheck))
 @given(
     pages=st.dictionaries(st.integers(0, PAGES - 1), st.integers(1, 255), max_size=8),
     whole=st.booleans(),

@@ -155,7 +155,7 @@ class VcpuStops:
 
     def _debugged(self, exit: Debugged) -> None:
         if exit.exception == BREAKPOINT_VECTOR:
-            if not self._at_int3(self._table.abilities.past_int3):
+            if not self._at_int3():
                 self._give_back(GuestDebug.INJECT_BP)
             return
         points = list(reported(exit.dr6, self._table.slots, self._off()))
@@ -174,19 +174,13 @@ class VcpuStops:
         if not (is_int3(exit) and self._table.patches and self._at_int3()):
             self._usual_broken(exit)
 
-    def _at_int3(self, past: int = 0) -> bool:
-        """Whether it came to an int3 of ours; RIP is ``past`` it by so many bytes.
-
-        If so, that has been dealt with.
-        """
+    def _at_int3(self) -> bool:
+        """Whether it came to an int3 of ours; if so, that has been dealt with."""
         regs = self.vcpu.regs()
-        regs.rip -= past
         linear = self.linear_pc(regs)
         points = self._int3s_at(linear)
         if not points or set(points) <= set(self._passing):
             return False
-        if past:
-            self.vcpu.set_regs(regs)
         self._end_step()
         self._stand_at(regs)
         for point in points:

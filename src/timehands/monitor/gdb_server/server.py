@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import select
 import selectors
 import socket
 import threading
@@ -162,7 +163,7 @@ class GdbServer:
                             self._take(one, client, session)
                     elif key.fileobj is self._woken:
                         self._woken.recv(_READ_BYTES)
-                    elif self._listener is not None:
+                    elif self._listener is not None and not client.has_more():
                         self._listener.accept()[0].close()  # one at a time
                 self._tell_stop(client, session)
 
@@ -203,6 +204,12 @@ class Wire:
         if not data:
             raise ConnectionResetError("the client closed the connection")
         return self._unpacker.feed(data)
+
+    def has_more(self) -> bool:
+        """Whether something has come that was not received yet, or the client has gone."""
+        poll = select.poll()
+        poll.register(self.socket, select.POLLIN)
+        return bool(poll.poll(0))
 
     def send(self, payload: bytes | None, ack: bytes = b"") -> None:
         """An acknowledgement, or none, and a packet, or none for None."""

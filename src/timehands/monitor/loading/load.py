@@ -38,7 +38,7 @@ class Load:
     """What is booted: the kernel file's bytes, its command line, and a ramdisk or none.
 
     ``acpi``: whether it is told of its processors by ACPI too, not by the MP table alone, and of
-    its virtio devices.
+    its virtio devices and its HPET.
     """
 
     kernel: memoryview = field(repr=False)
@@ -48,7 +48,13 @@ class Load:
 
 
 def load(
-    what: Load, memory: GuestMemory, size: int, vcpus: int, virtio: Sequence[VirtioPlace] = ()
+    what: Load,
+    memory: GuestMemory,
+    size: int,
+    vcpus: int,
+    virtio: Sequence[VirtioPlace] = (),
+    *,
+    hpet: bool = False,
 ) -> Placed:
     """Put a kernel, its ramdisk and what it is told into memory of ``size`` bytes.
 
@@ -67,7 +73,7 @@ def load(
     _put(memory, COMMAND_LINE, _command_line(what, protocol))
     _put(memory, MP_TABLE, mp_table(vcpus))
     if what.acpi:
-        _put(memory, RSDP, acpi_tables(vcpus, devices=virtio))
+        _put(memory, RSDP, acpi_tables(vcpus, devices=virtio, with_hpet=hpet))
     return Placed(protocol, replace(entry, rip=image.entry), image.end, initrd)
 
 

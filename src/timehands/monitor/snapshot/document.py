@@ -22,7 +22,7 @@ from timehands.errors import MachineError, SnapshotDamaged
 from timehands.kvm.cpuid import CpuidEntry
 from timehands.kvm.numbers import MAX_CPUID_ENTRIES, Capability, CpuidFlags, MpState
 from timehands.kvm.structs import Irqchip, Layout, PitState2
-from timehands.monitor.devices import i8042
+from timehands.monitor.devices import hpet, i8042
 from timehands.monitor.devices.rtc import RAM_BYTES
 from timehands.monitor.devices.serial import INPUT_BYTES
 from timehands.monitor.devices.virtio.disk_file import Disk, Identity, Writes
@@ -36,6 +36,7 @@ from timehands.monitor.snapshot.state import (
     CHIPS,
     OPTIONAL,
     PARTS,
+    CountingBlock,
     DateClock,
     Devices,
     KeptDisk,
@@ -62,6 +63,8 @@ _LONGEST_NS = MAX_STEP_NS
 _LONGEST_TICKS = _LONGEST_NS * PIT_HZ // NS_PER_S
 #: A guest may set its date to any year of four digits.
 _LONGEST_PATH = 4096
+#: What an HPET counted, and when its timers are due: 64 bits, and as much again.
+_FARTHEST_COUNT = 1 << 66
 _FARTHEST_DATE_NS = 10_000 * 366 * 86_400 * NS_PER_S
 
 
@@ -143,6 +146,7 @@ def _plain_devices(devices: Devices) -> dict[str, Any]:
         "pit": bytes(devices.pit).hex() if devices.pit else None,
         "i8254": _plain_i8254(*devices.i8254) if devices.i8254 else None,
         "rtc": asdict(rtc) | {"ram": rtc.ram.hex()} if rtc else None,
+        "hpet": asdict(devices.hpet) if devices.hpet else None,
         "pvclock": {
             "values": [[*register, value] for register, value in ours.values.items()],
             "wall_offset_ns": ours.wall_offset_ns,
@@ -259,6 +263,7 @@ def _devices(plain: Fields) -> Devices:
             pit=devices.maybe("pit", lambda v, where: _layout(v, PitState2, where)),
             i8254=devices.maybe("i8254", _i8254),
             rtc=devices.maybe("rtc", _rtc),
+            hpet=devices.maybe("hpet", _hpet),
             pvclock=devices.maybe("pvclock", _our_pvclock),
             virtio=devices.named("virtio", dict.fromkeys(("disk", "entropy")), _virtio),
             disk=devices.maybe("disk", _disk),
@@ -271,6 +276,7 @@ def _check_devices(devices: Devices, clocks: Clocks, vcpus: int) -> None:
         ("pit", devices.pit, clocks.pit is Maker.KVM),
         ("i8254", devices.i8254, clocks.pit is Maker.OURS),
         ("rtc", devices.rtc, clocks.rtc),
+        ("hpet", devices.hpet, clocks.hpet),
         ("pvclock", devices.pvclock, clocks.pvclock is Maker.OURS),
     ):
         if (there is not None) is not wanted:
@@ -310,6 +316,30 @@ def _rtc(plain: object, where: str) -> DateClock:
             offset_ns=rtc.whole("offset_ns", -_FARTHEST_DATE_NS, _FARTHEST_DATE_NS),
             index=rtc.whole("index", 0, 0x7F),
             ram=rtc.data("ram", RAM_BYTES, RAM_BYTES),
+        )
+
+
+def _hpet(plain: object, where: str) -> CountingBlock:
+    with Fields(plain, where) as block:
+        timers = block.each("timers", hpet.TIMERS, _hpet_timer)
+        if len(timers) != hpet.TIMERS:
+            raise Unfit(f"{where} has not {hpet.TIMERS} timers")
+        return CountingBlock(
+            configuration=block.whole("configuration", 0, 1),
+            status=block.whole("status", 0, (1 << hpet.TIMERS) - 1),
+            count=block.whole("count", 0, _FARTHEST_COUNT),
+            timers=timers,
+        )
+
+
+def _hpet_timer(plain: object, where: str) -> hpet.Timer:
+    with Fields(plain, where) as timer:
+        return hpet.Timer(
+            configuration=timer.whole("configuration", 0, hpet.CHANGES) & hpet.CHANGES,
+            comparator=timer.whole("comparator", 0, _U64),
+            period=timer.whole("period", 0, _U64),
+            setting=timer.switch("setting"),
+            due=timer.whole("due", 0, _FARTHEST_COUNT),
         )
 
 

@@ -261,6 +261,14 @@ def put_devices(guest: Microvm, state: State, path: Path) -> None:
         guest.rtc.restore(date.offset_ns, date.index, date.ram)
         if date.ram[Register.C] & RegisterC.INTERRUPT:
             guest.vm.irq_line(rtc.IRQ, 1)
+    if devices.hpet is not None:
+        block = devices.hpet
+        guest.hpet.restore(
+            configuration=block.configuration,
+            status=block.status,
+            count=block.count,
+            timers=block.timers,
+        )
     for name, registers in devices.virtio.items():
         guest.virtio[name].restore(registers)
     if devices.pvclock is not None and guest.pvclock is not None:

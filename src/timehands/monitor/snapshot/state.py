@@ -22,6 +22,7 @@ from timehands.kvm.structs import (
     Xcrs,
     Xsave,
 )
+from timehands.monitor.devices.hpet import Timer
 from timehands.monitor.devices.virtio.disk_file import Disk, Identity
 from timehands.monitor.devices.virtio.mmio import Registers
 from timehands.monitor.settings import Clocks
@@ -116,6 +117,16 @@ class KeyboardController:
 
 
 @dataclass(frozen=True, slots=True)
+class CountingBlock:
+    """The HPET: see `devices.hpet.Hpet.restore`."""
+
+    configuration: int
+    status: int
+    count: int
+    timers: tuple[Timer, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class OurPvclock:
     """pvclock by us: what was written to its MSRs, by vCPU and MSR, and its date's offset."""
 
@@ -136,7 +147,7 @@ class Devices:
     """Our devices, and the chips in the kernel by the names of `CHIPS`.
 
     What the guest does not have is None: ``i8254`` (ours) with the speaker's bit, ``pit`` (KVM's),
-    the RTC, pvclock by us, the disk. ``virtio``: devices by the names of `virtio.places`.
+    the RTC, the HPET, pvclock by us, the disk. ``virtio``: devices by the names of `virtio.places`.
     """
 
     chips: Mapping[str, Irqchip]
@@ -145,6 +156,7 @@ class Devices:
     pit: PitState2 | None = None
     i8254: tuple[Chip, int] | None = None
     rtc: DateClock | None = None
+    hpet: CountingBlock | None = None
     pvclock: OurPvclock | None = None
     virtio: Mapping[str, Registers] = field(default_factory=dict)
     disk: KeptDisk | None = None

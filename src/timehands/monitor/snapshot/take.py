@@ -22,7 +22,7 @@ from timehands.errors import KvmRefused, SnapshotError
 from timehands.kvm.numbers import Capability, IrqChip
 from timehands.kvm.structs import Layout
 from timehands.kvm.vcpu import Vcpu
-from timehands.monitor.devices import i8042, i8254, rtc, serial, signals
+from timehands.monitor.devices import hpet, i8042, i8254, rtc, serial, signals
 from timehands.monitor.devices.virtio.disk_file import Disk, DiskFile
 from timehands.monitor.devices.virtio.mmio import Transport
 from timehands.monitor.jumps import jumps_to_come
@@ -33,6 +33,7 @@ from timehands.monitor.snapshot.state import (
     CHIPS,
     OPTIONAL,
     TSC,
+    CountingBlock,
     DateClock,
     Devices,
     KeptDisk,
@@ -48,7 +49,7 @@ from timehands.monitor.snapshot.state import (
 #: Devices whose state is kept, or that have none.
 _KNOWN = (
     serial.Serial, i8254.I8254, i8254.Speaker, rtc.Rtc,
-    i8042.Data, i8042.CommandPort,
+    i8042.Data, i8042.CommandPort, hpet.Hpet,
     signals.ResetControl, signals.Power, signals.DebugExit, signals.Heard,
     Transport,
 )  # fmt: skip
@@ -208,6 +209,7 @@ def _devices(guest: Microvm) -> Devices:
         pit=guest.vm.pit() if clocks.pit is Maker.KVM else None,
         i8254=(guest.i8254.chip, guest.i8254.speaker) if clocks.pit is Maker.OURS else None,
         rtc=_rtc(guest.rtc) if clocks.rtc else None,
+        hpet=_hpet(guest.hpet) if clocks.hpet else None,
         pvclock=OurPvclock(ours.msr_values, ours.wall_offset_ns) if ours else None,
         virtio={name: transport.registers for name, transport in guest.virtio.items()},
         disk=_disk(guest.disk) if guest.disk else None,
@@ -244,6 +246,12 @@ def _rtc(chip: rtc.Rtc) -> DateClock:
     state = chip.state()
     ram = bytes.fromhex(str(state["ram"]))
     return DateClock(int(state["offset_ns"]), int(state["index"]), ram)
+
+
+def _hpet(block: hpet.Hpet) -> CountingBlock:
+    state = block.state()
+    timers = tuple(hpet.Timer(**timer) for timer in state.pop("timers"))
+    return CountingBlock(**state, timers=timers)
 
 
 def needs(guest: Microvm) -> Iterator[Capability]:

@@ -131,6 +131,9 @@ class MonitorGuest:
     def cpu_ns(self) -> int | None:
         """The CPU time that its vCPUs' threads have used up to now."""
         for thread in self._machine.threads:
+            if thread.cpu_ns is not None:
+                self._cpu_ns[thread.vcpu.number] = thread.cpu_ns
+                continue
             with contextlib.suppress(OSError, ValueError, IndexError):  # it has ended
                 text = Path(f"/proc/self/task/{thread.native_id}/schedstat").read_text()
                 self._cpu_ns[thread.vcpu.number] = int(text.split()[0])
@@ -206,7 +209,6 @@ class MonitorGuest:
             if self._server is not None:
                 await _whole(asyncio.to_thread(self._server.close))
             if self._made is not None:
-                self.cpu_ns()
                 await _whole(asyncio.to_thread(self._made.close))
         finally:
             self._letters.record(self._accesses.counts())
