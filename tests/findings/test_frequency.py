@@ -1,19 +1,23 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from bsd_recordings import BsdTape
 from findings.cases import case, on, only, survey, values
 from recordings import Tape, healthy_boot, jiffies_boot
 from timehands.findings.frequency import (
     calibration_unreliable,
     calibration_varies,
+    frequency_believed_is_wrong,
     frequency_leaf_not_believable,
     measured_hz,
     tsc_frequency_unknown,
 )
 from timehands.findings.model import Severity, Trial, Verdict
+from timehands.story.model import Calibration, Fact
 
 
 def test_a_frequency_that_no_way_gave_is_an_error(tmp_path: Path) -> None:
@@ -169,3 +173,29 @@ def test_boots_that_agree_or_measured_nothing_are_not(
 ) -> None:
     measured = case(healthy_boot(), tmp_path, survey())
     assert not list(calibration_varies(measured, [trial(hz) for hz in others]))
+
+
+@pytest.mark.parametrize(
+    ("hz", "severity"),
+    [
+        (33_757_873_590, Severity.ERROR),
+        (2_502_000_000, Severity.WARNING),
+        (2_500_000_000, None),
+        (0, None),
+    ],
+)
+def test_what_an_unwatched_kernel_believes_is_held_against_the_survey(
+    tmp_path: Path, hz: int, severity: Severity | None
+) -> None:
+    judged = case(BsdTape(), tmp_path, survey())
+    facts = (Fact("hz", 100), Fact("tsc_freq", hz))
+    judged = replace(judged, story=replace(judged.story, facts=facts))
+    found = list(frequency_believed_is_wrong(judged))
+    assert [finding.severity for finding in found] == ([severity] if severity else [])
+    for finding in found:
+        assert finding.code == "TH102"
+        assert f"tsc_freq was {hz:,}" in finding.cause
+    measured = Calibration("tsc", "i8254", "delay", 0, 1, hz)
+    watched = replace(judged.story, calibrations=(measured,) if hz else ())
+    assert not list(frequency_believed_is_wrong(replace(judged, story=watched)))
+    assert not list(frequency_believed_is_wrong(replace(judged, survey=None)))

@@ -103,6 +103,34 @@ def calibration_unreliable(case: Case) -> Iterable[Finding]:
         )
 
 
+def frequency_believed_is_wrong(case: Case) -> Iterable[Finding]:
+    """TH102: of a boot whose functions nobody watched: the kernel's own variable is off."""
+    survey = case.survey
+    if survey is None or survey.tsc is None or survey.ruler != "host":
+        return
+    if any(c.of == "tsc" and c.result_hz for c in case.story.calibrations):
+        return  # how it came to that is known, and judged
+    units = case.knowledge.names.tsc_facts
+    for fact in case.story.facts:
+        if fact.name not in units or not isinstance(fact.value, int) or fact.value <= 0:
+            continue
+        hz, rate = fact.value * units[fact.name], survey.tsc
+        off = _outside_ppm(hz, rate.low_hz, rate.high_hz)
+        if abs(off) <= TOLERANCE_PPM:
+            continue
+        yield Finding(
+            "TH102",
+            f"TSC believed to have {hz:,} Hz: off by {off:+,} ppm",
+            Severity.WARNING if abs(off) < 10 * TOLERANCE_PPM else Severity.ERROR,
+            f"When the boot ended {fact.name} was {fact.value:,}; the survey of the same machine "
+            f"measured {rate.low_hz:,} to {rate.high_hz:,} Hz against the host's clock. "
+            + _HARM["tsc"],
+            (Evidence(f"{fact.name}, a variable of the kernel, at the end"),),
+            case.arguments_for(Need.TSC_FREQUENCY, case.tsc_hz),
+        )
+        return
+
+
 def measured_hz(story: Story, of: str = "tsc") -> int | None:
     """The frequency that the kernel measured last, against whatever; None: it measured none."""
     measured = (

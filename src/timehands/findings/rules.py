@@ -10,6 +10,7 @@ from timehands.findings.case import Case, Rule
 from timehands.findings.devices import absent_devices, absent_gate
 from timehands.findings.frequency import (
     calibration_unreliable,
+    frequency_believed_is_wrong,
     frequency_leaf_not_believable,
     tsc_frequency_unknown,
 )
@@ -40,6 +41,7 @@ RULES: tuple[Rule, ...] = (
     calibrated_against_nothing,
     slow_fallback,
     calibration_unreliable,
+    frequency_believed_is_wrong,
     bus_clock_inconsistent,
     statistics_failed,
     goes_backwards,
