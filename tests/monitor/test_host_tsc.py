@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -85,7 +86,40 @@ def test_what_counts_is_what_it_did(
     fake: Any = FakeVm(obeys=obeys, offsets=offsets, waits=waits, tsc=tsc)
     monkeypatch.setattr(host_tsc, "Vm", lambda _kvm: fake)
     monkeypatch.setattr(host_tsc, "time", fake.host)
+    monkeypatch.setattr(host_tsc, "CLOCKSOURCES", Path("/no/such/file"))
     assert host_tsc.host_tsc(fake) == HostTsc(moves=obeys, waits=waits)
+
+
+@pytest.mark.parametrize(
+    ("offered", "looked_at"),
+    [("tsc hpet acpi_pm", False), ("hpet acpi_pm", True), ("kvm-clock", True), ("", True)],
+)
+def test_a_tsc_that_its_host_trusts_does_not_wait(
+    offered: str, looked_at: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake: Any = FakeVm(obeys=True, offsets=True, waits=True)
+    (tmp_path / "offered").write_text(f"{offered}\n")
+    monkeypatch.setattr(host_tsc, "Vm", lambda _kvm: fake)
+    monkeypatch.setattr(host_tsc, "time", fake.host)
+    monkeypatch.setattr(host_tsc, "CLOCKSOURCES", tmp_path / "offered")
+    assert host_tsc.host_tsc(fake).waits is looked_at
+
+
+def test_a_busy_host_hides_a_tsc_that_waits_for_a_while_only(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """In the middle of what KVM is asked the asking thread is put aside."""
+    fake: Any = FakeVm(obeys=True, offsets=True, waits=True)
+    msr, delays = fake.msr, [0, 10**9, 0, 10**10, 0, 10**8]
+
+    def late(index: int) -> int:
+        return msr(index) + (delays.pop(0) if delays else 0) & MASK_64
+
+    monkeypatch.setattr(fake, "msr", late)
+    monkeypatch.setattr(host_tsc, "Vm", lambda _kvm: fake)
+    monkeypatch.setattr(host_tsc, "time", fake.host)
+    monkeypatch.setattr(host_tsc, "CLOCKSOURCES", Path("/no/such/file"))
+    assert host_tsc.host_tsc(fake).waits
 
 
 @pytest.mark.usefixtures("kvm")

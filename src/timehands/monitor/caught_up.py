@@ -7,7 +7,8 @@ KVM_GET_MSRS says in between is too little, and after a pause far too little: a 
 would tell the guest a time that is later by the whole pause.
 
 What KVM goes by is not told. It is reckoned here from below: no TSC was ever less than KVM's line
-when its vCPU came out, so that line runs on from the highest one seen.
+when its vCPU came out, so that line runs on from the highest one seen. KVM goes by the raw clock
+since Linux 5.6 (get_kvmclock_base_ns).
 """
 
 from __future__ import annotations
@@ -30,8 +31,11 @@ class CaughtUp:
 
     def at_entry(self, vcpu: int) -> int:
         """A TSC that this vCPU has reached when it enters now: not more than it will find."""
+        before_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC_RAW)
         tsc = self._vcpus[vcpu].msr(ClockMsr.TSC)
         now_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC_RAW)
+        # It went on a little while KVM was being asked, and will do so anew as it enters.
+        tsc = max(0, tsc - self._at_most(now_ns - before_ns))
         with self._lock:
             due = self._due(now_ns)
             if due is None or tsc >= due:
@@ -44,6 +48,10 @@ class CaughtUp:
         with self._lock:
             self._seen = None
         self.at_entry(0)
+
+    def _at_most(self, ns: int) -> int:
+        """No more cycles pass in that time: a thousandth more than by its rate, and a few."""
+        return ns * self._tsc_khz * 1001 // 10**9 + 2
 
     def _due(self, now_ns: int) -> int | None:
         if self._seen is None:

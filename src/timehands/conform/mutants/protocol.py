@@ -16,7 +16,7 @@ _MASK_32 = (1 << 32) - 1
 #: A provider that loses its processor there: so long the record is half done.
 _HALF_DONE_SECONDS = 100e-6
 _TICK_NS = 4_000_000
-_STEP_NS = 1_000_000
+_STEP_NS = 20_000_000
 
 
 class _Bent(Pvclock):
@@ -141,7 +141,7 @@ MUTANTS = (
     ),
     Mutant(
         "update-to-and-fro",
-        "an update that nobody asked for, every 4 ms, moves the time by 1 ms to and fro",
+        "an update that nobody asked for, every 4 ms, moves the time by 20 ms to and fro",
         "pvclock.monotonic",
         _ticking(_ToAndFro),
         "KVM before Linux 2.6.37 (1d5f066e0b63): the clock adjusted to an older base",
