@@ -89,7 +89,6 @@ def test_any_json_is_a_load_or_a_machine_error(data: dict[str, Any]) -> None:
         ({"type": "monitor", "accelerator": "kvm"}, "CPU model is host, not max"),
         ({**MONITOR, "clocks": ("pvclock",)}, "sets no clock"),
         ({**MONITOR, "clocks": (1,)}, "sets no clock"),
-        ({**MONITOR, "devices": (("hpet", True),)}, "monitor machine has no hpet"),
         ({**MONITOR, "devices": (("pic", False),)}, "cannot go without its pic"),
         ({**MONITOR, "deterministic": True}, "needs the accelerator tcg"),
     ],

@@ -44,8 +44,8 @@ _HELP = {
     "pit": "i8254 interval timer (on)",
     "pic": "i8259 interrupt controllers (on)",
     "rtc": "MC146818 real-time clock (on; fixed on q35 and pc)",
-    "hpet": "HPET (on; not on microvm)",
-    "acpi": "ACPI tables (off on microvm, on elsewhere)",
+    "hpet": "HPET (on; not on microvm, off on monitor)",
+    "acpi": "ACPI tables (off on microvm and monitor, on elsewhere)",
 }
 
 

@@ -31,7 +31,7 @@ CLOCK_DEVICES: Mapping[MachineType, Mapping[ClockDevice, bool]] = {
     "microvm": {"pit": True, "pic": True, "rtc": True, "acpi": False},
     "q35": {"pit": True, "pic": True, "hpet": True, "acpi": True},
     "pc": {"pit": True, "pic": True, "hpet": True, "acpi": True},
-    "monitor": {"pit": True, "rtc": True, "acpi": False},
+    "monitor": {"pit": True, "rtc": True, "hpet": False, "acpi": False},
 }
 #: Clock devices that a machine type has and that cannot be taken away.
 FIXED_DEVICES: Mapping[MachineType, frozenset[str]] = {

@@ -26,10 +26,13 @@ LOAD = Load(Path("/k"))
 
 
 def test_memory_vcpus_and_devices_are_the_machines() -> None:
-    machine = replace(MONITOR, memory_mib=64, vcpus=3, devices=(("pit", False), ("rtc", False)))
+    devices = (("hpet", True), ("pit", False), ("rtc", False))
+    machine = replace(MONITOR, memory_mib=64, vcpus=3, devices=devices)
     settings = settings_for(machine, LOAD)
     assert (settings.memory_bytes, settings.vcpus) == (64 << 20, 3)
-    assert (settings.clocks.pit, settings.clocks.rtc) == (Maker.NONE, False)
+    clocks = settings.clocks
+    assert (clocks.pit, clocks.rtc, clocks.hpet) == (Maker.NONE, False, True)
+    assert not clocks_of(MONITOR).hpet
 
 
 def test_cpu_flags_hide_features_or_set_clocks_and_words_come_last() -> None:

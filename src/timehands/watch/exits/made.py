@@ -43,7 +43,7 @@ def check(machine: Machine) -> None:
 def clocks_of(machine: Machine) -> Clocks:
     """Its clocks: by devices and CPU flags, and then by the words of ``machine.clocks``."""
     words = tuple(_by_flags(machine)) + machine.clocks
-    clocks = clocks_from(words, replace(WATCHED, rtc=machine.has("rtc")))
+    clocks = clocks_from(words, replace(WATCHED, rtc=machine.has("rtc"), hpet=machine.has("hpet")))
     pit = clocks.pit
     if not machine.has("pit"):
         if any(word.startswith("pit=") for word in machine.clocks):
