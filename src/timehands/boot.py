@@ -115,7 +115,7 @@ class Booted:
 def prepare(request: Request) -> Prepared:
     """Open the kernel, find what runs it, settle the load.
 
-    Raises `KernelError`, `HostError`, and `UsageError` for what does not fit this kernel.
+    Raises `KernelError`, `HostError`, and `UsageError` or `MachineError` for what does not fit.
     """
     kernel = Kernel.open(request.kernel)
     knowledge = knowledge_of(kernel)
@@ -126,6 +126,7 @@ def prepare(request: Request) -> Prepared:
             raise UsageError(f"the {name} is no file: {path}")
     entry = _entry(request, kernel, knowledge)
     load = _load(request, kernel, knowledge, entry)
+    vmm.command(request.machine, load)  # what cannot be made is refused before anything is begun
     _check_patches(request, kernel, entry)
     plan, facts = plan_and_facts(kernel, knowledge)
     identity, note = _identity(kernel, entry, facts), _on_ramdisk(kernel, knowledge, load)

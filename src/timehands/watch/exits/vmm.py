@@ -6,7 +6,7 @@ from timehands.errors import MachineError
 from timehands.machines.guest import Sink, Watcher
 from timehands.machines.machine import Load, Machine
 from timehands.watch.exits.guest import MonitorGuest
-from timehands.watch.exits.made import check, command_for
+from timehands.watch.exits.made import command_for, settings_for
 
 
 class MonitorVmm:
@@ -16,7 +16,7 @@ class MonitorVmm:
 
     def command(self, machine: Machine, load: Load) -> tuple[str, ...]:
         """``timehands run``, which is the monitor's command line."""
-        check(machine)
+        settings_for(machine, load)
         return command_for(machine, load)
 
     async def start(
