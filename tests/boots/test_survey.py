@@ -170,7 +170,7 @@ def test_kvm_with_invtsc_tells_the_rate_that_is_measured(qemu: str) -> None:
     if not decode(host_table()).invariant_tsc:
         pytest.skip("this host's TSC is not invariant")
     machine = Machine(accelerator="kvm", cpu="qemu64", cpu_flags=("+invtsc",))
-    made = kvm_survey(machine, QemuVmm(qemu))
+    made = kvm_survey(machine, qemu)
     assert made.facts.invariant_tsc
     assert made.facts.timing is not None
     assert made.tsc_told_truly
