@@ -45,14 +45,17 @@ class WaitingVcpu:
     host: Host
     number: int
     khz: int
+    faster_ppm: int = 0  # than its rate in kHz says, while it is in
     written: int = 0  # this_tsc_write
     written_ns: int = field(init=False)
     last: int = field(init=False)  # last_guest_tsc
 
     def __post_init__(self) -> None:
-        self.set_msrs({ClockMsr.TSC: self.written})
+        self.written_ns, self.last = self.host.ns, self.written
 
     def set_msrs(self, values: dict[int, int]) -> None:
+        """A write; see kvm_synchronize_tsc for those near to what is expected."""
+        self.host.pass_ns(LOOK_NS)
         self.written = self.last = values[ClockMsr.TSC]
         self.written_ns = self.host.ns
 
@@ -69,7 +72,7 @@ class WaitingVcpu:
         line = self.written + (self.host.ns - self.written_ns) * self.khz // 1_000_000
         first = max(self.last, line)
         self.host.pass_ns(ns)
-        self.last = first + ns * self.khz // 1_000_000
+        self.last = first + ns * self.khz * (1_000_000 + self.faster_ppm) // 10**12
         return [first & MASK_64, self.last & MASK_64]
 
 

@@ -44,10 +44,11 @@ def _move_tsc(guest: Microvm, by_ns: int) -> None:
     """All vCPUs' TSCs, each by as much as it runs in that time. pvclock stays where it is."""
     cycles = by_ns * guest.tsc_khz // 1_000_000
     with guest.paused():
+        if guest.caught_up is not None:
+            guest.caught_up.move(cycles)
+            return
         for vcpu in guest.vcpus:
             vcpu.set_msrs({ClockMsr.TSC: vcpu.msr(ClockMsr.TSC) + cycles & MASK_64})
-        if guest.caught_up is not None:
-            guest.caught_up.set_anew()
 
 
 def _move_pvclock(guest: Microvm, by_ns: int) -> None:

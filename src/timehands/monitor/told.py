@@ -104,10 +104,14 @@ def told(
     ):
         kept[entry.leaf, entry.subleaf] = entry
     place = Place(vcpu, vcpus)
-    return tuple(
-        replace(entry, registers=place.told(_flags_told(entry, clocks)))
-        for entry in (*kept.values(), *place.missing(kept))
-    )
+    everything = (*kept.values(), *place.missing(kept))
+    return tuple(_placed(_flags_told(entry, clocks), place) for entry in everything)
+
+
+def _placed(entry: CpuidEntry, place: Place) -> CpuidEntry:
+    """Most answers are the same for all vCPUs: those stay what they are, which takes no time."""
+    registers = place.told(entry)
+    return entry if registers is entry.registers else replace(entry, registers=registers)
 
 
 def _hypervisor(clocks: Clocks, features: int, tsc_khz: int) -> Iterable[CpuidEntry]:

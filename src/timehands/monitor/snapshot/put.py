@@ -169,9 +169,10 @@ def put_tscs(guest: Microvm, state: State, path: Path) -> None:
     if guest.settings.clocks.policy is Policy.WALL:
         wanted += max(0, time.time_ns() - times.tsc_realtime_ns) * times.tsc_khz // 1_000_000
     if tsc.can_be_set(guest.kvm):
-        tsc.set_all(guest.vcpus, wanted, [each.tsc_ahead for each in state.processors])
+        ahead = [each.tsc_ahead for each in state.processors]
+        tsc.set_all(guest.vcpus, wanted, ahead)
         if guest.caught_up is not None:
-            guest.caught_up.set_anew()
+            guest.caught_up.wrote(wanted + min(ahead))
         return
     back = tsc.signed(times.tsc - first.msr(TSC))
     if back > 0:
