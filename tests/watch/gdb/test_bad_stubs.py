@@ -306,7 +306,7 @@ def test_a_monitor_that_prints_for_ever_is_cut_off(output: bytes) -> None:
     stub = Stub(answers={b"qRcmd": itertools.repeat(output)})  # type: ignore[dict-item]
 
     async def run() -> None:
-        async with asyncio.timeout(30), connected(stub, 0.05) as client:
+        async with asyncio.timeout(60), connected(stub, 0.3) as client:
             with pytest.raises(StubSilent, match="came to no end"):
                 await client.monitor("info registers")
 
@@ -320,12 +320,12 @@ def test_answers_in_time_without_an_end_come_to_one(request_: bytes, answer: byt
     class Slow(Stub):
         async def _answer(self, end: socket.socket, request: bytes) -> None:
             if request.startswith(request_):
-                await asyncio.sleep(0.04)
+                await asyncio.sleep(0.06)
             await super()._answer(end, request)
 
     async def run() -> None:
         async with asyncio.timeout(30):
-            async with connected(Slow(answers={request_: answer}), 0.08) as client:
+            async with connected(Slow(answers={request_: answer}), 0.3) as client:
                 await client.read(0x1000, 4096)
                 await client.threads()
 
