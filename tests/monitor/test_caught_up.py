@@ -148,6 +148,15 @@ def test_a_record_is_renewed_at_each_entry_and_promises_nothing(
     assert before.flags == after.flags == 0
 
 
+def test_no_entry_costs_any_time(host: Host, memory: GuestMemory) -> None:
+    started = host.ns
+    guest = Guest(host, memory)
+    entries = 10 * OUT_NS // LOOK_NS
+    for _ in range(entries):
+        before = host.ns
+        assert before - started - OUT_NS <= guest.run(0, 0)[0] <= host.ns - started
+
+
 @given(runs=RUNS)
 def test_time_is_the_hosts_whatever_the_tscs_do(runs: list[tuple[int, int, int]]) -> None:
     with guest_memory(4 * MIB) as memory, pytest.MonkeyPatch.context() as monkeypatch:

@@ -141,8 +141,8 @@ class Pvclock:
             with self._lock:
                 self._due.discard(vcpu)
                 if self._at_entry is not None:
-                    tsc = self._at_entry(vcpu)
-                    self._base = Base(tsc, self._system_ns_now(), time.monotonic_ns())
+                    tsc, now_ns = self._at_entry(vcpu), time.monotonic_ns()
+                    self._base = Base(tsc, self._system_ns_at(now_ns), now_ns)
                 self._publish(vcpu)
 
     @property
@@ -196,7 +196,10 @@ class Pvclock:
         return True
 
     def _system_ns_now(self) -> int:
-        return self._base.system_ns + time.monotonic_ns() - self._base.host_ns
+        return self._system_ns_at(time.monotonic_ns())
+
+    def _system_ns_at(self, host_ns: int) -> int:
+        return self._base.system_ns + host_ns - self._base.host_ns
 
     def _publish(self, vcpu: int) -> None:
         address = self._pages.get(vcpu)
