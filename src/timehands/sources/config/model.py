@@ -1,0 +1,224 @@
+"""What a configuration says: each setting with where it came from, each file with its reason.
+
+Plain values, the same for all systems. A chain is read from top to bottom: the line that began it
+first, then what overrode or removed it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from timehands.sources.config.conditions import ALWAYS, Condition
+from timehands.sources.tree import Where
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One link of a chain: a line, and what it says or does."""
+
+    where: Where | None
+    words: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.words}" if self.where else self.words
+
+
+Chain = tuple[Step, ...]
+
+
+class State(StrEnum):
+    """How a setting stands in the end.
+
+    ``SET`` by a line of the configuration; ``IMPLIED`` by another setting (an attribute, a
+    ``select``); ``DEFAULT``, as the language has it without a line; ``REMOVED`` after it was set;
+    ``UNSET``: it is known, and off.
+    """
+
+    SET = "set"
+    IMPLIED = "implied"
+    DEFAULT = "default"
+    REMOVED = "removed"
+    UNSET = "unset"
+
+    @property
+    def on(self) -> bool:
+        """Whether the kernel is built with it."""
+        return self in (State.SET, State.IMPLIED, State.DEFAULT)
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """An option, a device, or whatever the language sets.
+
+    ``kind`` is the word that the configuration language has for it (``options``, ``device``,
+    ``makeoptions``, ``pseudo-device``, ``bool``); ``value`` is None for what is only on or off.
+    """
+
+    kind: str
+    name: str
+    value: str | None
+    state: State
+    chain: Chain
+
+    @property
+    def on(self) -> bool:
+        """Whether the kernel is built with it."""
+        return self.state.on
+
+    @property
+    def overridden(self) -> bool:
+        """Whether a later line gave it another value, or took it away and another set it again."""
+        return sum(not step.words.startswith("include ") for step in self.chain) > 1
+
+    def __str__(self) -> str:
+        value = f"={self.value}" if self.value is not None else ""
+        return f"{self.kind} {self.name}{value}"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A line that says when a file is part of a kernel.
+
+    ``file`` is relative to the tree's root. ``object`` is False for lines whose result is no object
+    of the kernel itself (a header that is made, an object that a build step of its own links in).
+    ``made`` tells that the file is not in the tree: the build makes it.
+    """
+
+    file: str
+    where: Where
+    text: str
+    condition: Condition = ALWAYS
+    object: bool = True
+    made: bool = False
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why a file is compiled: the rule that holds, and what made it hold."""
+
+    rule: Rule
+    chain: Chain
+
+    @property
+    def where(self) -> Where:
+        """The line that names the file."""
+        return self.rule.where
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One way in which a file would become part of the kernel: all of these steps together."""
+
+    steps: tuple[Step, ...]
+
+    def __str__(self) -> str:
+        return " and ".join(step.words for step in self.steps)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """How one rule came out: whether it holds, and how each name in its condition stands."""
+
+    rule: Rule
+    holds: bool
+    chain: Chain
+    changes: tuple[Change, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Why:
+    """Whether a file is compiled into a kernel, and why.
+
+    ``verdicts`` has one for each line that names the file; without any, ``note`` says what is
+    known instead. ``also`` holds facts beside the rule (a symbol's prompt, who includes a file).
+    """
+
+    file: str
+    compiled: bool
+    verdicts: tuple[Verdict, ...]
+    note: str = ""
+
+    @property
+    def changes(self) -> tuple[Change, ...]:
+        """What would put the file into the kernel: the shortest ways first."""
+        found = [change for verdict in self.verdicts for change in verdict.changes]
+        return tuple(sorted(found, key=lambda change: len(change.steps)))
+
+
+@dataclass(frozen=True, slots=True)
+class Complaint:
+    """Something in a tree that could not be read or understood; the answer goes on without it."""
+
+    where: Where | None
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.text}" if self.where else self.text
+
+
+@dataclass(slots=True)
+class Complaints:
+    """A list of complaints that does not grow without bound; repeated ones are kept once."""
+
+    most: int = 200
+    found: dict[Complaint, None] = field(default_factory=dict)
+    left_out: int = 0
+
+    def add(self, where: Where | None, text: str) -> None:
+        """Note one."""
+        complaint = Complaint(where, text[:400])
+        if len(self.found) < self.most or complaint in self.found:
+            self.found[complaint] = None
+        else:
+            self.left_out += 1
+
+    def all(self) -> tuple[Complaint, ...]:
+        """All of them, and how many there was no room for."""
+        more = (Complaint(None, f"{self.left_out:,} more of these"),) if self.left_out else ()
+        return (*self.found, *more)
+
+
+class Explainer:
+    """What a language adds to a configuration: how it answers about files and names."""
+
+    def why(self, configuration: Configuration, file: str) -> Why:
+        """Why a file is compiled or not. ``file`` is relative to the tree's root."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """A kernel's configuration, resolved.
+
+    ``settings`` has everything that was set, implied, or removed, by kind and name; ``rules`` what
+    the tree says about each file (relative to the tree's root); ``files`` those that are compiled.
+    """
+
+    name: str
+    system: str
+    arch: str
+    source: str
+    settings: Mapping[tuple[str, str], Setting]
+    rules: Mapping[str, tuple[Rule, ...]]
+    files: Mapping[str, Reason]
+    complaints: tuple[Complaint, ...]
+    explainer: Explainer
+
+    @property
+    def options(self) -> Mapping[str, Setting]:
+        """The options, with and without value, by name."""
+        kinds = ("options", "file-system", "symbol", "option")
+        return {name: one for (kind, name), one in self.settings.items() if kind in kinds}
+
+    @property
+    def devices(self) -> Mapping[str, Setting]:
+        """The devices and pseudo-devices, by name."""
+        kinds = ("device", "pseudo-device")
+        return {name: one for (kind, name), one in self.settings.items() if kind in kinds}
+
+    def why(self, file: str) -> Why:
+        """Why a file is compiled, or what would have to change. ``file`` as in `rules`."""
+        return self.explainer.why(self, file)
