@@ -47,6 +47,7 @@
     ├── SourcesError            something is wrong with a source tree
     │   ├── TreeUnusable        no folder, or it may not be read
     │   ├── FileUnusable        a file of it is missing, too large, or outside of it
+    │   ├── ConfigurationUnknown  no kernel configuration of that name
     │   ├── HistoryUnavailable  no repository, or one that cannot be read
     │   └── PastedLogUnusable   a pasted log in which no revision was found
     └── RecordingError          a recording cannot be written or opened
@@ -439,6 +440,14 @@ class FileUnusable(SourcesError):
     def __init__(self, reason: str, *, file: str, advice: str = "") -> None:
         super().__init__(f"{file}: {reason}", advice=advice)
         self.file, self.reason = file, reason
+
+
+class ConfigurationUnknown(SourcesError):
+    """A tree has no kernel configuration of that ``name``."""
+
+    def __init__(self, message: str, *, name: str, advice: str = "") -> None:
+        super().__init__(message, advice=advice)
+        self.name = name
 
 
 class HistoryUnavailable(SourcesError):

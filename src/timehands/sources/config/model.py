@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from timehands.sources.config.conditions import ALWAYS, Condition
-from timehands.sources.tree import Where
+from timehands.sources.where import Where
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +81,9 @@ class Setting:
 class Rule:
     """A line that says when a file is part of a kernel.
 
-    ``file`` is relative to the tree's root. ``object`` is False for lines whose result is no object
-    of the kernel itself (a header that is made, an object that a build step of its own links in).
-    ``made`` tells that the file is not in the tree: the build makes it.
+    ``file`` is relative to the tree's root; ``route`` has the includes that led to the line.
+    ``object`` is False for lines whose result is no object of the kernel itself (a header that is
+    made, an object that another build step links in). ``notes`` are the line's other words.
     """
 
     file: str
@@ -91,8 +91,8 @@ class Rule:
     text: str
     condition: Condition = ALWAYS
     object: bool = True
-    made: bool = False
     notes: tuple[str, ...] = ()
+    route: Chain = ()
 
 
 @dataclass(frozen=True, slots=True)
