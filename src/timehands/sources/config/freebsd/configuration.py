@@ -87,7 +87,7 @@ def _rules(selection: Selection) -> dict[str, tuple[Rule, ...]]:
     return {file: tuple(rules) for file, rules in lists.rules.items()}
 
 
-def _compiled(rules: dict[str, tuple[Rule, ...]], names: Names) -> dict[str, Reason]:
+def _compiled(rules: dict[str, tuple[Rule, ...]], standing: Names) -> dict[str, Reason]:
     files = {}
     for file, candidates in rules.items():
         for rule in candidates:
