@@ -6,7 +6,7 @@ first, then what overrode or removed it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -106,6 +106,26 @@ class Reason:
     def where(self) -> Where:
         """The line that names the file."""
         return self.rule.where
+
+
+class Reasons(Mapping[str, Reason]):
+    """The compiled files with their reasons, which are worked out when they are asked for."""
+
+    def __init__(self, rules: Mapping[str, Rule], chain: Callable[[Rule], Chain]) -> None:
+        self._rules, self._chain = rules, chain
+
+    def __getitem__(self, file: str) -> Reason:
+        rule = self._rules[file]
+        return Reason(rule, self._chain(rule))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._rules)
+
+    def __len__(self) -> int:
+        return len(self._rules)
+
+    def __contains__(self, file: object) -> bool:
+        return file in self._rules
 
 
 @dataclass(frozen=True, slots=True)

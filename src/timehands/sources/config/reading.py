@@ -90,4 +90,6 @@ class Place:
 
 def joined(folder: str, file: str) -> str:
     """A path within the tree, with its ``.`` and ``..`` worked out."""
+    if "./" not in file and "//" not in file and not file.startswith("/"):
+        return f"{folder}/{file}" if folder else file
     return posixpath.normpath(posixpath.join(folder, file))

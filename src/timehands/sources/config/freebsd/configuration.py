@@ -23,7 +23,7 @@ from timehands.sources.config.model import (
     Change,
     Configuration,
     Explainer,
-    Reason,
+    Reasons,
     Rule,
     Step,
     Verdict,
@@ -87,14 +87,14 @@ def _rules(selection: Selection) -> dict[str, tuple[Rule, ...]]:
     return {file: tuple(rules) for file, rules in lists.rules.items()}
 
 
-def _compiled(rules: dict[str, tuple[Rule, ...]], standing: Names) -> dict[str, Reason]:
+def _compiled(rules: dict[str, tuple[Rule, ...]], standing: Names) -> Reasons:
     files = {}
     for file, candidates in rules.items():
         for rule in candidates:
             if rule.object and holds(rule.condition, standing.there):
-                files[file] = Reason(rule, standing.chain(rule))
+                files[file] = rule
                 break
-    return files
+    return Reasons(files, standing.chain)
 
 
 @dataclass(slots=True)
