@@ -12,6 +12,7 @@ The languages are those of FreeBSD's config(8), of NetBSD's and OpenBSD's config
 (Kconfig, .config and Kbuild). Nothing of a tree is run: no make, no shell.
 """
 
+from timehands.sources.config.comparing import Difference, compare
 from timehands.sources.config.model import (
     Change,
     Complaint,
@@ -30,6 +31,7 @@ __all__ = [
     "Change",
     "Complaint",
     "Configuration",
+    "Difference",
     "Reason",
     "Rule",
     "Setting",
@@ -37,6 +39,7 @@ __all__ = [
     "Step",
     "Verdict",
     "Why",
+    "compare",
     "configurations",
     "resolve",
 ]
