@@ -1,8 +1,8 @@
 """What means the same in kernels of different systems: one row for each subject.
 
 A row says, for each system, which settings or which compiled file stand for it:
-``device kvm_clock`` is a setting, ``virtio* at pv`` is a device by the place it attaches to (any unit), and what has a
-``/`` is a file. A system that is not in a row has nothing of the kind.
+``device kvm_clock`` is a setting, ``virtio at pci`` is a device by the place it attaches to (any
+unit), and what has a ``/`` is a file. A system that is not in a row has nothing of the kind.
 """
 
 from __future__ import annotations

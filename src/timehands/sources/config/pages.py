@@ -186,24 +186,22 @@ def _folders(files: Iterable[str], most: int = 12) -> str:
 
 def _across_page(difference: Difference) -> Document:
     a, b = difference.a, difference.b
-    rows = tuple(
-        (subject, *(cell for meant in (one, other) for cell in _meant(meant)))
-        for subject, one, other in difference.meanings
-    )
-    heads = ("what", a.name, "by", b.name, "by")
+    rows: list[tuple[Cell, ...]] = []
+    for subject, one, other in difference.meanings:
+        rows.append((subject, a.name, *_meant(one)))
+        rows.append(("", b.name, *_meant(other)))
     title = f"{kernel(a)} and {kernel(b)}, by what their settings mean"
     complaints = complaint_blocks((*a.complaints, *b.complaints))
-    return Document(title, (Table(heads, rows), *complaints))
+    heads = ("what", "kernel", "", "by", "where")
+    return Document(title, (Table(heads, tuple(rows)), *complaints))
 
 
-def _meant(meant: Meant) -> tuple[Cell, Cell]:
+def _meant(meant: Meant) -> tuple[Cell, Cell, Cell]:
     if not meant.known:
-        return "none", ""
-    if not meant.on:
-        return "no", meant.words
-    last = meant.chain[-1] if meant.chain else None
-    yes = f"yes: {meant.value}" if meant.value and len(meant.value) < 8 else "yes"
-    return yes, (meant.words, " ", last.where) if last and last.where else meant.words
+        return "none", "", ""
+    value = f"={meant.value}" if meant.value and len(meant.value) < 12 else ""
+    where = meant.chain[-1].where if meant.on and meant.chain else None
+    return "yes" if meant.on else "no", f"{meant.words}{value if meant.on else ''}", where or ""
 
 
 def complaint_blocks(complaints: Sequence[Complaint]) -> Iterator[Block]:
