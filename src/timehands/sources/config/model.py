@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from timehands.sources.config.conditions import ALWAYS, Condition
+from timehands.sources.config.conditions import ALWAYS, Condition, names
 from timehands.sources.where import Where
 
 
@@ -208,6 +208,20 @@ class Explainer:
         """Why a file is compiled or not. ``file`` is relative to the tree's root."""
         raise NotImplementedError
 
+    def stands_for(self, name: str) -> str:
+        """What a setting's name is called in the conditions of files."""
+        return name
+
+    def dependents(self, configuration: Configuration, setting: Setting) -> list[Step]:
+        """The lines that depend on a setting: of the files that are compiled because of it, ..."""
+        name = self.stands_for(setting.name)
+        found: dict[Step, None] = {}
+        for rules in configuration.rules.values():
+            for rule in rules:
+                if name in map(self.stands_for, names(rule.condition)):
+                    found[Step(rule.where, rule.text)] = None
+        return list(found)
+
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
@@ -224,8 +238,13 @@ class Configuration:
     settings: Mapping[tuple[str, str], Setting]
     rules: Mapping[str, tuple[Rule, ...]]
     files: Mapping[str, Reason]
-    complaints: tuple[Complaint, ...]
+    noted: Complaints
     explainer: Explainer
+
+    @property
+    def complaints(self) -> tuple[Complaint, ...]:
+        """What could not be read or understood so far (languages read some files when asked)."""
+        return self.noted.all()
 
     @property
     def options(self) -> Mapping[str, Setting]:

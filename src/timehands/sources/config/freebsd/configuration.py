@@ -63,7 +63,7 @@ def resolve(reader: Reader, file: str, name: str, arch: str) -> Configuration:
         settings=settings,
         rules=rules,
         files=files,
-        complaints=reader.complaints.all(),
+        noted=reader.complaints,
         explainer=standing,
     )
 
@@ -168,6 +168,10 @@ class Names(Explainer):
             if key in self._settings:
                 return self._settings[key].chain
         return ()
+
+    def stands_for(self, name: str) -> str:
+        """Options are found in any case."""
+        return name.lower() if name.lower() in self._known else name
 
     def why(self, configuration: Configuration, file: str) -> Why:
         """Why a file is compiled, by which of its lines; or what would have to change."""

@@ -40,7 +40,7 @@ def resolve(
         settings=selection.ledger.settings(),
         rules={one: (rule,) for one, rule in rules.items()},
         files=_compiled(rules, selection, names),
-        complaints=reader.complaints.all(),
+        noted=reader.complaints,
         explainer=names,
     )
 

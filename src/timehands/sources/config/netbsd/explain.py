@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from itertools import islice, product
 
@@ -29,6 +30,7 @@ from timehands.sources.config.model import (
 from timehands.sources.config.netbsd.selection import Selection
 
 _MOST_CHANGES = 12
+_UNIT = re.compile(r"([0-9]+|\*)$")
 _DEEPEST = 4
 
 
@@ -82,6 +84,10 @@ class Names(Explainer):
             if option.lower() == name:
                 return option
         return ""
+
+    def stands_for(self, name: str) -> str:
+        """Conditions have options in small letters, and devices without unit and place."""
+        return _UNIT.sub("", name.split(" at ", maxsplit=1)[0]).lower()
 
     def why(self, configuration: Configuration, file: str) -> Why:
         """Why a file is compiled, or what would have to change."""
