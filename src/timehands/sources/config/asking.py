@@ -30,7 +30,7 @@ def path_in_tree(tree: SourceTree, configuration: Configuration, asked: str) -> 
     asked = joined("", asked.rstrip("/") or ".")
     below = tree.below_sys(asked)
     for candidate in (asked, below):
-        if candidate in configuration.rules or _there(tree, candidate):
+        if _there(tree, candidate) or candidate in configuration.rules:
             return candidate
     named = [file for file in configuration.rules if file.endswith(f"/{asked}")]
     return named[0] if len(named) == 1 else asked
@@ -46,7 +46,7 @@ def _there(tree: SourceTree, file: str) -> bool:
 def why(tree: SourceTree, configuration: Configuration, asked: str) -> tuple[str, list[Why]]:
     """The answers for a file, or for each file of a folder, and the path that they are about."""
     file = path_in_tree(tree, configuration, asked)
-    if file not in configuration.rules and _there(tree, file) and tree.path(file).is_dir():
+    if _there(tree, file) and tree.path(file).is_dir():
         return file, list(_folder(tree, configuration, file))
     return file, [one(tree, configuration, file)]
 

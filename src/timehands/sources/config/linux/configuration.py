@@ -39,7 +39,7 @@ def resolve(reader: Reader, file: str, name: str, arch: str) -> Configuration:
     if "64BIT" in dot.values and dot.value("64BIT") != "y":
         variables["BITS"] = "32"
     kbuild = Kbuild(reader, dot, variables)
-    symbols = Symbols(reader, dot, file, variables, kbuild)
+    symbols = Symbols(reader, dot, file, kbuild)
     objects = _Objects(kbuild)
     return Configuration(
         name=name,

@@ -37,16 +37,14 @@ class Symbols(Explainer):
         reader: Reader,
         dot: DotConfig,
         file: str,
-        variables: dict[str, str],
         kbuild: Kbuild,
     ) -> None:
-        self._reader, self._dot, self._file = reader, dot, file
-        self._variables, self._kbuild = variables, kbuild
+        self._reader, self._dot, self._file, self._kbuild = reader, dot, file, kbuild
 
     @cached_property
     def kconfig(self) -> Kconfig:
         """The tree's Kconfig files, all of them."""
-        found = Kconfig(self._reader, self._variables)
+        found = Kconfig(self._reader, self._kbuild.variables)
         if self._reader.has("Kconfig"):
             found.read(Place("Kconfig"))
         return found
@@ -130,22 +128,25 @@ class Symbols(Explainer):
                 steps.update(dict.fromkeys(self.setting(name).chain))
         return tuple(steps)
 
-    def why(self, configuration: Configuration, file: str) -> Why:
+    def why(self, configuration: Configuration, file: str) -> Why:  # noqa: ARG002
         """Why a file is built, into the kernel or a module; or what would have to change."""
-        reason = configuration.files.get(file)
-        found = [] if file not in configuration.rules else self._kbuild.built[file]
-        best = sorted(found, key=self._kbuild.built_level, reverse=True)
-        verdicts = tuple(map(self._verdict, best))
+        kbuild = self._kbuild
+        if not kbuild.built:
+            kbuild = Kbuild(self._reader, self._dot, kbuild.variables)
+            kbuild.visit(file)
+        best = sorted(kbuild.built.get(file, ()), key=kbuild.built_level, reverse=True)
+        verdicts = tuple(self._verdict(kbuild, one) for one in best)
+        reached = kbuild.built_level(best[0]) if best else 0
         note = ""
-        if reason is not None and self._kbuild.built_level(best[0]) == 1:
+        if reached == 1:
             note = f"not into the kernel itself, but into the module {best[0].line.word[:-2]}.ko"
-        elif reason is not None and best[0].nearest.text.startswith("lib-"):
+        elif reached and best[0].nearest.text.startswith("lib-"):
             note = "into a library: what nothing refers to is not linked"
-        return Why(file, reason is not None, verdicts, note)
+        return Why(file, reached > 0, verdicts, note)
 
-    def _verdict(self, built: Built) -> Verdict:
-        rule = self._kbuild.rule(built)
-        if self._kbuild.built_level(built):
+    def _verdict(self, kbuild: Kbuild, built: Built) -> Verdict:
+        rule = kbuild.rule(built)
+        if kbuild.built_level(built):
             return Verdict(rule, True, self.chain(rule))
         changes: dict[Change, None] = {}
         for way in ways(rule.condition, self.there):
@@ -157,11 +158,12 @@ class Symbols(Explainer):
         self, literal: Literal, depth: int, seen: frozenset[str] = frozenset()
     ) -> list[Step]:
         """What to set for a name to hold: the symbol, what it depends on, or what selects it."""
-        found = symbols(literal.name)
-        if not literal.wanted or len(found) != 1 or found[0] != literal.name:
-            wanted = "" if literal.wanted else "not "
-            return [Step(None, f"{wanted}{literal.name}")]
-        name = literal.name
+        found, whole = symbols(literal.name), literal.name.removesuffix("!=n").removesuffix("=y")
+        if not literal.wanted and found == [whole]:
+            return [self._off(whole)]
+        if not literal.wanted or found != [whole]:
+            return [Step(None, f"{'' if literal.wanted else 'not '}{literal.name}")]
+        name = whole
         entries = self.kconfig.entries.get(name, [])
         if not entries:
             return [Step(None, f"CONFIG_{name}=y (no Kconfig file that is read here defines it)")]
@@ -169,6 +171,10 @@ class Symbols(Explainer):
         if not entry.prompts and depth < _DEEPEST:
             return self._select(name, entry, depth, seen | {name})
         return [Step(entry.where, f"CONFIG_{name}=y"), *self._needs(entry, depth, seen | {name})]
+
+    def _off(self, name: str) -> Step:
+        line = self._dot.lines.get(name)
+        return Step(Where(self._file, line) if line else None, f"# CONFIG_{name} is not set")
 
     def _needs(self, entry: Entry, depth: int, seen: frozenset[str]) -> list[Step]:
         if depth >= _DEEPEST:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 
 from timehands.sources.config.conditions import DEEPEST, All, Any, Condition, Name, Not
 
@@ -24,6 +25,7 @@ class BadExpression(ValueError):
     """An expression that cannot be read. The message says why."""
 
 
+@lru_cache(maxsize=8192)
 def parse(text: str) -> Condition:
     """``A && (B || !C=m)``. Raises `BadExpression`."""
     hidden, macros = _hide_macros(text)
@@ -31,7 +33,7 @@ def parse(text: str) -> Condition:
     whole = "".join("".join(tokens).split()) == "".join(hidden.split())
     if not tokens or len(tokens) > _MOST_TOKENS or not whole:
         raise BadExpression(f"{text[:100]!r} is no expression")
-    words = [_shown(token, macros) for token in tokens]
+    words = [_shown(token, macros) for token in tokens] if macros else tokens
     parser = _Parser(words)
     found = parser.either(0)
     if parser.left():
@@ -42,6 +44,8 @@ def parse(text: str) -> Condition:
 def _hide_macros(text: str) -> tuple[str, list[str]]:
     """Put marks in the place of ``$(...)``, which may have anything in them."""
     macros: list[str] = []
+    if "$(" not in text:
+        return text, macros
     out, at = [], 0
     while (start := text.find("$(", at)) >= 0:
         depth, end = 0, start + 1

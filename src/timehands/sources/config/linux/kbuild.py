@@ -73,10 +73,12 @@ class Kbuild:
     _listings: dict[str, frozenset[str]] = field(default_factory=dict)
     _levels: dict[str, int] = field(default_factory=dict)
 
-    def visit(self) -> None:
-        """Visit all folders from the top."""
+    def visit(self, toward: str = "") -> None:
+        """Visit all folders from the top, or only those on the way to a file."""
         arch = self.variables.get("SRCARCH", "")
         waiting = []
+        # The first make calls itself once more, with this.
+        self.variables.setdefault("sub_make_done", "1")
         for file in ("Kbuild", "Makefile", f"arch/{arch}/Makefile"):
             if not self.reader.has(file):
                 continue
@@ -87,7 +89,8 @@ class Kbuild:
                     self._build(line, {})
         while waiting:
             folder = waiting.pop()
-            if folder and len(self.entered) < _MOST_FOLDERS:
+            wanted = not toward or toward.startswith(f"{folder}/")
+            if folder and wanted and len(self.entered) < _MOST_FOLDERS:
                 waiting += self._visit_folder(folder)
 
     def _enter(self, line: Line, word: str) -> str:
@@ -211,8 +214,9 @@ class Kbuild:
         """``left=right`` or ``left!=``, expanded; a variable that nobody set is empty."""
         unequal = question.endswith("!=")
         left, _, right = question.rstrip("!=").partition("=")
-        sides = [makefile.expand(side, variables).strip() for side in (left, right)]
-        sides = [re.sub(r"\$[({][\w.-]+[)}]", "", side) for side in sides]
+        sides = [makefile.expand(one, variables, empty=True).strip() for one in (left, right)]
+        if any("$" in side for side in sides):
+            return False
         return (sides[0] != sides[1]) if unequal else (sides[0] == sides[1])
 
     def _words(self, value: str, where: Where, known: bool = False) -> Iterator[str]:

@@ -7,7 +7,7 @@ unknown, and a word that has it is told, not guessed.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from timehands.sources.config.conditions import All, Any, Condition, Name, Not
@@ -19,7 +19,6 @@ _CONDITIONAL = re.compile(r"\s*(ifeq|ifneq|ifdef|ifndef|else|endif)\b\s*(.*)$")
 _INCLUDE = re.compile(r"\s*[-s]?include\s+(.*)$")
 CONFIG = re.compile(r"\$[({]CONFIG_(\w+)(?::[^)}]*)?[)}]")
 _REFERENCE = re.compile(r"\$\(([\w.-]+)\)|\$\{([\w.-]+)\}")
-_CALL = re.compile(r"\$\((strip|sort|addprefix|addsuffix|subst|patsubst)\s+([^$()]*)\)")
 _COMPARED = re.compile(r"""\((.*),(.*)\)\s*$|"(.*)"\s+"(.*)"$|'(.*)'\s+'(.*)'$""")
 _MOST_LINES = 20_000
 _MOST_TEXT = 100_000
@@ -132,20 +131,23 @@ def _equal(left: str, right: str) -> Condition:
         if right == "y":
             return Name(f"{name}=y")
         if right in ("", "n"):
-            return Not(Name(name))
+            return Not(Name(f"{name}!=n"))
         return Name(f"{name}={right}")
-    tests = tuple(Name(name) for name in found)
+    tests = tuple(Name(f"{name}!=n") for name in found)
     if right in ("", "n"):
         return Not(Any(tests))
     return Any(tests) if set(right) <= {"y", "m"} else Name(f"${left}={right}")
 
 
-def expand(text: str, variables: dict[str, str]) -> str:
-    """Expand references to variables that are known; others stay."""
+def expand(text: str, variables: dict[str, str], *, empty: bool = False) -> str:
+    """Expand references to variables that are known; others stay, or are ``empty`` as make's."""
     for _ in range(20):
         before = text
         text = _REFERENCE.sub(
-            lambda match: variables.get(match.group(1) or match.group(2), match.group()), text
+            lambda match: variables.get(
+                match.group(1) or match.group(2), "" if empty else match.group()
+            ),
+            text,
         )
         text = _CALL.sub(_called, text)
         if text == before or len(text) > _MOST_TEXT:
@@ -154,23 +156,48 @@ def expand(text: str, variables: dict[str, str]) -> str:
 
 
 def _called(match: re.Match[str]) -> str:
-    name, arguments = match.group(1), match.group(2).split(",")
-    if name in ("strip", "sort"):
-        return " ".join(match.group(2).split())
-    if name in ("addprefix", "addsuffix") and len(arguments) == 2:
-        add, words = arguments[0].strip(), arguments[1].split()
-        return " ".join(add + word if name == "addprefix" else word + add for word in words)
-    if name == "subst" and len(arguments) == 3:
-        return arguments[2].replace(arguments[0], arguments[1]) if arguments[0] else arguments[2]
-    if name == "patsubst" and len(arguments) == 3:
-        return " ".join(_patsubst(word, *arguments[:2]) for word in arguments[2].split())
-    return match.group()
+    """A function of make that needs nothing but its arguments."""
+    arguments = [argument.strip() for argument in match.group(2).split(",")]
+    function = _FUNCTIONS[match.group(1)]
+    return (
+        function(*arguments) if len(arguments) == function.__code__.co_argcount else match.group()
+    )
+
+
+def _filtered(patterns: str, words: str, keep: bool = True) -> str:
+    kept = [
+        word for word in words.split() if any(_fits(word, one) for one in patterns.split()) == keep
+    ]
+    return " ".join(kept)
+
+
+def _fits(word: str, pattern: str) -> bool:
+    head, percent, tail = pattern.partition("%")
+    if not percent:
+        return word == pattern
+    long = len(word) >= len(head) + len(tail)
+    return long and word.startswith(head) and word.endswith(tail)
 
 
 def _patsubst(word: str, pattern: str, replacement: str) -> str:
-    head, percent, tail = pattern.strip().partition("%")
-    if not percent:
-        return replacement.strip() if word == head else word
-    fits = word.startswith(head) and word.endswith(tail) and len(word) >= len(head) + len(tail)
-    stem = word[len(head) : len(word) - len(tail)] if fits else ""
-    return replacement.strip().replace("%", stem) if fits else word
+    if not _fits(word, pattern):
+        return word
+    head, _, tail = pattern.partition("%")
+    return replacement.replace("%", word[len(head) : len(word) - len(tail)])
+
+
+_FUNCTIONS: dict[str, Callable[..., str]] = {
+    "strip": lambda words: " ".join(words.split()),
+    "sort": lambda words: " ".join(sorted(set(words.split()))),
+    "firstword": lambda words: " ".join(words.split()[:1]),
+    "words": lambda words: str(len(words.split())),
+    "addprefix": lambda add, words: " ".join(add + word for word in words.split()),
+    "addsuffix": lambda add, words: " ".join(word + add for word in words.split()),
+    "filter": lambda patterns, words: _filtered(patterns, words),
+    "filter-out": lambda patterns, words: _filtered(patterns, words, keep=False),
+    "findstring": lambda part, text: part if part in text else "",
+    "subst": lambda old, new, text: text.replace(old, new) if old else text,
+    "patsubst": lambda old, new, words: " ".join(_patsubst(w, old, new) for w in words.split()),
+    "origin": lambda _name: "undefined",
+}
+_CALL = re.compile(rf"\$\(({'|'.join(_FUNCTIONS)})\s+([^$()]*)\)")
