@@ -220,7 +220,7 @@ class Kbuild:
         return (sides[0] != sides[1]) if unequal else (sides[0] == sides[1])
 
     def _words(self, value: str, where: Where, known: bool = False) -> Iterator[str]:
-        odd = re.sub(r"\$[({][\w.-]+[)}]", "", value)
+        odd = makefile.expand(value, {}, empty=True)
         if "$" in odd:
             if not known:
                 self.reader.complaints.add(where, f"not understood: {odd.strip()[:120]}")

@@ -19,6 +19,7 @@ _CONDITIONAL = re.compile(r"\s*(ifeq|ifneq|ifdef|ifndef|else|endif)\b\s*(.*)$")
 _INCLUDE = re.compile(r"\s*[-s]?include\s+(.*)$")
 CONFIG = re.compile(r"\$[({]CONFIG_(\w+)(?::[^)}]*)?[)}]")
 _REFERENCE = re.compile(r"\$\(([\w.-]+)\)|\$\{([\w.-]+)\}")
+_SUBSTITUTED = re.compile(r"\$[({]([\w.-]+):([^=$(){}]*)=([^$(){}]*)[)}]")
 _COMPARED = re.compile(r"""\((.*),(.*)\)\s*$|"(.*)"\s+"(.*)"$|'(.*)'\s+'(.*)'$""")
 _MOST_LINES = 20_000
 _MOST_TEXT = 100_000
@@ -149,26 +150,39 @@ def expand(text: str, variables: dict[str, str], *, empty: bool = False) -> str:
             ),
             text,
         )
+        text = _SUBSTITUTED.sub(lambda match: _substituted(match, variables), text)
         text = _CALL.sub(_called, text)
         if text == before or len(text) > _MOST_TEXT:
             break
     return text[:_MOST_TEXT]
 
 
+def _substituted(match: re.Match[str], variables: dict[str, str]) -> str:
+    """``$(list:%=x-%.o)`` and ``$(list:.c=.o)``."""
+    name, old, new = match.groups()
+    if name not in variables:
+        return match.group()
+    pattern, replacement = (old, new) if "%" in old else (f"%{old}", f"%{new}")
+    return " ".join(_patsubst(word, pattern, replacement) for word in variables[name].split())
+
+
 def _called(match: re.Match[str]) -> str:
     """A function of make that needs nothing but its arguments."""
     arguments = [argument.strip() for argument in match.group(2).split(",")]
     function = _FUNCTIONS[match.group(1)]
-    return (
-        function(*arguments) if len(arguments) == function.__code__.co_argcount else match.group()
-    )
+    if len(arguments) != function.__code__.co_argcount:
+        return match.group()
+    return function(*arguments)
 
 
-def _filtered(patterns: str, words: str, keep: bool = True) -> str:
-    kept = [
-        word for word in words.split() if any(_fits(word, one) for one in patterns.split()) == keep
-    ]
-    return " ".join(kept)
+def _filter(patterns: str, words: str) -> str:
+    wanted = patterns.split()
+    return " ".join(w for w in words.split() if any(_fits(w, one) for one in wanted))
+
+
+def _filter_out(patterns: str, words: str) -> str:
+    wanted = patterns.split()
+    return " ".join(w for w in words.split() if not any(_fits(w, one) for one in wanted))
 
 
 def _fits(word: str, pattern: str) -> bool:
@@ -193,8 +207,8 @@ _FUNCTIONS: dict[str, Callable[..., str]] = {
     "words": lambda words: str(len(words.split())),
     "addprefix": lambda add, words: " ".join(add + word for word in words.split()),
     "addsuffix": lambda add, words: " ".join(word + add for word in words.split()),
-    "filter": lambda patterns, words: _filtered(patterns, words),
-    "filter-out": lambda patterns, words: _filtered(patterns, words, keep=False),
+    "filter": _filter,
+    "filter-out": _filter_out,
     "findstring": lambda part, text: part if part in text else "",
     "subst": lambda old, new, text: text.replace(old, new) if old else text,
     "patsubst": lambda old, new, words: " ".join(_patsubst(w, old, new) for w in words.split()),
