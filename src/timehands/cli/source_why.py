@@ -2,16 +2,24 @@
 
 ``--json`` prints one object: ``schema`` (1), ``kernel``, ``files`` (each with ``file``,
 ``compiled``, ``note`` and ``rules``: ``where``, ``text``, ``condition``, ``holds``, ``chain``,
-``changes``) and ``complaints``. The exit status is 1 when a single file was asked for and is not compiled.
+``changes``) and ``complaints``; with ``--recording`` also ``recording``: ``functions`` (each with
+``function``, ``file``, ``line``, ``ran``, ``entries``, ``seen``, ``note``) and ``complaints``. The
+exit status is 1 when a single file was asked for and is not compiled.
 """
 
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from timehands.sources.document import Document
+    from timehands.sources.tree import SourceTree
 
 
 def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the subverb to the verb's parser."""
+    from timehands.cli.source_recording import add_recording_options
     from timehands.cli.source_show import add_show_options
 
     parser = subparsers.add_parser(
@@ -22,6 +30,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     )
     parser.add_argument("file", metavar="FILE", help="a file of the tree, or a folder")
     add_config_options(parser)
+    add_recording_options(parser)
     add_show_options(parser)
     parser.set_defaults(run=run)
 
@@ -49,5 +58,26 @@ def run(options: argparse.Namespace) -> int:
         document = pages.why_page(configuration, answers[0])
     else:
         document = pages.files_page(configuration, asked, answers)
-    show(options, document, plain.why(configuration, answers))
+    data = plain.why(configuration, answers)
+    if options.recording:
+        document, data = _with_recording(tree, asked, options, document, data)
+    show(options, document, data)
     return 0 if len(answers) != 1 or answers[0].compiled else 1
+
+
+def _with_recording(
+    tree: SourceTree,
+    file: str,
+    options: argparse.Namespace,
+    document: Document,
+    data: dict[str, Any],
+) -> tuple[Document, dict[str, Any]]:
+    """The same, with what ran in a recording."""
+    from dataclasses import replace
+
+    from timehands.cli.source_recording import blocks, reached_in
+
+    found = reached_in(tree, file, options)
+    below = blocks(found, options.recording)
+    whole = replace(document, blocks=(*document.blocks, *below))
+    return whole, {**data, "recording": found.to_json()}

@@ -12,11 +12,14 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
 from timehands.sources.history.model import Stat
 from timehands.sources.history.objects import (
+    KEPT_HUNKS,
+    KEPT_REMOVED,
     MAX_BLOB,
     Commit,
     Details,
@@ -63,6 +66,8 @@ class CommandObjects:
             self.work = Path(self._lines("rev-parse", "--show-toplevel")[0]).resolve()
         self.way = self._lines("version")[0]
         self.shallow = self._shallow(path)
+        self._removed = lru_cache(KEPT_REMOVED)(self._list_removed)
+        self._hunks = lru_cache(KEPT_HUNKS)(self._list_hunks)
         self._batch: subprocess.Popen[bytes] | None = None
         self._kept: dict[str, tuple[Commit, Details]] = {}
 
@@ -135,6 +140,8 @@ class CommandObjects:
         batch.wait()
 
     def close(self) -> None:
+        self._removed.cache_clear()
+        self._hunks.cache_clear()
         self._end()
 
     # ---- objects
@@ -190,6 +197,9 @@ class CommandObjects:
             raise Missing(str(error)) from error
 
     def removed(self, old: Commit, new: Commit) -> list[tuple[str, str]]:
+        return self._removed(old, new)
+
+    def _list_removed(self, old: Commit, new: Commit) -> list[tuple[str, str]]:
         found = []
         fields = self._diff("-z", "--diff-filter=D", old.tree, new.tree).split(b"\0")
         for head, name in zip(fields[::2], fields[1::2], strict=False):
@@ -229,6 +239,9 @@ class CommandObjects:
             raise Missing(str(error)) from error
 
     def hunks(self, old: str, new: str) -> list[Hunk]:
+        return self._hunks(old, new)
+
+    def _list_hunks(self, old: str, new: str) -> list[Hunk]:
         said = self._blobs("-U0", old, new)
         return [
             Hunk(*(int(part) if part is not None else 1 for part in found))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -10,6 +11,8 @@ from pygit2.enums import DiffFlag, DiffOption, Option, RepositoryOpenFlag
 
 from timehands.sources.history.model import Stat
 from timehands.sources.history.objects import (
+    KEPT_HUNKS,
+    KEPT_REMOVED,
     MAX_BLOB,
     Commit,
     Details,
@@ -41,6 +44,8 @@ class LibgitObjects:
         has_files = bool(repository.workdir) and not within
         self.work = Path(repository.workdir).resolve() if has_files else None
         self.shallow = _shallow(self.git_dir)
+        self._removed = lru_cache(KEPT_REMOVED)(self._list_removed)
+        self._hunks = lru_cache(KEPT_HUNKS)(self._list_hunks)
 
     def resolve(self, revision: str) -> str | None:
         try:
@@ -99,6 +104,9 @@ class LibgitObjects:
         return isinstance(self._object(id), pygit2.Blob)
 
     def removed(self, old: Commit, new: Commit) -> list[tuple[str, str]]:
+        return self._removed(old, new)
+
+    def _list_removed(self, old: Commit, new: Commit) -> list[tuple[str, str]]:
         diff = self._diff(old, new, DiffOption.SKIP_BINARY_CHECK)
         return [
             (delta.old_file.path, str(delta.old_file.id))
@@ -155,6 +163,9 @@ class LibgitObjects:
         return lines
 
     def hunks(self, old: str, new: str) -> list[Hunk]:
+        return self._hunks(old, new)
+
+    def _list_hunks(self, old: str, new: str) -> list[Hunk]:
         patch = self._blobs(old, new, "a", "a", 0)
         return [
             Hunk(hunk.old_start, hunk.old_lines, hunk.new_start, hunk.new_lines)
@@ -171,6 +182,8 @@ class LibgitObjects:
         return sorted(found)
 
     def close(self) -> None:
+        self._removed.cache_clear()
+        self._hunks.cache_clear()
         self._repository.free()
 
 

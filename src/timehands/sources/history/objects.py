@@ -15,6 +15,9 @@ from typing import Final, NamedTuple, Protocol
 from timehands.sources.history.model import Stat
 
 MAX_BLOB: Final = 16 << 20
+#: How many differences are kept: neighbours in a backtrace are often from the same commits.
+KEPT_REMOVED: Final = 16
+KEPT_HUNKS: Final = 4096
 _SIGNED: Final = re.compile(r"^(.*?)\s*<(.*?)>\s+(-?\d{1,12})\s+([+-]\d{4})$")
 
 
