@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    from timehands.reports.sourced.places import Places
     from timehands.reports.sourced.reached import FileReached, Reached
     from timehands.sources.document import Block, Cell
     from timehands.sources.tree import SourceTree
+    from timehands.watch.recording import Recording
 
 
 def add_recording_options(parser: argparse.ArgumentParser) -> None:
@@ -25,18 +27,32 @@ def add_recording_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def reached_in(tree: SourceTree, file: str, options: argparse.Namespace) -> FileReached:
-    """What the recording shows of a file's functions. Raises `RecordingError`."""
-    from dataclasses import replace
+class Looked(NamedTuple):
+    """A recording that was opened; ``lacks`` says what its kernel does not tell, if anything."""
 
+    recording: Recording
+    places: Places
+    lacks: str
+
+
+def look(tree: SourceTree, options: argparse.Namespace) -> Looked:
+    """Open the recording that was named. Raises `RecordingError`."""
     from timehands.reports.sourced.places import Places, kernel_of
-    from timehands.reports.sourced.reached import reached
     from timehands.watch.recording import Recording
 
     recording = Recording.open(options.recording)
     kernel, lacks = kernel_of(recording, options.kernel)
-    found = reached(recording, Places(recording, tree, kernel), tree, file)
-    return replace(found, complaints=(lacks, *found.complaints)) if lacks else found
+    return Looked(recording, Places(recording, tree, kernel), lacks)
+
+
+def reached_in(looked: Looked, tree: SourceTree, file: str) -> FileReached:
+    """What the recording shows of a file's functions."""
+    from dataclasses import replace
+
+    from timehands.reports.sourced.reached import reached
+
+    found = reached(looked.recording, looked.places, tree, file)
+    return replace(found, complaints=(looked.lacks, *found.complaints)) if looked.lacks else found
 
 
 def blocks(found: FileReached, recording: Path) -> tuple[Block, ...]:

@@ -75,9 +75,9 @@ def _with_recording(
     """The same, with what ran in a recording."""
     from dataclasses import replace
 
-    from timehands.cli.source_recording import blocks, reached_in
+    from timehands.cli.source_recording import blocks, look, reached_in
 
-    found = reached_in(tree, file, options)
+    found = reached_in(look(tree, options), tree, file)
     below = blocks(found, options.recording)
     whole = replace(document, blocks=(*document.blocks, *below))
     return whole, {**data, "recording": found.to_json()}

@@ -7,7 +7,7 @@ longer ones.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Set
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
@@ -41,12 +41,13 @@ def write_pages(
     """
     written: list[str] = []
     complaints: list[str] = []
-    for file in dict.fromkeys(files):
+    wanted = dict.fromkeys(files)
+    for file in wanted:
         if len(written) == MOST_PAGES:
             complaints.append(f"no more than {MOST_PAGES:,} pages are written")
             break
         try:
-            page = _page(tree, file, above(file) if above else ())
+            page = _page(tree, file, above(file) if above else (), wanted.keys())
         except FileUnusable as error:
             complaints.append(error.message)
             continue
@@ -56,7 +57,7 @@ def write_pages(
     return written, complaints
 
 
-def _page(tree: SourceTree, file: str, above: tuple[Block, ...]) -> str:
+def _page(tree: SourceTree, file: str, above: tuple[Block, ...], known: Set[str]) -> str:
     from timehands.reports.source_html import render
 
     lines = tree.text(file).splitlines()
@@ -64,7 +65,11 @@ def _page(tree: SourceTree, file: str, above: tuple[Block, ...]) -> str:
     if len(lines) > MOST_LINES:
         blocks.append(Words(f"... and {len(lines) - MOST_LINES:,} lines more"))
     root = "../" * file.count("/")
-    return render(Document(file, tuple(blocks)), lambda where: root + href("", where))
+
+    def link(where: Where) -> str | None:
+        return root + href("", where) if where.file in known else None
+
+    return render(Document(file, tuple(blocks)), link)
 
 
 def _index(tree: SourceTree, files: list[str]) -> str:

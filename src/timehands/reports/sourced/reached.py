@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from timehands.errors import SourceUnknown
@@ -199,6 +200,7 @@ def _seen(one: _Function, signs: _Signs) -> Iterator[str]:
         yield "in the kernel's own log (TSLOG)"
 
 
+@lru_cache(maxsize=2)
 def _signs(recording: Recording, slide: int) -> _Signs:
     entries: Counter[str] = Counter()
     within: Counter[int] = Counter()
