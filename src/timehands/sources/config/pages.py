@@ -19,6 +19,9 @@ from timehands.sources.document import Block, Cell, Document, Heading, Part, Tab
 
 _MOST_CHANGES = 6
 _MOST_COMPLAINTS = 12
+_MOST_DEPENDENTS = 20
+#: So many settings are shown with all that depends on them.
+_FEW = 3
 _WIDEST = 48
 
 
@@ -102,11 +105,24 @@ def configuration_page(configuration: Configuration, words: Sequence[str] = ()) 
         blocks.append(Heading(kind, count))
         rows = tuple((_named(one), str(one.state), _told(one.chain)) for one in settings)
         blocks.append(Table(("name", "state", "where"), rows))
+    if words and len(shown) <= _FEW:
+        for one in shown:
+            blocks += _dependents(configuration, one)
     if words and not shown:
         blocks.append(Words(f"No setting has {' or '.join(words)} in its name.", "doubt"))
-    files = len(configuration.files)
-    title = f"{kernel(configuration)}: {files:,} files compiled, from {configuration.source}"
+    files = "" if words else f": {len(configuration.files):,} files compiled"
+    title = f"{kernel(configuration)}{files}, from {configuration.source}"
     return Document(title, (*blocks, *complaint_blocks(configuration.complaints)))
+
+
+def _dependents(configuration: Configuration, setting: Setting) -> Iterator[Block]:
+    """What depends on a setting: lines of files, and of other settings."""
+    found = configuration.explainer.dependents(configuration, setting)
+    yield Heading(f"depends on {setting.kind} {setting.name}", f"{len(found):,}")
+    yield from chain_blocks(tuple(found[:_MOST_DEPENDENTS]))
+    more = len(found) - _MOST_DEPENDENTS
+    if more > 0:
+        yield Words(f"{more:,} more lines", "dim", 2)
 
 
 def matches(setting: Setting, words: Sequence[str]) -> bool:
@@ -185,23 +201,28 @@ def _folders(files: Iterable[str], most: int = 12) -> str:
 
 
 def _across_page(difference: Difference) -> Document:
-    a, b = difference.a, difference.b
-    rows: list[tuple[Cell, ...]] = []
-    for subject, one, other in difference.meanings:
-        rows.append((subject, a.name, *_meant(one)))
-        rows.append(("", b.name, *_meant(other)))
-    title = f"{kernel(a)} and {kernel(b)}, by what their settings mean"
-    complaints = complaint_blocks((*a.complaints, *b.complaints))
-    heads = ("what", "kernel", "", "by", "where")
-    return Document(title, (Table(heads, tuple(rows)), *complaints))
+    sides = (difference.a, difference.b)
+    width = max(len(side.name) for side in sides)
+    widest = max(len(meant.words) for row in difference.meanings for meant in row[1:])
+    blocks: list[Block] = []
+    for subject, *meanings in difference.meanings:
+        blocks.append(Words(subject, "bold"))
+        for side, meant in zip(sides, meanings, strict=True):
+            blocks.append(Words(_meant(f"{side.name:<{width}}", meant, widest), "", 2))
+    title = f"{kernel(difference.a)} and {kernel(difference.b)}, by what their settings mean"
+    complaints = complaint_blocks((*difference.a.complaints, *difference.b.complaints))
+    return Document(title, (*blocks, *complaints))
 
 
-def _meant(meant: Meant) -> tuple[Cell, Cell, Cell]:
+def _meant(name: str, meant: Meant, widest: int) -> Cell:
     if not meant.known:
-        return "none", "", ""
-    value = f"={meant.value}" if meant.value and len(meant.value) < 12 else ""
+        return f"{name}  has nothing of the kind"
     where = meant.chain[-1].where if meant.on and meant.chain else None
-    return "yes" if meant.on else "no", f"{meant.words}{value if meant.on else ''}", where or ""
+    value = f"={meant.value}" if meant.on and meant.value and len(meant.value) < 12 else ""
+    words = f"{name}  {'yes' if meant.on else 'no '}  {meant.words}{value}"
+    if where is None:
+        return words
+    return (f"{words:<{len(name) + 7 + widest}}  ", where)
 
 
 def complaint_blocks(complaints: Sequence[Complaint]) -> Iterator[Block]:

@@ -79,12 +79,12 @@ class FileList:
         condition, notes, odd = _parsed(words[2:])
         if words[1] == "standard" and condition is not ALWAYS:
             odd = odd or "a standard file has no conditions"
+        if "profiling-routine" in notes:
+            condition = All((Name(PROFILING), condition))
         if words[1] == "optional" and condition is ALWAYS:
             odd = odd or "what is this optional on?"
         if odd:
             self.reader.complaints.add(where, f"{words[0]}: {odd}")
-        if any(note == "profiling-routine" for note in notes):
-            condition = All((Name(PROFILING), condition))
         text = " ".join(content.split())
         file, made = self._source(words[0], notes)
         notes = (*notes, f"makes {made}") if made else notes

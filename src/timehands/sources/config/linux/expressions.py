@@ -102,6 +102,8 @@ class _Parser:
                 raise BadExpression("a closing bracket is lacking")
             return found
         word = self._words[self._at]
+        if word in (*_COMPARE, "&&", "||", ")"):
+            raise BadExpression(f"{word!r} stands where a symbol should")
         self._at += 1
         if operator := self._take_if(*_COMPARE):
             if self._at >= len(self._words):

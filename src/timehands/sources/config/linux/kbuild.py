@@ -146,12 +146,15 @@ class Kbuild:
         self, file: str, folder: str, lists: re.Pattern[str], members: dict[str, list[Line]]
     ) -> Iterator[Line]:
         variables = {**self.variables, "src": folder or ".", "obj": folder or "."}
+        read = []
         for source, one in self._assignments(file, variables, 0):
-            where = Where(source, one.line)
             guard = self._resolved(one.guard, variables)
+            self._assign(one, makefile.expand(one.value, variables), guard, variables)
+            read.append((Where(source, one.line), one, guard))
+        # Lists are expanded when they are used, which is after all assignments.
+        for where, one, guard in read:
             own = All((*guard.parts, *_asked(one.name))) if isinstance(guard, All) else guard
             value = makefile.expand(one.value, variables)
-            self._assign(one, value, guard, variables)
             if lists.match(one.name):
                 for word in self._words(value, where):
                     yield Line(folder, word, own, where, one.text)
@@ -186,6 +189,7 @@ class Kbuild:
             asked = All(_asked(name))
             letter = "nmy"[level(asked, self.dot.value)]
             name = CONFIG.sub(letter if letter != "n" else "", name)
+        name = makefile.expand(name, variables)
         if "$" in name or not level(guard, self.dot.value):
             return
         if one.operator == "+=":

@@ -194,7 +194,8 @@ def logical_lines(text: str) -> Iterator[tuple[int, str]]:
         if content in ("help", "---help---"):
             number = _after_help(lines, number)
             continue
-        yield start, _without_comment(content) if "#" in content else content
+        content = _without_comment(content) if "#" in content else content
+        yield start, " ".join(content.split()) if number > start else content
 
 
 def _without_comment(content: str) -> str:

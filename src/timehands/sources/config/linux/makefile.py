@@ -150,18 +150,18 @@ def expand(text: str, variables: dict[str, str], *, empty: bool = False) -> str:
             ),
             text,
         )
-        text = _SUBSTITUTED.sub(lambda match: _substituted(match, variables), text)
+        text = _SUBSTITUTED.sub(lambda match: _substituted(match, variables, empty), text)
         text = _CALL.sub(_called, text)
         if text == before or len(text) > _MOST_TEXT:
             break
     return text[:_MOST_TEXT]
 
 
-def _substituted(match: re.Match[str], variables: dict[str, str]) -> str:
+def _substituted(match: re.Match[str], variables: dict[str, str], empty: bool) -> str:
     """``$(list:%=x-%.o)`` and ``$(list:.c=.o)``."""
     name, old, new = match.groups()
     if name not in variables:
-        return match.group()
+        return "" if empty else match.group()
     pattern, replacement = (old, new) if "%" in old else (f"%{old}", f"%{new}")
     return " ".join(_patsubst(word, pattern, replacement) for word in variables[name].split())
 

@@ -9,7 +9,7 @@ from timehands.sources.config.model import Chain
 from timehands.sources.config.netbsd.scanner import Malformed
 from timehands.sources.config.netbsd.tables import Attachment, Device, Tables
 
-_UNIT = re.compile(r"([A-Za-z_]\w*?)([0-9]+|\*|\?)$")
+_UNIT = re.compile(r"([A-Za-z_]\w*?)([0-9]{1,9}|\*|\?)$")
 _ANY = ("?", "*")
 
 

@@ -119,7 +119,7 @@ class Statement:
             return found
         if word == "!":
             return Not(self._atom(depth + 1))
-        if not (word[0].isalpha() or word[0] == "_"):
+        if not re.match(r"[A-Za-z_]", word):
             raise Malformed(f"{word!r} is no word of a condition")
         return Name(word)
 

@@ -198,7 +198,7 @@ class Selection:
         device = self.definitions.tables.devices.get(name)
         if device is None or not device.pseudo:
             raise Malformed(f"there is no pseudo-device {name}")
-        device.units = int(number) if number.isdigit() else 1
+        device.units = int(number[:9]) if number.isdecimal() else 1
         self.instances.pseudo[name] = chain
         self.ledger.set("pseudo-device", name, number if number != "1" else None, chain)
 
