@@ -90,7 +90,7 @@ class Repository:
         needs_git()
         folder.mkdir(parents=True)
         git(folder, "init", "-q", "-b", "main", *(["--bare"] if bare else []))
-        marks = folder.parent / f"{folder.name}.marks"
+        marks = folder.resolve().with_name(f"{folder.name}.marks")
         git(folder, "fast-import", "--quiet", f"--export-marks={marks}",
             input=b"\n".join(self.commits))  # fmt: skip
         if not bare:

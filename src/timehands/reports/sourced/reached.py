@@ -171,7 +171,7 @@ def _told(one: _Function, file: str, signs: _Signs, dropped: bool = False) -> Re
     entries = signs.entries[one.name] if watched else None
     seen = tuple(_seen(one, signs))
     where = Where(file, one.line) if one.line else None
-    note = "copies of it may run inside of others (inlined)" if one.inlined else ""
+    note = "copies of it may be inlined elsewhere" if one.inlined else ""
     if entries or seen:
         return Reached(one.name, where, Ran.REACHED, entries, seen, note)
     never = watched and not dropped
@@ -193,7 +193,8 @@ def _seen(one: _Function, signs: _Signs) -> Iterator[str]:
         if any(at in code for at in signs.under_way):
             yield "it was under way when a watched function ran"
     if signs.inlined[one.name]:
-        yield f"inlined at {signs.inlined[one.name]:,} places that ran"
+        times = signs.inlined[one.name]
+        yield f"inlined at {times:,} places that ran" if times > 1 else "it ran inlined in another"
     if signs.stopped[one.name]:
         yield f"in {signs.stopped[one.name]:,} stops or their backtraces"
     if one.name in signs.logged:
