@@ -176,6 +176,7 @@ OPENBSD = {
         "device pvbus {}\n"
         "file kern/kern_tc.c\n"
         "file ddb/db.c ddb\n"
+        "file kern/kern_malloc_debug.c malloc_debug\n"
         "file net/if_loop.c loop needs-flag\n"
         "file dev/pv/pvbus.c pvbus needs-flag\n"
         "device pvclock\nattach pvclock at pvbus\n"

@@ -144,11 +144,14 @@ def test_openbsd(tmp_path: Path) -> None:
     assert found.complaints == ()
     assert words(found, "sys/dev/pv/pvclock.c") == [
         "sys/arch/amd64/conf/GENERIC:1: machine amd64",
-        "sys/conf/files:11: file dev/pv/pvclock.c pvclock needs-flag",
+        "sys/conf/files:12: file dev/pv/pvclock.c pvclock needs-flag",
         "sys/arch/amd64/conf/GENERIC:8: pvclock* at pvbus?",
     ]
     assert {"sys/ddb/db.c", "sys/net/if_loop.c", "sys/arch/amd64/amd64/tsc.c"} <= set(found.files)
     assert found.options["DIAGNOSTIC"].state is State.REMOVED
+    assert [name for name in found.files if "/" not in name] == ["ioconf.c"]
+    (change,) = found.why("sys/kern/kern_malloc_debug.c").changes
+    assert str(change) == "option MALLOC_DEBUG"
 
 
 def test_conditions_bind_as_config_has_them() -> None:

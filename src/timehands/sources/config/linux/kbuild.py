@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from timehands.errors import FileUnusable
 from timehands.sources.config.conditions import ALWAYS, All, Any, Condition, Name, Not
@@ -21,9 +22,9 @@ from timehands.sources.config.reading import Reader, joined
 from timehands.sources.where import Where
 
 #: Lists of the makefiles at the top, and of those of directories.
-_TOP = re.compile(r"(?:core|drivers|libs|head|net|virt|init|obj)-(?:y|m|\$.*)$")
-_LISTS = re.compile(r"(obj|lib|extra)-(y|m|\$.*)$")
-_MEMBERS = re.compile(r"(.+)-(objs|y|m|\$[({].*[)}])$")
+_TOP = re.compile(r"(?:core|drivers|libs|head|net|virt|init|obj)-[ym]$")
+_LISTS = re.compile(r"(obj|lib|extra)-[ym]$")
+_MEMBERS = re.compile(r"(.+)-(objs|y|m)$")
 _ENDS = (".c", ".S", ".rs", ".s", ".asn1", ".y", ".l", ".c_shipped", ".dts")
 _PROMOTED = re.compile(r"subst\s+m,\s*y|:m=y")
 _MOST_FOLDERS = 20_000
@@ -59,6 +60,22 @@ class Built:
     def nearest(self) -> Line:
         """The line that names the file's own object."""
         return self.member or self.line
+
+
+class _Word(NamedTuple):
+    """A word of a list, the list's name, and, for an object's members, the object."""
+
+    list_name: str
+    base: str
+    line: Line
+
+
+def _overridden(word: _Word, list_name: str, under: Condition) -> _Word:
+    """A word of a list that is assigned anew: it counts only where that assignment does not."""
+    if word.list_name != list_name:
+        return word
+    condition = All((word.line.condition, Not(under)))
+    return word._replace(line=replace(word.line, condition=condition))
 
 
 @dataclass(slots=True)
@@ -111,7 +128,7 @@ class Kbuild:
             if line.word.endswith("/"):
                 if entered := self._enter(line, line.word):
                     yield entered
-            elif line.word.endswith(".o"):
+            else:
                 self._build(line, members)
 
     def _build(self, line: Line, members: dict[str, list[Line]]) -> None:
@@ -152,17 +169,31 @@ class Kbuild:
             self._assign(one, makefile.expand(one.value, variables), guard, variables)
             read.append((Where(source, one.line), one, guard))
         # Lists are expanded when they are used, which is after all assignments.
+        found: list[_Word] = []
         for where, one, guard in read:
             own = All((*guard.parts, *_asked(one.name))) if isinstance(guard, All) else guard
+            list_name = self._list_name(one.name, variables)
+            if one.operator != "+=":
+                found = [_overridden(known, list_name, own) for known in found]
             value = makefile.expand(one.value, variables)
-            if lists.match(one.name):
-                for word in self._words(value, where):
-                    yield Line(folder, word, own, where, one.text)
-            elif match := _MEMBERS.match(one.name):
-                found = members.setdefault(match.group(1), [])
-                for word in self._words(value, where, known=True):
-                    if word.endswith(".o"):
-                        found.append(Line(folder, word, own, where, one.text))
+            of = None if lists.match(list_name) else _MEMBERS.match(list_name)
+            if of is None and not lists.match(list_name):
+                continue
+            base = of.group(1) if of else ""
+            for word in self._words(value, where, known=bool(of)):
+                line = Line(folder, word, own, where, one.text)
+                found.append(_Word(list_name, base, line))
+        for kept in found:
+            if kept.base:
+                members.setdefault(kept.base, []).append(kept.line)
+        yield from (kept.line for kept in found if not kept.base)
+
+    def _list_name(self, name: str, variables: dict[str, str]) -> str:
+        """A list's name as this configuration has it; one under a symbol that is off ends in y."""
+        asked = All(_asked(name))
+        letter = "m" if level(asked, self.dot.value) == 1 else "y"
+        whole = re.sub(r"\$[({](?:subst\s+m,\s*y,\s*)?\$[({]CONFIG_\w+[)}][)}]", "y", name)
+        return makefile.expand(CONFIG.sub(letter, whole), variables, empty=True)
 
     def _assignments(
         self, file: str, variables: dict[str, str], depth: int

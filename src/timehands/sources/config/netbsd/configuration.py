@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from timehands.sources.config.conditions import holds
 from timehands.sources.config.model import Configuration, Reasons, Rule, State, Step
@@ -14,13 +15,27 @@ from timehands.sources.config.reading import Place, Reader
 from timehands.sources.where import Where
 
 
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """In what the systems differ: their word for options, and the files that config makes."""
+
+    system: str
+    option: str
+    made: tuple[str, ...]
+    swap: bool
+
+
+NETBSD = Dialect("NetBSD", "options", ("devsw.c", "ioconf.c"), True)
+OPENBSD = Dialect("OpenBSD", "option", ("ioconf.c",), False)
+
+
 def folder(arch: str) -> str:
     """Where the configurations of an architecture are, below the kernel's folder."""
     return f"arch/{arch}/conf"
 
 
 def resolve(
-    reader: Reader, file: str, name: str, arch: str, system: str = "NetBSD"
+    reader: Reader, file: str, name: str, arch: str, dialect: Dialect = NETBSD
 ) -> Configuration:
     """The configuration in a file of the tree (or outside of it), resolved."""
     selection = Selection(reader)
@@ -30,11 +45,11 @@ def resolve(
     _attach(selection)
     _imply(selection)
     rules = selection.definitions.tables.files
-    _make(selection)
-    names = Names(selection)
+    _make(selection, dialect)
+    names = Names(selection, dialect.option)
     return Configuration(
         name=name,
-        system=system,
+        system=dialect.system,
         arch=selection.machine or arch,
         source=file,
         settings=selection.ledger.settings(),
@@ -97,11 +112,12 @@ def _imply(selection: Selection) -> None:
         done.add(name)
 
 
-def _make(selection: Selection) -> None:
+def _make(selection: Selection, dialect: Dialect) -> None:
     """The files that config itself makes, and the one with the version."""
     ledger, files = selection.ledger, selection.definitions.tables.files
-    made = [(name, ledger.chain("machine", selection.machine)) for name in ("devsw.c", "ioconf.c")]
-    made += [(f"swap{name}.c", ledger.chain("config", name)) for name in ledger.names("config")]
+    made = [(name, ledger.chain("machine", selection.machine)) for name in dialect.made]
+    swaps = ledger.names("config") if dialect.swap else ()
+    made += [(f"swap{name}.c", ledger.chain("config", name)) for name in swaps]
     for name, chain in made:
         if chain and chain[-1].where:
             text = f"config makes it: {chain[-1].words}"

@@ -37,8 +37,8 @@ _DEEPEST = 4
 class Names(Explainer):
     """What the names in conditions stand for, and what selects them."""
 
-    def __init__(self, selection: Selection) -> None:
-        self._selection = selection
+    def __init__(self, selection: Selection, option: str) -> None:
+        self._selection, self._option_word = selection, option
         self._tables = selection.definitions.tables
         self._selected = selection.selected
         self._active = selection.instances.active_devices()
@@ -131,8 +131,10 @@ class Names(Explainer):
         seen |= {name}
         if option := self._option(name):
             declared = self._tables.options[option]
-            kind = "file-system" if declared.kind == "deffs" else "options"
+            kind = "file-system" if declared.kind == "deffs" else self._option_word
             yield (Step(declared.steps[-1].where, f"{kind} {option}"),)
+        elif not self._is_known(name):
+            yield (Step(None, f"{self._option_word} {name.upper()}"),)
         device = self._tables.devices.get(name)
         if device is not None and device.pseudo:
             yield (Step(device.steps[-1].where, f"pseudo-device {name}"),)
@@ -147,6 +149,10 @@ class Names(Explainer):
             if attribute.steps and not attribute.interface and device is None:
                 yield (Step(attribute.steps[-1].where, f"select {name}"),)
 
+    def _is_known(self, name: str) -> bool:
+        tables = self._tables
+        return name in tables.devices or name in tables.attachments or name in tables.attributes
+
     def _needing(self, name: str, depth: int, seen: frozenset[str]) -> Iterator[tuple[Step, ...]]:
         for other in self._tables.devices.values():
             if name in other.attributes and other.name != name:
@@ -159,7 +165,7 @@ class Names(Explainer):
                 yield from islice(self._ways_to(attribute.name, depth + 1, seen), 1)
         for option in self._tables.options.values():
             if name in option.needs:
-                yield (Step(option.steps[-1].where, f"options {option.name}"),)
+                yield (Step(option.steps[-1].where, f"{self._option_word} {option.name}"),)
 
     def _attaching(self, name: str, depth: int, seen: frozenset[str]) -> Iterator[tuple[Step, ...]]:
         """``dev* at place?``, and what the place needs in turn, if it is not there."""

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from timehands.sources.config.model import Configuration
 from timehands.sources.config.netbsd import configuration
-from timehands.sources.config.netbsd.configuration import folder
+from timehands.sources.config.netbsd.configuration import OPENBSD, folder
 from timehands.sources.config.reading import Reader
 
 
 def resolve(reader: Reader, file: str, name: str, arch: str) -> Configuration:
     """The configuration in a file of the tree (or outside of it), resolved."""
-    return configuration.resolve(reader, file, name, arch, "OpenBSD")
+    return configuration.resolve(reader, file, name, arch, OPENBSD)
 
 
 __all__ = ["folder", "resolve"]
