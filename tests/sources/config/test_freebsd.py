@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 
 from config_trees import FREEBSD, planted
 from timehands.errors import ConfigurationUnknown
-from timehands.sources.config import Configuration, State, configurations, resolve
+from timehands.sources.config import Configuration, State, configurations, reading, resolve
+from timehands.sources.config.freebsd import configuration
 from timehands.sources.config.freebsd.lexer import Item, directives
+from timehands.sources.config.reading import Reader
 
 
 @pytest.fixture
@@ -149,6 +151,39 @@ def test_an_include_that_leads_out_of_the_tree_is_not_followed(tmp_path: Path) -
     assert "leaked" not in resolve(tree, "ODD").devices
     with pytest.raises(ConfigurationUnknown):
         resolve(tree, "LINK")
+
+
+def test_a_file_that_is_too_large_is_left_out(tmp_path: Path) -> None:
+    tree = planted(tmp_path, FREEBSD)
+    with (tmp_path / "sys/conf/files.x86").open("r+b") as opened:
+        opened.truncate(17 << 20)
+    found = resolve(tree, "SMALL")
+    assert "sys/kern/kern_tc.c" in found.files
+    assert [str(one) for one in found.complaints] == [
+        "sys/conf/files.amd64:1: cannot read sys/conf/files.x86: larger than 16 MB; not read"
+    ]
+
+
+def test_odd_encodings_are_read(tmp_path: Path) -> None:
+    tree = planted(tmp_path, FREEBSD)
+    path = tmp_path / "sys/amd64/conf/SMALL"
+    path.write_bytes(b"# caf\xe9 \xff\x00\r\n" + path.read_bytes().replace(b"\n", b"\r\n"))
+    found = resolve(tree, "SMALL")
+    assert "sys/x86/x86/pvclock.c" in found.files
+    assert found.complaints == ()
+
+
+def test_reading_that_takes_too_long_gives_what_was_read(tmp_path: Path) -> None:
+    reader = Reader(planted(tmp_path, FREEBSD), deadline=0)
+    found = configuration.resolve(reader, "sys/amd64/conf/SMALL", "SMALL", "amd64")
+    assert "the rest is left out" in str(found.complaints[0])
+
+
+def test_a_list_without_end_is_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "MAX_RULES", 3)
+    found = resolve(planted(tmp_path, FREEBSD), "SMALL")
+    assert len([file for file in found.rules if "/" in file]) <= 4
+    assert any("more than 3 files are named" in str(one) for one in found.complaints)
 
 
 def test_the_words_of_a_directive() -> None:

@@ -11,12 +11,19 @@ from dataclasses import dataclass, field
 from timehands.sources.config.model import Chain, Setting, State, Step
 from timehands.sources.where import Where
 
+_MOST_STEPS = 500
+
 
 @dataclass(slots=True)
 class _Entry:
     value: str | None
     state: State
     steps: dict[Step, None] = field(default_factory=dict)
+
+    def tell(self, chain: Chain) -> None:
+        """Go on with the story, if it is not too long already."""
+        if len(self.steps) < _MOST_STEPS:
+            self.steps.update(dict.fromkeys(chain))
 
 
 class Ledger:
@@ -36,7 +43,7 @@ class Ledger:
         """A line sets a name, again or for the first time; the last value counts."""
         entry = self._entries.setdefault((kind, name), _Entry(value, state))
         entry.value, entry.state = value, state
-        entry.steps.update(dict.fromkeys(chain))
+        entry.tell(chain)
 
     def remove(self, kind: str, name: str, chain: Chain) -> bool:
         """A line takes a name away. False if it was not there; then nothing is kept."""
@@ -44,13 +51,13 @@ class Ledger:
         if entry is None or not entry.state.on:
             return False
         entry.state = State.REMOVED
-        entry.steps.update(dict.fromkeys(chain))
+        entry.tell(chain)
         return True
 
     def note(self, kind: str, name: str, chain: Chain) -> None:
         """A line that has no effect, but belongs to the story (a duplicate that is ignored)."""
         if entry := self._entries.get((kind, name)):
-            entry.steps.update(dict.fromkeys(chain))
+            entry.tell(chain)
 
     def on(self, kind: str, name: str) -> bool:
         """Whether a name is set now."""

@@ -164,9 +164,11 @@ def difference_page(difference: Difference) -> Document:
     for name, only in ((a.name, difference.only_a), (b.name, difference.only_b)):
         blocks.append(Heading(f"files compiled only into {name}", f"{len(only):,}"))
         blocks.append(Words(_folders(only), "dim", 2))
-    title = f"{kernel(a)} and {kernel(b)}: {len(difference.pairs):,} settings differ, "
+    count, same = len(difference.pairs), difference.same
+    differ = "1 setting differs" if count == 1 else f"{count:,} settings differ"
+    title = f"{kernel(a)} and {kernel(b)}: {differ}, {same:,} are the same"
     complaints = complaint_blocks((*a.complaints, *b.complaints))
-    return Document(f"{title}{difference.same:,} are the same", (*blocks, *complaints))
+    return Document(title, (*blocks, *complaints))
 
 
 def _pairs_table(pairs: Sequence[Pair], difference: Difference) -> Table:

@@ -7,6 +7,7 @@ known by the path that was given.
 from __future__ import annotations
 
 import posixpath
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -20,7 +21,11 @@ from timehands.sources.where import Where
 MAX_INCLUDE_DEPTH: Final = 40
 MAX_INCLUDES: Final = 20_000
 #: More text than this is not read for one configuration.
-MAX_TOTAL_BYTES: Final = 64 << 20
+MAX_TOTAL_BYTES: Final = 32 << 20
+#: More files than this are not told apart.
+MAX_RULES: Final = 200_000
+#: After so many seconds of reading the answer is what was read until then.
+MAX_SECONDS: Final = 120
 
 
 @dataclass(slots=True)
@@ -32,6 +37,7 @@ class Reader:
     outside: dict[str, str] = field(default_factory=dict)
     files: int = 0
     total: int = 0
+    deadline: float = field(default_factory=lambda: time.monotonic() + MAX_SECONDS)
 
     def text(self, file: str, wanted_by: Where | None = None) -> str | None:
         """A file's text, or None with a complaint about ``wanted_by``."""
@@ -46,6 +52,24 @@ class Reader:
             return None
         self.total += len(text)
         return text.replace("\r\n", "\n")
+
+    def late(self, where: Where | None = None) -> bool:
+        """Whether reading has to end, because it took too long; then the answer is partial."""
+        if time.monotonic() < self.deadline:
+            return False
+        self.complaints.add(
+            where, f"reading took longer than {MAX_SECONDS} s: the rest is left out"
+        )
+        return True
+
+    def full(self, rules: int, where: Where) -> bool:
+        """Whether there are so many rules that this one is left out."""
+        if rules < MAX_RULES:
+            return False
+        self.complaints.add(
+            None, f"more than {MAX_RULES:,} files are named: {where.file} is cut off"
+        )
+        return True
 
     def has(self, file: str) -> bool:
         """Whether there is such a file."""

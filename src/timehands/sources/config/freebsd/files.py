@@ -43,6 +43,8 @@ class FileList:
         wanted_by = place.route[-1].where if place.route else None
         text = self.reader.text(place.file, wanted_by)
         for line, content in logical_lines(text) if text is not None else ():
+            if self.reader.late(place.where(line)):
+                return
             words = content.split(None, 1)
             if words[0] == "include":
                 self._include(words[1:], place, line)
@@ -69,6 +71,8 @@ class FileList:
             self.reader.complaints.add(
                 where, f"{words[0][:100]} must be standard or optional: left out"
             )
+            return
+        if self.reader.full(len(self.rules), where):
             return
         if len(words) > _MOST_WORDS:
             self.reader.complaints.add(where, f"{len(words):,} words in one line: left out")

@@ -41,6 +41,8 @@ class Selection:
         wanted_by = place.route[-1].where if place.route else None
         text = self.reader.text(place.file, wanted_by)
         for directive in directives(text) if text is not None else ():
+            if self.reader.late(place.where(directive.line)):
+                return
             self._carry_out(directive, place)
 
     def _carry_out(self, directive: Directive, place: Place) -> None:

@@ -104,7 +104,7 @@ class Kbuild:
                     waiting.append(self._enter(line, line.word))
                 else:
                     self._build(line, {})
-        while waiting:
+        while waiting and not self.reader.late():
             folder = waiting.pop()
             wanted = not toward or toward.startswith(f"{folder}/")
             if folder and wanted and len(self.entered) < _MOST_FOLDERS:
@@ -138,7 +138,8 @@ class Kbuild:
         for member in of or (None,):
             own = member or line
             source = self._source(joined(own.folder, own.word[:-2]))
-            self.built.setdefault(source, []).append(Built(source, line, member))
+            if not self.reader.full(len(self.built), own.where):
+                self.built.setdefault(source, []).append(Built(source, line, member))
 
     def _source(self, base: str) -> str:
         folder, _, name = base.rpartition("/")

@@ -79,6 +79,8 @@ class Kconfig:
         text = self.reader.text(place.file, place.route[-1].where if place.route else None)
         depth = len(self._blocks)
         for line, content in logical_lines(text or ""):
+            if self.reader.late(place.where(line)):
+                break
             try:
                 self._take(content, place, line)
             except BadExpression as error:

@@ -6,7 +6,7 @@ import posixpath
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from timehands.sources.config.conditions import ALWAYS
+from timehands.sources.config.conditions import ALWAYS, Condition
 from timehands.sources.config.model import Chain, Rule, Step
 from timehands.sources.config.netbsd.scanner import Malformed, Statement
 from timehands.sources.config.netbsd.tables import Attachment, Option, Tables
@@ -56,24 +56,18 @@ class Definitions:
         self.prefixes.append(joined(self.prefixes[-1], path) if self.prefixes else path)
 
     def _file(self, statement: Statement, place: Place) -> None:
-        name, condition, notes = statement.take("a file"), ALWAYS, list[str]()
+        name, where = statement.take("a file"), place.where(statement.line)
         if name == "{":
             raise Malformed("a list of files in braces is not known")
-        where = place.where(statement.line)
-        if statement.peek() and not statement.next_is("needs-flag", "needs-count", "compile-with"):
-            condition = statement.condition()  # type: ignore[assignment]
-        while statement.next_is("needs-flag", "needs-count"):
-            notes.append(statement.take())
-        if statement.take_if("compile-with"):
-            notes.append(f"compile-with {statement.take()}")
-        file = joined(
-            self.reader.tree.sys, joined(self.prefixes[-1], name) if self.prefixes else name
-        )
-        text, notes_ = statement.text(), tuple(notes)
-        rule = Rule(file, where, text, condition, True, notes_, place.route)
+        condition, notes = _condition_and_notes(statement)
+        below = joined(self.prefixes[-1], name) if self.prefixes else name
+        file = joined(self.reader.tree.sys, below)
+        rule = Rule(file, where, statement.text(), condition, True, notes, place.route)
         self._keep(rule, where.file)
 
     def _keep(self, rule: Rule, source: str) -> None:
+        if self.reader.full(len(self.tables.files), rule.where):
+            return
         before = self.tables.files.get(rule.file)
         if before is None:
             self.tables.files[rule.file] = rule
@@ -173,3 +167,18 @@ class Definitions:
         if name.startswith("."):
             tried.reverse()
         return next((file for file in tried if self.reader.has(file)), None)
+
+
+def _condition_and_notes(statement: Statement) -> tuple[Condition, tuple[str, ...]]:
+    """What a file is under, and how it is built; most lines have one word and no more."""
+    condition: Condition = ALWAYS
+    if statement.peek() and not statement.next_is("needs-flag", "needs-count", "compile-with"):
+        condition = statement.condition()
+    if not statement.peek():
+        return condition, ()
+    notes = []
+    while statement.next_is("needs-flag", "needs-count"):
+        notes.append(statement.take())
+    if statement.take_if("compile-with"):
+        notes.append(f"compile-with {statement.take()}")
+    return condition, tuple(notes)

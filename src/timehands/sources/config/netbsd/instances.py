@@ -11,6 +11,8 @@ from timehands.sources.config.netbsd.tables import Attachment, Device, Tables
 
 _UNIT = re.compile(r"([A-Za-z_]\w*?)([0-9]{1,9}|\*|\?)$")
 _ANY = ("?", "*")
+#: Devices attach to each other no deeper than this.
+_DEEPEST = 200
 
 
 @dataclass(slots=True)
@@ -146,12 +148,12 @@ class Instances:
 
     def _spread(self, waiting: list[Instance], among: list[Instance]) -> list[Instance]:
         """Mark as active what attaches to the root or to what is active; returns the others."""
-        providers, changed = self._providers(), True
+        providers = self._providers()
         units: dict[str, set[str]] = {name: {"*"} for name in self.pseudo}
         for one in among:
             if one.active:
                 units.setdefault(one.device.name, set()).add(one.unit)
-        while changed:
+        for _ in range(_DEEPEST):
             changed, left = False, list[Instance]()
             for one in waiting:
                 if _can_attach(one, providers, units):
@@ -160,6 +162,8 @@ class Instances:
                 else:
                     left.append(one)
             waiting = left
+            if not changed:
+                break
         return waiting
 
     def _providers(self) -> dict[str, list[str]]:

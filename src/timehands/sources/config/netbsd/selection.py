@@ -59,6 +59,8 @@ class Selection:
         text = self.reader.text(place.file, wanted_by)
         regions = Regions()
         for statement in statements(text) if text is not None else ():
+            if self.reader.late(place.where(statement.line)):
+                return
             try:
                 self._carry_out(statement, place, regions)
             except Malformed as error:
