@@ -59,6 +59,7 @@ def test_an_example_prints_what_the_page_shows(
 ) -> None:
     monkeypatch.chdir(folder)
     monkeypatch.delenv("COLUMNS", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
     real = os.environ.get("TIMEHANDS_FREEBSD_SOURCE")
     if REAL in command and real is None:
         pytest.skip("needs a FreeBSD source tree (TIMEHANDS_FREEBSD_SOURCE)")

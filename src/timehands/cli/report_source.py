@@ -11,8 +11,13 @@ if TYPE_CHECKING:
     from timehands.boot import Booted
     from timehands.reports.sourced.join import Asked
     from timehands.reports.sourced.model import Sourced
+    from timehands.sources.code import Index
+    from timehands.sources.tree import SourceTree
+    from timehands.sources.where import Where
 
-_BESIDE = ("--config", "--git", "--kernel")
+#: What the cross reference calls the definition of a function.
+_FUNCTION = "function"
+_BESIDE = ("--config", "--git", "--kernel", "--index")
 
 
 def add_source_options(parser: argparse.ArgumentParser) -> None:
@@ -33,6 +38,12 @@ def add_source_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--kernel", type=Path, metavar="FILE", help="the recorded kernel, where it was moved"
     )
+    group.add_argument(
+        "--index",
+        action="store_true",
+        help="of a kernel without line tables (DWARF): find functions by the tree's cross "
+        "reference, which is made if it is not there yet; of all of Linux that takes minutes",
+    )
 
 
 def with_source(booted: Booted, args: argparse.Namespace) -> Booted:
@@ -42,15 +53,51 @@ def with_source(booted: Booted, args: argparse.Namespace) -> Booted:
     from timehands.sources.tree import SourceTree
 
     if args.source is None:
-        if args.config or args.git or args.kernel:
+        if args.config or args.git or args.kernel or args.index:
             raise UsageError(f"{', '.join(_BESIDE)} are for a source tree", advice="Add --source.")
         return booted
     tree = SourceTree.open(args.source)
-    asked = Asked(tree, args.config, args.arch, args.git, args.revision, args.kernel)
-    sourced = join(booted.report, booted.recording, asked)
+    defined = _Definitions(tree, args.arch) if args.index else None
+    asked = Asked(tree, args.config, args.arch, args.git, args.revision, args.kernel, defined)
+    try:
+        sourced = join(booted.report, booted.recording, asked)
+    finally:
+        if defined is not None:
+            defined.close()
     if args.html:
         sourced = _with_pages(sourced, asked, args.html)
     return replace(booted, report=replace(booted.report, sources=sourced))
+
+
+class _Definitions:
+    """Where functions are defined, by the tree's cross reference; made when it is first asked."""
+
+    def __init__(self, tree: SourceTree, arch: str) -> None:
+        self._tree, self._arch = tree, arch
+        self._index: Index | None = None
+
+    def __call__(self, name: str) -> list[Where]:
+        """The functions of that name that are defined in C files."""
+        found = self._opened().find(name).definitions
+        return [one.where for one in found if one.what == _FUNCTION and _is_code(one.where)]
+
+    def _opened(self) -> Index:
+        if self._index is None:
+            from timehands.kernels.cache import default_folder
+            from timehands.sources.code import Index
+
+            folder = default_folder().parent / "sources"
+            self._index = Index.open(self._tree, cache=folder, arch=self._arch)
+        return self._index
+
+    def close(self) -> None:
+        """Close the index, if it was opened."""
+        if self._index is not None:
+            self._index.close()
+
+
+def _is_code(where: Where) -> bool:
+    return not where.file.endswith(".h")
 
 
 def _with_pages(sourced: Sourced, asked: Asked, html: Path) -> Sourced:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import importlib.util
 
 #: The modules of the subverbs, in the order of the help.
 SUBVERBS = (
@@ -34,6 +33,4 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("tree", metavar="TREE", help="the source tree (/usr/src, or its sys/)")
     subverbs = parser.add_subparsers(dest="subverb", required=True, metavar="SUBVERB")
     for name in SUBVERBS:
-        if importlib.util.find_spec(f"timehands.cli.{name}") is None:
-            continue
         importlib.import_module(f"timehands.cli.{name}").add(subverbs)

@@ -4,7 +4,9 @@ the reason why it is in the kernel.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import Final
@@ -13,9 +15,10 @@ from timehands.errors import FileUnusable, HistoryUnavailable
 from timehands.reports.model import Report
 from timehands.reports.sourced.mentions import items
 from timehands.reports.sourced.model import File, Item, Last, Sourced
-from timehands.reports.sourced.places import Definition, Places, kernel_of
+from timehands.reports.sourced.places import Places, kernel_of
 from timehands.sources.config import Configuration, Why, resolve
 from timehands.sources.history.history import History
+from timehands.sources.history.releases import version_of
 from timehands.sources.tree import SourceTree
 from timehands.sources.where import Where
 from timehands.watch.recording import Recording
@@ -24,6 +27,8 @@ from timehands.watch.recording import Recording
 MOST_LINES: Final = 400
 SECONDS: Final = 60.0
 _MOST_CHAIN: Final = 12
+#: Where a function of that name is defined, in all files of a tree.
+Definitions = Callable[[str], Sequence[Where]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +37,7 @@ class Asked:
 
     ``config`` is the configuration's name, None for none; ``git_dir`` the tree's repository, where
     that is elsewhere, read from ``revision`` on; ``kernel`` the recorded kernel's file, where it
-    was moved; ``definition`` is asked where a function is when the kernel has no line tables.
+    was moved; ``definitions`` is asked where a function is when the kernel has no line tables.
     """
 
     tree: SourceTree
@@ -41,7 +46,7 @@ class Asked:
     git_dir: Path | None = None
     revision: str = "HEAD"
     kernel: Path | None = None
-    definition: Definition | None = None
+    definitions: Definitions | None = None
 
 
 def join(report: Report, recording: Recording, asked: Asked) -> Sourced:
@@ -50,10 +55,14 @@ def join(report: Report, recording: Recording, asked: Asked) -> Sourced:
     Raises `SourcesError` when the configuration that was named is not one of the tree.
     """
     kernel, lacks = kernel_of(recording, asked.kernel)
-    complaints = [*asked.tree.complaints, *([lacks] if lacks else [])]
-    places = Places(recording, asked.tree, kernel, asked.definition)
-    found = items(report, recording, places)
+    complaints = [*asked.tree.complaints, *_other(asked.tree, recording)]
+    if lacks and (kernel is None or asked.definitions is None):
+        complaints.append(lacks + ("; --index finds where they begin" if kernel else ""))
     configuration = _resolved(asked, complaints)
+    told = asked.definitions
+    definition = partial(_defined, told, configuration) if told else None
+    places = Places(recording, asked.tree, kernel, definition)
+    found = items(report, recording, places)
     return Sourced(
         tree=str(asked.tree.root),
         system=asked.tree.kind,
@@ -63,6 +72,36 @@ def join(report: Report, recording: Recording, asked: Asked) -> Sourced:
         changes=_changes(found, asked, complaints),
         complaints=tuple(complaints),
     )
+
+
+def _other(tree: SourceTree, recording: Recording) -> Iterator[str]:
+    """What shows that the tree is not what the kernel was built from."""
+    kernel = recording.header.kernel
+    if "unknown" not in (tree.kind, kernel.os) and tree.kind != kernel.os:
+        yield f"the kernel is {kernel.os}'s, and the tree {tree.kind}'s: its places mean nothing"
+        return
+    told = version_of(partial(_read, tree))
+    version = told.name.split(maxsplit=1)[-1] if told else ""
+    alike = version.startswith(kernel.version) or kernel.version.startswith(version)
+    if told is not None and not alike:
+        yield f"the kernel is of {kernel.version}, the tree of {told.name}: lines may be others"
+
+
+def _read(tree: SourceTree, file: str) -> bytes | None:
+    try:
+        return tree.read(tree.below_sys(file))
+    except FileUnusable:
+        return None
+
+
+def _defined(
+    definitions: Definitions, configuration: Configuration | None, name: str
+) -> Where | None:
+    """The only definition of a function; of several, the only one that is compiled."""
+    found = definitions(name)
+    if len(found) > 1 and configuration is not None:
+        found = [where for where in found if where.file in configuration.files]
+    return found[0] if len(found) == 1 else None
 
 
 def _resolved(asked: Asked, complaints: list[str]) -> Configuration | None:

@@ -168,5 +168,5 @@ def kernel_of(recording: Recording, path: Path | None = None) -> tuple[Kernel | 
     if kernel.sha256 != identity.sha256:
         return None, f"{file} is not the recorded kernel any more: its content is another"
     if kernel.lines is None:
-        return kernel, f"{file} has no line tables (DWARF): places are where functions begin"
+        return kernel, f"{file} has no line tables (DWARF): of its functions only names are known"
     return kernel, ""

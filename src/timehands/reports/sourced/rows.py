@@ -20,8 +20,9 @@ def finding(page: Page, sourced: Sourced | None, index: int, *, full: bool) -> N
         return
     shown = item.frames if full else item.frames[:_MOST_FRAMES]
     rows = [("source" if not n else "", words.frame(sourced, f)) for n, f in enumerate(shown)]
-    if len(item.frames) > len(shown):
-        rows.append(("", f"... and {len(item.frames) - len(shown)} functions more"))
+    left = len(item.frames) - len(shown)
+    if left:
+        rows.append(("", f"... and {left} function{'s' if left > 1 else ''} more"))
     page.rows(rows, 6, indent=6)
 
 
