@@ -119,14 +119,15 @@ def test_the_projects_own_history_is_gits() -> None:
     if not (ROOT / ".git").exists():
         pytest.skip("needs the project's own git repository")
     path = "src/timehands/errors.py"
+    head = git(ROOT, "rev-parse", "HEAD").strip()
     for way in WAYS:
-        with opened(ROOT, way) as history:
+        with History.open(SourceTree.open(ROOT), way=way, revision=head) as history:
             ours = [one.revision for one in itertools.islice(history.log(path, follow=False), 50)]
-            theirs = git(ROOT, "log", "-50", "--format=%H", "--", path).split()
+            theirs = git(ROOT, "log", "-50", "--format=%H", head, "--", path).split()
             assert ours == theirs
-            committed = git(ROOT, "show", f"HEAD:{path}").splitlines()
+            committed = git(ROOT, "show", f"{head}:{path}").splitlines()
             if (ROOT / path).read_text().splitlines() == committed:
-                lines = blamed(git(ROOT, "blame", "--line-porcelain", "HEAD", "--", path))
+                lines = blamed(git(ROOT, "blame", "--line-porcelain", head, "--", path))
                 for number in (1, 60, len(lines)):
                     one = history.blame(path, number)
                     assert one.change is not None
