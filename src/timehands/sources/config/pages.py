@@ -61,7 +61,7 @@ def _change_blocks(verdict: Verdict) -> Iterator[Block]:
     if verdict.holds:
         return
     if not verdict.changes:
-        yield Words("Nothing that the configuration can say would put it there.", "doubt")
+        yield Words("No change of the configuration was found that would put it there.", "doubt")
         return
     yield Words("It would be, with:" if len(verdict.changes) == 1 else "It would be, with one of:")
     for change in verdict.changes[:_MOST_CHANGES]:

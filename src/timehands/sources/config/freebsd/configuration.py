@@ -181,8 +181,10 @@ class Names(Explainer):
         if file in configuration.files:
             first = next(one for one in verdicts if one.holds and one.rule.object)
             verdicts = (first, *(verdict for verdict in verdicts if verdict is not first))
-        elif any(verdict.holds for verdict in verdicts):
-            note = "it is built, but it is no object of the kernel by itself"
+        elif verdicts and not any(verdict.rule.object for verdict in verdicts):
+            built = any(verdict.holds for verdict in verdicts)
+            note = f"{'it is built, but it' if built else 'what its line makes'} is no object of "
+            note += "the kernel by itself"
         return Why(file, file in configuration.files, verdicts, note)
 
     def _verdict(self, rule: Rule) -> Verdict:

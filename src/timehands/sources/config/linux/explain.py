@@ -27,6 +27,7 @@ from timehands.sources.where import Where
 _MOST_CHANGES = 8
 _DEEPEST = 4
 _MOST_SELECTORS = 4
+_FEW = 12
 
 
 class Symbols(Explainer):
@@ -40,19 +41,36 @@ class Symbols(Explainer):
         kbuild: Kbuild,
     ) -> None:
         self._reader, self._dot, self._file, self._kbuild = reader, dot, file, kbuild
+        self._partly = Kconfig(reader, kbuild.variables)
 
     @cached_property
     def kconfig(self) -> Kconfig:
         """The tree's Kconfig files, all of them."""
-        found = Kconfig(self._reader, self._kbuild.variables)
+        return self._read(frozenset())
+
+    def _read(self, wanted: frozenset[str]) -> Kconfig:
+        found = Kconfig(self._reader, self._kbuild.variables, wanted)
         if self._reader.has("Kconfig"):
             found.read(Place("Kconfig"))
         return found
+
+    def _about(self, names: frozenset[str]) -> Kconfig:
+        """Kconfig with all that it says about these symbols; for a few, not all files are read."""
+        if "kconfig" in self.__dict__ or not names or len(names) > _FEW:
+            return self.kconfig
+        if not names <= self._partly.wanted:
+            if self._partly.wanted:
+                return self.kconfig
+            self._partly = self._read(names)
+        return self._partly
 
     # ---- symbols
 
     def setting(self, name: str) -> Setting:
         """A symbol: its value, how it came to it, and the lines that say so."""
+        return self._setting(name, self.kconfig)
+
+    def _setting(self, name: str, known: Kconfig) -> Setting:
         value = self._dot.value(name)
         line = self._dot.lines.get(name)
         steps: dict[Step, None] = {}
@@ -60,14 +78,14 @@ class Symbols(Explainer):
             steps[Step(Where(self._file, line), self._dot.texts[name])] = None
         else:
             steps[Step(None, f"{name} is not in {self._file}: off")] = None
-        state, more = self._state(name, value)
+        state, more = self._state(name, value, known)
         steps.update(dict.fromkeys(more))
-        kind = next((e.type for e in self.kconfig.entries.get(name, ()) if e.type), "")
+        kind = next((e.type for e in known.entries.get(name, ()) if e.type), "")
         shown = value if value != "n" or kind in ("string", "hex", "int") else None
         return Setting("symbol", name, shown, state, tuple(steps))
 
-    def _state(self, name: str, value: str) -> tuple[State, Chain]:
-        entries = self.kconfig.entries.get(name, [])
+    def _state(self, name: str, value: str, known: Kconfig) -> tuple[State, Chain]:
+        entries = known.entries.get(name, [])
         if not entries:
             words = f"no Kconfig file that is read for this architecture defines {name}"
             return (State.UNSET if value == "n" else State.SET), (Step(None, words),)
@@ -75,7 +93,7 @@ class Symbols(Explainer):
         steps = [Step(entry.where, f"config {name}")]
         steps += [Step(c.where, c.text) for c in entry.prompts if self._holds(c)]
         steps += [step for _, step in entry.depends]
-        selectors = self._selectors(name)
+        selectors = self._selectors(name, known)
         steps += selectors
         if value == "n":
             return State.UNSET, (*steps, *self._unmet(entry))
@@ -99,10 +117,10 @@ class Symbols(Explainer):
         ]
         return tuple(dict.fromkeys(missing))
 
-    def _selectors(self, name: str) -> list[Step]:
+    def _selectors(self, name: str, known: Kconfig) -> list[Step]:
         """The selects of other symbols that are in force."""
         steps = []
-        for other, clause in self.kconfig.selected_by.get(name, ()):
+        for other, clause in known.selected_by.get(name, ()):
             value = self._dot.value(other)
             if value != "n" and self._holds(clause):
                 steps.append(Step(clause.where, f"{other}={value} has: {clause.text}"))
@@ -123,9 +141,10 @@ class Symbols(Explainer):
     def chain(self, rule: Rule) -> Chain:
         """Why a rule holds (or not): the lines that lead to it, then each symbol in it."""
         steps = dict.fromkeys((*rule.route, Step(rule.where, rule.text)))
-        for whole in names(rule.condition):
-            for name in symbols(whole):
-                steps.update(dict.fromkeys(self.setting(name).chain))
+        asked = [name for whole in names(rule.condition) for name in symbols(whole)]
+        known = self._about(frozenset(asked))
+        for name in asked:
+            steps.update(dict.fromkeys(self._setting(name, known).chain))
         return tuple(steps)
 
     def why(self, configuration: Configuration, file: str) -> Why:  # noqa: ARG002

@@ -63,10 +63,15 @@ class _Block:
 
 @dataclass(slots=True)
 class Kconfig:
-    """The symbols of a tree for an architecture."""
+    """The symbols of a tree for an architecture.
+
+    With ``wanted``, files that mention none of these and source no others are passed over: then
+    only the wanted symbols are known in full.
+    """
 
     reader: Reader
     variables: dict[str, str]
+    wanted: frozenset[str] = frozenset()
     entries: dict[str, list[Entry]] = field(default_factory=dict)
     selected_by: dict[str, list[tuple[str, Clause]]] = field(default_factory=dict)
     implied_by: dict[str, list[tuple[str, Clause]]] = field(default_factory=dict)
@@ -77,6 +82,8 @@ class Kconfig:
     def read(self, place: Place) -> None:
         """Take in a file and those that it sources."""
         text = self.reader.text(place.file, place.route[-1].where if place.route else None)
+        if self.wanted and text is not None and not self._matters(text):
+            return
         depth = len(self._blocks)
         for line, content in logical_lines(text or ""):
             if self.reader.late(place.where(line)):
@@ -89,6 +96,9 @@ class Kconfig:
         if len(self._blocks) != depth:
             self.reader.complaints.add(place.where(1), "its menus, ifs and choices do not match")
             del self._blocks[depth:]
+
+    def _matters(self, text: str) -> bool:
+        return "source" in text or any(name in text for name in self.wanted)
 
     def _take(self, content: str, place: Place, line: int) -> None:
         match = _WORD.match(content)
