@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from timehands.sources.code import Found, Index, Place
-    from timehands.sources.document import Block, Document
+    from timehands.sources.document import Block, Cell, Document
     from timehands.sources.tree import SourceTree
 
 JSON_SCHEMA = 1
@@ -25,6 +25,8 @@ LISTS = (
 )  # fmt: skip
 _SHOWN = 40
 _ALL = 1_000_000
+_WIDE = 48
+_TEXT = 100
 
 
 def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -121,7 +123,7 @@ class _Lines:
 
 def page(found: Found, lines: _Lines) -> Document:
     """The answer for people."""
-    from timehands.sources.document import Document, Heading, Table, Words
+    from timehands.sources.document import Document, Heading, Words
 
     blocks: list[Block] = []
     more = dict(found.left_out)
@@ -131,17 +133,23 @@ def page(found: Found, lines: _Lines) -> Document:
             continue
         many = len(places) + more.get(name, 0)
         blocks.append(Heading(name.capitalize(), f"{many:,}"))
-        rows = tuple(
-            (place.where, place.function or "-", lines.text(place)[:100], _words(place))
-            for place in (places if name != "callees" or not more else places[:_SHOWN])
-        )
-        blocks.append(Table(("where", "in" if name != "callees" else "calls", "line", ""), rows))
+        shown = places[:_SHOWN] if name == "callees" and more else places
+        wide = min(_WIDE, max(len(str(place.where)) for place in shown))
+        blocks += [Words(_line(place, wide, lines.text(place)), indent=2) for place in shown]
     if not found:
         blocks.append(Words("The name does not occur.", "bad"))
         if found.near:
             blocks.append(Words(f"Perhaps {', '.join(found.near)}."))
     words = ", ".join(f"{count:,} {name}" for name, count in more.items())
     return Document(found.symbol, tuple(blocks), f"{words} more; see --all." if words else "")
+
+
+def _line(place: Place, wide: int, text: str) -> Cell:
+    """One place on a line: where, the function, the line's text, the doubt."""
+    gap = " " * max(2, wide + 2 - len(str(place.where)))
+    function = f"{place.function}()  " if place.function else ""
+    words = _words(place)
+    return (place.where, gap, function, text[:_TEXT], f"  [{words}]" if words else "")
 
 
 def _words(place: Place) -> str:

@@ -106,7 +106,8 @@ def _opened(path: Path) -> sqlite3.Connection:
         with contextlib.suppress(sqlite3.DatabaseError):
             row = database.execute("SELECT value FROM about WHERE name = 'schema'").fetchone()
             if row and row[0] == SCHEMA:
-                return database
+                database.execute("SELECT count(*) FROM file WHERE alive").fetchone()
+                return _quick(database)
         database.close()
     return _fresh(path)
 
@@ -115,9 +116,16 @@ def _fresh(path: Path) -> sqlite3.Connection:
     path.unlink(missing_ok=True)
     database = sqlite3.connect(path, timeout=60)
     path.chmod(0o600)
-    database.executescript("PRAGMA page_size = 16384; PRAGMA journal_mode = MEMORY;" + _TABLES)
+    _quick(database)
+    database.executescript("PRAGMA page_size = 16384;" + _TABLES)
     with database:
         database.execute("INSERT INTO about VALUES ('schema', ?)", (SCHEMA,))
+    return database
+
+
+def _quick(database: sqlite3.Connection) -> sqlite3.Connection:
+    """Do not wait for the disk: what a crash of the host destroys is made anew."""
+    database.execute("PRAGMA synchronous = OFF")
     return database
 
 
@@ -213,7 +221,7 @@ def _made(
         for at, part in parts.items():
             yield at, make(tree, part)
         return
-    context = multiprocessing.get_context("forkserver")
+    context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(many, context) as pool:
         waiting: dict[int, Future[Segment]] = {
             at: pool.submit(make, tree, part) for at, part in parts.items()

@@ -40,9 +40,12 @@ _CALLED: Final = (
     b"link_set_add_data|link_set_add_text|link_set_add_rodata|USER_RCSID"
 )
 _WITHIN: Final = rb"[^()]{0,300}+(?:%s[^()]{0,300}+){0,20}+"
+_NESTED = rb"[^()]{0,300}+"
+for _ in range(4):
+    _NESTED = _WITHIN % (rb"\(" + _NESTED + rb"\)")
 _ATTRIBUTE: Final = re.compile(
-    rb"__(?:(?:" + _BARE + rb")\b(?![ \t]*[(=])|(?:" + _CALLED + rb")[ \t]*"
-    rb"\(" + _WITHIN % (rb"\(" + _WITHIN % rb"\([^()]{0,300}+\)" + rb"\)") + rb"\))"
+    rb"__(?:(?:" + _BARE + rb")\b(?![ \t]*\()|(?:" + _CALLED + rb")[ \t]*"
+    rb"\(" + _NESTED + rb"\))"
 )
 _FOREACH: Final = re.compile(
     rb"\b\w*(?:FOREACH|foreach|for_each)\w*(?=[ \t]*\([^;{}]{1,300}\)\s{0,80}[{\w])"
@@ -59,7 +62,7 @@ _QUEUE: Final = re.compile(
 #: A macro that declares, alone at the margin: ``static SYSCTL_NODE(...);``
 _AT_MARGIN: Final = re.compile(
     rb"^(?:static[ \t\n]+)?[A-Z][A-Z0-9_]{2,60}+\("
-    + _WITHIN % (rb"\(" + _WITHIN % rb"\([^()]{0,300}+\)" + rb"\)")
+    + _NESTED
     + rb"\)(?![ \t\n]{0,80}[{\w])[ \t]*;?",
     re.MULTILINE,
 )

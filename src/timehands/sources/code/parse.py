@@ -36,6 +36,8 @@ _QUERY: Final = """
 (assignment_expression left: (subscript_expression argument: (field_expression field: (_) @part)))
 (assignment_expression left: (subscript_expression argument: (subscript_expression argument: [
   (identifier) @part (field_expression field: (_) @part)])))
+(assignment_expression left: (field_expression argument: (subscript_expression argument: [
+  (identifier) @part (field_expression field: (_) @part)]) operator: "."))
 (update_expression argument: (subscript_expression argument: [
   (identifier) @part (field_expression field: (_) @part)]))
 (ERROR) @error
@@ -112,7 +114,7 @@ def parse(code: bytes) -> Structure:
     structure.enumerators = [node.start_byte for node in found.get("enumerator", ())]
     structure.parts = [node.start_byte for node in found.get("part", ())]
     structure.errors = sorted({node.start_byte for node in found.get("error", ())})
-    _externs(structure, found)
+    _externs(structure, found, code)
     _tables(structure, found.get("table", ()), code)
     _members(structure, found, code)
     if structure.errors:
@@ -153,10 +155,10 @@ def _function(node: Node, code: bytes) -> Span | None:
     )
 
 
-def _externs(structure: Structure, found: dict[str, list[Node]]) -> None:
+def _externs(structure: Structure, found: dict[str, list[Node]], code: bytes) -> None:
     """Declarations that start with ``extern``."""
     extern = {
-        node.start_byte for node in found.get("storage", ()) if node.end_byte - node.start_byte == 6
+        node.start_byte for node in found.get("storage", ()) if _text(node, code) == b"extern"
     }
     for node in found.get("stored", ()):
         if node.start_byte in extern:

@@ -314,7 +314,10 @@ def _macros(result: Scan, batch: _Batch, names: Names) -> None:
     order = np.arange(len(own)) - np.searchsorted(own, own, "left")
     define = np.array([d.word == b"define" for _, d in used], np.bool_)[own]
     called = found.after[0] == ord("(")
+    through = (found.before[0] == ord("*")) & (found.after[0] == ord(")"))
+    through &= (found.after[1] == ord("(")) & (found.before[1] == ord("("))
     role = np.where(called, Role.CALL, Role.MACRO_BODY)
+    role[through] = Role.CALL_THROUGH
     role[~define] = Role.CONDITION
     role[define & (order == 1)] = Role.MACRO
     keep = (order > 0) & (found.name >= names.keywords)
@@ -322,14 +325,14 @@ def _macros(result: Scan, batch: _Batch, names: Names) -> None:
     _append(result, found.name[keep], batch.numbers[file[keep]], line[keep], role[keep])
     length = np.bincount(own, minlength=len(used))
     body = define & (order >= 2) & keep
-    calls = np.flatnonzero(body & (called | ((order == 2) & (length[own] == 3))))
+    calls = np.flatnonzero(body & (called | through | ((order == 2) & (length[own] == 3))))
     head = calls - order[calls] + 1
     _, last = batch.place((begin + sizes - 1)[own[calls]])
     heads = _Heads(found.name[head], batch.numbers[file[head]], line[head], last)
     _macro_functions(result, heads, head)
     result.callee = np.concatenate((result.callee, found.name[calls]))
     result.call_line = np.concatenate((result.call_line, line[calls]))
-    result.call_through = np.concatenate((result.call_through, np.zeros(len(calls), np.bool_)))
+    result.call_through = np.concatenate((result.call_through, through[calls]))
 
 
 @dataclass(frozen=True, slots=True)
