@@ -23,11 +23,7 @@ Bytes = NDArray[np.uint8]
 Bools = NDArray[np.bool_]
 
 _NAMES: Final = re.compile(rb"\b[A-Za-z_]\w*")
-_BLANK, _WORD, _OTHER = 0, 1, 2
-_CLASS: Final = np.full(256, _OTHER, np.uint8)
-_CLASS[[9, 10, 11, 12, 13, 32]] = _BLANK
-_CLASS[np.frombuffer(b"0123456789_", np.uint8)] = _WORD
-_CLASS[65:91] = _CLASS[97:123] = _WORD
+_BLANKS: Final = b" \t\n\r\v\f"
 _DIGIT: Final = np.zeros(256, np.bool_)
 _DIGIT[48:58] = True
 #: Chains of ``a.b.c`` are followed this far.
@@ -43,8 +39,9 @@ def _set(characters: bytes) -> Bools:
 _OPERATORS: Final = _set(b"+-*/%&|^")
 _AFTER_VALUE: Final = _set(b";,)}")
 _BEFORE_DESIGNATOR: Final = _set(b"{,")
-_VALUE_END: Final = _CLASS == _WORD
-_VALUE_END[[41, 93]] = True
+_IS_SOLID: Final = ~_set(_BLANKS)
+_IS_WORD: Final = _set(bytes(c for c in range(128) if chr(c).isalnum() or c == 95))
+_VALUE_END: Final = _IS_WORD | _set(b")]")
 
 
 class Names:
@@ -55,7 +52,8 @@ class Names:
         for word in sorted(KEYWORDS):
             self._table[word]
         self.keywords = len(self._table)
-        self.before_values = np.array(sorted(self._table[word] for word in BEFORE_VALUES))
+        before = [self._table[word] for word in BEFORE_VALUES]
+        self.before_values: Bools = np.isin(np.arange(self.keywords + 1), before)
         self.number: Callable[[bytes], int] = self._table.__getitem__
 
     def numbers(self, names: list[bytes]) -> Ints:
@@ -84,21 +82,19 @@ class Words:
 
 def words(text: bytes, names: Names) -> Words:
     """The identifiers of a text without comments, keywords among them."""
-    if not text:
-        text = b" "
+    text += b"\n"
     buffer = np.frombuffer(text, np.uint8)
-    kind = _CLASS[buffer]
-    solid = kind != _BLANK
-    rank = np.cumsum(solid, dtype=np.int32)
-    solids = np.concatenate((np.zeros(3, np.uint8), buffer[solid], np.zeros(4, np.uint8)))
-    word = kind == _WORD
-    edge = np.flatnonzero(word[1:] != word[:-1]) + 1
-    edge = np.concatenate(([0] if word[0] else [], edge, [len(word)] if word[-1] else []))
-    starts, ends = edge[::2].astype(np.int64), edge[1::2].astype(np.int64)
-    real = ~_DIGIT[buffer[starts]]
-    starts, ends = starts[real], ends[real]
+    word = _IS_WORD[buffer]
+    edges = np.flatnonzero(word[1:] != word[:-1]) + 1
+    if word[0]:
+        edges = np.concatenate(([0], edges))
+    solid = np.frombuffer(text.translate(None, _BLANKS), np.uint8)
+    solids = np.concatenate((np.zeros(3, np.uint8), solid, np.zeros(4, np.uint8)))
+    rank = _solid_before(_IS_SOLID[buffer], edges) + 3
+    real = ~_DIGIT[buffer[edges[::2]]]
+    starts = edges[::2][real]
+    first, last = rank[::2][real], rank[1::2][real] - 1
     name = names.numbers(_NAMES.findall(text))
-    first, last = rank[starts] + 2, rank[ends - 1] + 2
     follows = np.zeros(len(starts), np.bool_)
     follows[1:] = first[1:] == last[:-1] + 1
     return Words(
@@ -108,6 +104,15 @@ def words(text: bytes, names: Names) -> Words:
         (solids[last + 1], solids[last + 2], solids[last + 3]),
         follows,
     )
+
+
+def _solid_before(solid: Bools, edges: NDArray[np.int64]) -> NDArray[np.int64]:
+    """How many characters that are not blank stand before each of these offsets."""
+    if not len(edges):
+        return edges
+    between = np.add.reduceat(solid.view(np.uint8), edges, dtype=np.int64)
+    before = np.concatenate(([0], np.cumsum(between[:-1])))
+    return np.asarray(before + np.count_nonzero(solid[: edges[0]]), np.int64)
 
 
 def roles(found: Words, names: Names, known: Bytes, inside: Bools, table: Bools) -> Bytes:
@@ -132,7 +137,7 @@ def roles(found: Words, names: Names, known: Bytes, inside: Bools, table: Bools)
     role[(called & member) | (through & (starred | member))] = Role.CALL_THROUGH
     role[called & _declared(found, names, inside)] = Role.DECLARATION
     designator = (b1 == ord(".")) & _BEFORE_DESIGNATOR[b2] & (a1 == ord("=")) & (a2 != ord("="))
-    quiet = table & ~np.isin(role, (Role.CALL, Role.CALL_THROUGH))
+    quiet = table & (role != Role.CALL) & (role != Role.CALL_THROUGH)
     role[quiet] = Role.INITIAL
     role[designator] = Role.DESIGNATOR
     return np.where(known > 0, known, role).astype(np.uint8)
@@ -181,7 +186,7 @@ def _part(found: Words, role: Bytes, _place: int) -> None:
 def _declared(found: Words, names: Names, inside: Bools) -> Bools:
     """Whether a type stands before ``name(``, so that this is no call."""
     previous = np.concatenate((np.zeros(1, np.int32), found.name[:-1]))
-    typed = found.follows & ~np.isin(previous, names.before_values)
+    typed = found.follows & ~names.before_values[np.minimum(previous, names.keywords)]
     starred = (found.before[0] == ord("*")) & ~inside
     return np.asarray(typed | starred, np.bool_)
 
