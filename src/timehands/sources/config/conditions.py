@@ -114,18 +114,20 @@ def ways(
     Each way is a set of changes that is enough; the smallest come first, at most a few dozen. One
     empty way means that nothing has to change; no way means that nothing helps.
     """
-    found = _ways(condition, there, wanted)
-    found = [way for way in found if not _contradicts(way)]
-    return sorted(set(found), key=lambda way: (len(way), sorted(way)))[:_MOST_WAYS]
+    changed = {
+        frozenset(literal for literal in way if there(literal.name) != literal.wanted)
+        for way in _ways(condition, there, wanted)
+    }
+    return sorted(changed, key=lambda way: (len(way), sorted(way)))[:_MOST_WAYS]
 
 
 def _ways(
     condition: Condition, there: Callable[[str], bool], wanted: bool
 ) -> list[frozenset[Literal]]:
+    """Each way with all that it rests on, also what is as it has to be already."""
     match condition:
         case Name(name):
-            same = there(name) == wanted
-            return [frozenset() if same else frozenset({Literal(name, wanted)})]
+            return [frozenset({Literal(name, wanted)})]
         case Not(of):
             return _ways(of, there, not wanted)
         case All(parts) if wanted:
@@ -134,7 +136,7 @@ def _ways(
             return _every(parts, there, wanted)
         case All(parts) | Any(parts):
             found = [way for part in parts for way in _ways(part, there, wanted)]
-            return _smallest(found)
+            return _smallest(found, there)
 
 
 def _every(
@@ -143,14 +145,22 @@ def _every(
     found: list[frozenset[Literal]] = [frozenset()]
     for part in parts:
         more = _ways(part, there, wanted)
-        found = _smallest([one | other for one in found for other in more])
+        found = _smallest([one | other for one in found for other in more], there)
     return found
 
 
-def _smallest(found: list[frozenset[Literal]]) -> list[frozenset[Literal]]:
-    unique = sorted(dict.fromkeys(found), key=len)
+def _smallest(
+    found: list[frozenset[Literal]], there: Callable[[str], bool]
+) -> list[frozenset[Literal]]:
+    """Those with the fewest changes, without those that contradict themselves or add to others."""
+
+    def changes(way: frozenset[Literal]) -> int:
+        return sum(there(literal.name) != literal.wanted for literal in way)
+
+    possible = [way for way in dict.fromkeys(found) if not _contradicts(way)]
+    possible.sort(key=lambda way: (changes(way), len(way)))
     kept: list[frozenset[Literal]] = []
-    for way in unique[: 4 * _MOST_WAYS]:
+    for way in possible[: 4 * _MOST_WAYS]:
         if not any(other <= way for other in kept):
             kept.append(way)
     return kept[:_MOST_WAYS]
