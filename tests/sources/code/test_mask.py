@@ -67,3 +67,9 @@ def test_large_tables_of_numbers_are_not_parsed() -> None:
     masked = mask(text)
     assert b"0x1234" not in masked.code[:-200]
     assert masked.code.endswith(b"};\nint after;\n")
+
+
+def test_a_function_whose_name_a_macro_makes_is_found_by_the_last_word() -> None:
+    text = b"void\n__CONCAT(PMTYPE, kenter)(int va)\n{\n}\nint *plain(void (*call)(int))\n{\n}\n"
+    functions = parse(mask(text).code).functions
+    assert sorted(span.name for span in functions) == [b"kenter", b"plain"]

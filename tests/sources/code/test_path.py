@@ -104,3 +104,27 @@ def test_a_name_with_several_functions_is_in_doubt(tmp_path: Path) -> None:
     index = Index.open(tree(tmp_path / "src", FREEBSD), cache=tmp_path / "cache", jobs=1)
     assert index.path("caller", "twice", limit=1)[0][-1].doubt is None
     assert index.path("other", "twice", limit=1)[0][-1].doubt == "one of 2 functions of that name"
+
+
+def test_initialisers_of_structures_without_a_name(tmp_path: Path) -> None:
+    """Their text must not shift what the index says of others."""
+    nameless = {
+        "sys/kern/nameless.c": """\
+static struct {
+	void (*first)(void);
+	int second;
+} nameless = { late_one, 2 };
+""",
+    }
+    index = Index.open(tree(tmp_path / "src", nameless), cache=tmp_path / "cache", jobs=1)
+    assert index.path("main", "late", limit=1)[0][-1].how == "by SYSINIT"
+
+
+def test_a_macro_of_a_source_file_is_seen_in_it_only(tmp_path: Path) -> None:
+    macros = {
+        "sys/kern/one.c": "#define wait(n) deep(n)\nvoid here(void) { wait(1); }\n",
+        "sys/kern/two.c": "void deep(int n) { }\nvoid there(void) { wait(1); }\n",
+    }
+    index = Index.open(tree(tmp_path / "src", macros), cache=tmp_path / "cache", jobs=1)
+    assert index.path("here", "deep", limit=1)
+    assert not index.path("there", "deep", limit=1)

@@ -40,7 +40,9 @@ CREATE TABLE segment (id INTEGER PRIMARY KEY, functions BLOB, calls BLOB, links 
 CREATE TABLE unparsed (file INTEGER, line INTEGER, errors INTEGER, recovered INTEGER);
 """
 _OTHER_ARCHITECTURES: Final = {
-    "freebsd": frozenset(("arm", "arm64", "powerpc", "riscv", "mips", "sparc64", "ia64", "pc98")),
+    "freebsd": frozenset(
+        ("arm", "arm64", "i386", "powerpc", "riscv", "mips", "sparc64", "ia64", "pc98")
+    ),
 }
 _KEPT_ARCH: Final = {
     "amd64": frozenset(("amd64", "x86", "i386", "xen", "include", "x86_64")),

@@ -26,6 +26,8 @@ def pack(*columns: NDArray[Any] | Sequence[bytes]) -> bytes:
         else:
             kind, body = len(_KINDS), b"\n".join(column)
             kind += not column
+            if body.count(b"\n") != max(0, len(column) - 1):
+                raise ValueError("a name with a line's end in it")
         heads += [kind, len(body)]
         bodies.append(body)
     head = np.array([len(columns), *heads], np.int64).tobytes()

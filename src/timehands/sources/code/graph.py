@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from timehands.errors import SourcesError
-from timehands.sources.code.functions import MACRO, PLAIN, STATIC
+from timehands.sources.code.functions import MACRO, PLAIN
 from timehands.sources.code.hooks import RUNNERS
 from timehands.sources.code.model import Step
 from timehands.sources.code.roles import ROLE_MASK, Role
@@ -148,7 +148,7 @@ class Graph:
 
     def _meant(self, function: int, file: int) -> bool:
         functions = self._functions
-        if functions.kind[function] != STATIC or functions.file[function] == file:
+        if functions.kind[function] == PLAIN or functions.file[function] == file:
             return True
         return bool(self._header[functions.file[function]])
 

@@ -137,13 +137,29 @@ def innermost(node: Node | None) -> Node | None:
     return None
 
 
+def _made_name(name: Node, declarator: Node) -> Node:
+    """What ``__CONCAT(pmap_, init)(void)`` defines is found by the last of the macro's words."""
+    while declarator.start_byte < name.start_byte or declarator.type != "function_declarator":
+        inner = declarator.child_by_field_name("declarator")
+        if inner is None:
+            return name
+        declarator = inner
+    inner = declarator.child_by_field_name("declarator")
+    if inner is None or inner.type != "function_declarator":
+        return name
+    parameters = inner.child_by_field_name("parameters")
+    last = parameters.named_children[-1:] if parameters else []
+    found = last[0].child_by_field_name("type") if last else None
+    return found if found is not None and found.type == "type_identifier" else name
+
+
 def _function(node: Node, code: bytes) -> Span | None:
-    name, body = (
-        innermost(node.child_by_field_name("declarator")),
-        node.child_by_field_name("body"),
-    )
+    declarator, body = node.child_by_field_name("declarator"), node.child_by_field_name("body")
+    name = innermost(declarator)
     if name is None or body is None:
         return None
+    if declarator is not None:
+        name = _made_name(name, declarator)
     static = b"static" in code[node.start_byte : name.start_byte].split()
     return Span(
         node.start_byte,
@@ -169,7 +185,7 @@ def _tables(structure: Structure, nodes: list[Node] | tuple[()], code: bytes) ->
     for node in nodes:
         kind = node.child_by_field_name("type")
         name = kind.child_by_field_name("name") if kind else None
-        type_name = _text(name or kind, code) if kind else b""
+        type_name = _text(name, code) if name else b""
         for declarator in node.children_by_field_name("declarator"):
             value = declarator.child_by_field_name("value")
             if value is None or value.type != "initializer_list":
