@@ -62,6 +62,8 @@ FREEBSD = {
         "dev/kvm_clock/kvm_clock.c\toptional\tkvm_clock\n"
         "x86/x86/hammer.c\toptional\thammer !xenhvm\n"
     ),
+    "sys/conf/files.arm64": "# arm\narm64/arm64/gic.c\tstandard\n",
+    "sys/arm64/arm64/gic.c": "\n",
     "sys/conf/kern.pre.mk": (
         "SYSTEM_CFILES= config.c env.c\nSYSTEM_OBJS= locore.o ${OBJS}\nSYSTEM_LD= ld vers.o\n"
     ),

@@ -1,10 +1,11 @@
 """``timehands source TREE why FILE --config NAME``: is a file compiled, and by which lines.
 
 ``--json`` prints one object: ``schema`` (1), ``kernel``, ``files`` (each with ``file``,
-``compiled``, ``note`` and ``rules``: ``where``, ``text``, ``condition``, ``holds``, ``chain``,
-``changes``) and ``complaints``; with ``--recording`` also ``recording``: ``functions`` (each with
-``function``, ``file``, ``line``, ``ran``, ``entries``, ``seen``, ``note``) and ``complaints``. The
-exit status is 1 when a single file was asked for and is not compiled.
+``compiled`` (null where the configuration does not decide it), ``note`` and ``rules``: ``where``,
+``text``, ``condition``, ``holds``, ``chain``, ``changes``) and ``complaints``; with ``--recording``
+also ``recording``: ``functions`` (each with ``function``, ``file``, ``line``, ``ran``, ``entries``,
+``seen``, ``note``) and ``complaints``. The exit status is 1 when a single file
+was asked for and is not compiled.
 """
 
 from __future__ import annotations

@@ -15,6 +15,8 @@ from timehands.sources.where import Where
 
 _SOURCES = (".c", ".S", ".s", ".m", ".cc", ".rs")
 _MOST_MAKEFILES = 40
+_MOST_LISTS = 500
+_UNNAMED = "no line that is read for this kernel names it"
 
 
 def path_in_tree(tree: SourceTree, configuration: Configuration, asked: str) -> str:
@@ -56,7 +58,7 @@ def one(tree: SourceTree, configuration: Configuration, file: str) -> Why:
     answer = configuration.why(file)
     if answer.verdicts or answer.note:
         return answer
-    return replace(answer, note=_note(tree, file))
+    return _unnamed(tree, answer)
 
 
 def _folder(tree: SourceTree, configuration: Configuration, folder: str) -> Iterator[Why]:
@@ -65,17 +67,44 @@ def _folder(tree: SourceTree, configuration: Configuration, folder: str) -> Iter
     there = [file for file in tree.files(folder) if file.endswith(_SOURCES)]
     for file in sorted({*known, *there}):
         answer = configuration.why(file)
-        yield answer if answer.verdicts or answer.note else replace(answer, note="no line names it")
+        yield answer if answer.verdicts or answer.note else replace(answer, note=_UNNAMED)
 
 
-def _note(tree: SourceTree, file: str) -> str:
+def _unnamed(tree: SourceTree, answer: Why) -> Why:
+    """The answer for a file that no line names: what is known of it all the same."""
+    file = answer.file
     if not _there(tree, file):
-        return "no line of the configuration names it, and the tree has no such file"
+        return replace(answer, note=f"{_UNNAMED}, and the tree has no such file")
+    if (other := _other_list(tree, file)) is not None:
+        words = f"but {other} does: another machine's list, or one that is not taken in"
+        return replace(answer, note=f"{_UNNAMED}, {words}")
     if file.endswith((".h", ".inc")):
-        return "a header is not compiled by itself, but with the files that include it"
-    if (mention := _mention(tree, file)) is not None:
-        return f"no line of the configuration names it, but {mention} does: a makefile's matter"
-    return "no line of the configuration names it: it may be included by another file, or unused"
+        note = "a header is not compiled by itself, but with the files that include it"
+    elif (mention := _mention(tree, file)) is not None:
+        note = f"{_UNNAMED}, but {mention} does: it is that makefile's matter"
+    else:
+        note = f"{_UNNAMED}: it may be included by another file, or unused"
+    return replace(answer, note=note, known=False)
+
+
+def _other_list(tree: SourceTree, file: str) -> Where | None:
+    """The first line of the BSDs' lists of files that names it, though this kernel has not."""
+    name = file.removeprefix(f"{tree.sys}/") if tree.sys else file
+    word = re.compile(rf"^\s*(?:file\s+)?{re.escape(name)}\s", re.MULTILINE)
+    for number, listed in enumerate(_lists(tree)):
+        if number >= _MOST_LISTS:
+            break
+        text = "\n".join(_lines(tree, listed))
+        if match := word.search(text):
+            return Where(listed, text.count("\n", 0, match.end() - 1) + 1)
+    return None
+
+
+def _lists(tree: SourceTree) -> Iterator[str]:
+    """``files*`` of sys/conf and of each architecture's conf."""
+    yield from _named(tree, tree.below_sys("conf"), "files")
+    for machine in _named(tree, tree.below_sys("arch"), ""):
+        yield from _named(tree, f"{machine}/conf", "files")
 
 
 def _mention(tree: SourceTree, file: str) -> Where | None:
@@ -84,7 +113,7 @@ def _mention(tree: SourceTree, file: str) -> Where | None:
     word = re.compile(rf"(?<![\w.-]){re.escape(name)}(?![\w.-])")
     left = _MOST_MAKEFILES
     while folder and left > 0:
-        for makefile in _makefiles(tree, folder)[:left]:
+        for makefile in _named(tree, folder, "Makefile", "Kbuild")[:left]:
             left -= 1
             for number, line in enumerate(_lines(tree, makefile), 1):
                 if not line.lstrip().startswith("#") and word.search(line):
@@ -93,12 +122,13 @@ def _mention(tree: SourceTree, file: str) -> Where | None:
     return None
 
 
-def _makefiles(tree: SourceTree, folder: str) -> list[str]:
+def _named(tree: SourceTree, folder: str, *starts: str) -> list[str]:
+    """What a folder has whose name begins so, in order."""
     try:
         names = sorted(path.name for path in tree.path(folder).iterdir())
     except (FileUnusable, OSError):
         return []
-    return [f"{folder}/{name}" for name in names if name.startswith(("Makefile", "Kbuild"))]
+    return [f"{folder}/{name}" for name in names if name.startswith(starts)]
 
 
 def _lines(tree: SourceTree, file: str) -> list[str]:

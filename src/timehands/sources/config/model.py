@@ -153,13 +153,15 @@ class Why:
     """Whether a file is compiled into a kernel, and why.
 
     ``verdicts`` has one for each line that names the file; without any, ``note`` says what is
-    known instead. ``also`` holds facts beside the rule (a symbol's prompt, who includes a file).
+    known instead. With ``known`` False the configuration does not decide it (a header, a file that
+    a makefile puts into a library).
     """
 
     file: str
     compiled: bool
     verdicts: tuple[Verdict, ...]
     note: str = ""
+    known: bool = True
 
     @property
     def changes(self) -> tuple[Change, ...]:

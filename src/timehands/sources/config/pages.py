@@ -45,6 +45,8 @@ def chain_blocks(chain: Chain, indent: int = 2) -> Iterator[Words]:
 def why_page(configuration: Configuration, why: Why) -> Document:
     """Why one file is compiled, or what would have to change."""
     verb = "is compiled into" if why.compiled else "is not compiled into"
+    if not why.known:
+        verb = "is not decided by the configuration of"
     title = f"{why.file} {verb} {kernel(configuration)}"
     blocks: list[Block] = [Words(why.note, "doubt", 2)] if why.note else []
     several = len(why.verdicts) > 1

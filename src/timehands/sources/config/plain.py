@@ -63,7 +63,7 @@ def why(configuration: Configuration, answers: Iterable[Why]) -> dict[str, Any]:
         "files": [
             {
                 "file": one.file,
-                "compiled": one.compiled,
+                "compiled": one.compiled if one.known else None,
                 "note": one.note,
                 "rules": [_verdict(verdict) for verdict in one.verdicts],
             }
