@@ -48,6 +48,9 @@ def test_a_device_compiles_its_attachment(small: Configuration) -> None:
         "sys/arch/amd64/conf/SMALL:7: com0 at isa? port 0x3f8 irq 4",
     ]
     assert small.devices["com0 at isa?"].value == "port 0x3f8 irq 4"
+    assert str(small.devices["com0 at isa?"]) == "device com0 at isa? port 0x3f8 irq 4"
+    assert str(small.settings["maxusers", "maxusers"]) == "maxusers 8"
+    assert str(small.options["HZ"]) == "options HZ=1000"
 
 
 def test_attributes_bring_what_they_need(small: Configuration) -> None:

@@ -48,6 +48,10 @@ class State(StrEnum):
         return self in (State.SET, State.IMPLIED, State.DEFAULT)
 
 
+#: Kinds whose values follow after a blank: locators, a root device, a count.
+_SPACED = ("device", "config", "pseudo-device")
+
+
 @dataclass(frozen=True, slots=True)
 class Setting:
     """An option, a device, or whatever the language sets.
@@ -72,9 +76,15 @@ class Setting:
         """Whether a later line gave it another value, or took it away and another set it again."""
         return sum(not step.words.startswith("include ") for step in self.chain) > 1
 
+    @property
+    def spelled(self) -> str:
+        """The name with its value, as the language writes it."""
+        if self.value is None or self.name == self.kind:
+            return self.value or self.name
+        return f"{self.name}{' ' if self.kind in _SPACED else '='}{self.value}"
+
     def __str__(self) -> str:
-        value = f"={self.value}" if self.value is not None else ""
-        return f"{self.kind} {self.name}{value}"
+        return f"{self.kind} {self.spelled}"
 
 
 @dataclass(frozen=True, slots=True)

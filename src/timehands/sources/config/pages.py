@@ -105,7 +105,7 @@ def configuration_page(configuration: Configuration, words: Sequence[str] = ()) 
         off = sum(not one.on for one in settings)
         count = f"{len(settings) - off:,}" + (f", and {off:,} that are off" if off else "")
         blocks.append(Heading(kind, count))
-        rows = tuple((_named(one), str(one.state), _told(one.chain)) for one in settings)
+        rows = tuple((one.spelled, str(one.state), _told(one.chain)) for one in settings)
         blocks.append(Table(("name", "state", "where"), rows))
     if words and len(shown) <= _FEW:
         for one in shown:
@@ -130,10 +130,6 @@ def _dependents(configuration: Configuration, setting: Setting) -> Iterator[Bloc
 def matches(setting: Setting, words: Sequence[str]) -> bool:
     """Whether a setting is one of those asked for; without words, all are."""
     return not words or any(word.lower() in setting.name.lower() for word in words)
-
-
-def _named(setting: Setting) -> str:
-    return setting.name + (f"={setting.value}" if setting.value is not None else "")
 
 
 def _told(chain: Chain) -> Cell:
