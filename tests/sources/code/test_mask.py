@@ -73,3 +73,33 @@ def test_a_function_whose_name_a_macro_makes_is_found_by_the_last_word() -> None
     text = b"void\n__CONCAT(PMTYPE, kenter)(int va)\n{\n}\nint *plain(void (*call)(int))\n{\n}\n"
     functions = parse(mask(text).code).functions
     assert sorted(span.name for span in functions) == [b"kenter", b"plain"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"struct s x = " + b"{.a=" * 50_000 + b"1" + b"}" * 50_000 + b";",
+        b"{" * 200_000,
+        b"f(" * 100_000,
+        b"int [ = ( ; ) ] } {" * 2_000,
+        b"#if A\n" * 2_000 + b"x;\n" + b"#else\n#endif\n" * 2_000,
+        b"/*" * 5_000,
+        b"x = " + b"! " * 300_000,
+        b'"' * 9_999,
+        b"__attribute__((" * 20_000,
+        b"0, " * 30_000 + b"(",
+        b"struct s x = " + b"{.a=" * 90 + b"f" + b"}" * 90 + b";",
+    ],
+    ids=range(11),
+)
+def test_what_nests_without_end_is_given_up_not_followed(text: bytes) -> None:
+    structure = parse(mask(text).code)
+    assert structure.functions == []
+    assert len(structure.errors) <= len(text)
+
+
+def test_a_file_that_nests_too_deep_keeps_its_functions() -> None:
+    text = b"void\nfine(void)\n{\n\tg();\n}\nint x = " + b"(" * 1000 + b"1" + b")" * 1000 + b";\n"
+    structure = parse(mask(text).code)
+    assert structure.errors == [0]
+    assert [span.name for span in structure.functions] == [b"fine"]

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Final, NamedTuple
 
+import numpy as np
 from tree_sitter import Language, Node, Parser, Query, QueryCursor
 from tree_sitter_c import language
 
@@ -48,6 +49,13 @@ _MAX_VALUES: Final = 4000
 _MAX_ERRORS: Final = 3
 #: tree-sitter's nodes are asked no deeper than this for the name in a declarator.
 _MAX_DEPTH: Final = 12
+_MAX_NESTED: Final = 400
+_UNARY: Final = (b"*", b"!", b"-", b"+", b"&", b"~")
+_MANY_UNARY: Final = 4000
+_RUN: Final = re.compile(rb"[*&!~+-]{1000}")
+_STEPS: Final = np.zeros(256, np.int8)
+_STEPS[np.frombuffer(b"{([", np.uint8)] = 1
+_STEPS[np.frombuffer(b"})]", np.uint8)] = -1
 
 
 class Span(NamedTuple):
@@ -101,6 +109,10 @@ def _grammar() -> tuple[Parser, Query]:
 
 def parse(code: bytes) -> Structure:
     """The structure of a masked file (`timehands.sources.code.mask.Masked.code`)."""
+    if _too_deep(code):
+        structure = Structure(errors=[0])
+        _recover(structure, code)
+        return structure
     parser, query = _grammar()
     root = parser.parse(code).root_node
     found = QueryCursor(query).captures(root)
@@ -120,6 +132,17 @@ def parse(code: bytes) -> Structure:
     if structure.errors:
         _recover(structure, code)
     return structure
+
+
+def _too_deep(code: bytes) -> bool:
+    """Whether brackets or ``!!!`` nest deeper than anybody writes: the time grows with that."""
+    if sum(map(code.count, _UNARY)) >= _MANY_UNARY and _RUN.search(code.translate(None, b" \t\n")):
+        return True
+    if code.count(b"{") + code.count(b"(") + code.count(b"[") < _MAX_NESTED:
+        return False
+    steps = _STEPS[np.frombuffer(code, np.uint8)]
+    depth = np.cumsum(steps, dtype=np.int32)
+    return bool((depth - np.minimum.accumulate(depth)).max() >= _MAX_NESTED)
 
 
 def _text(node: Node, code: bytes) -> bytes:
@@ -197,7 +220,9 @@ def _tables(structure: Structure, nodes: list[Node] | tuple[()], code: bytes) ->
                 structure.values.extend(_values(value, code, type_name, is_array))
 
 
-def _values(node: Node, code: bytes, type_name: bytes, is_array: bool) -> Iterator[Value]:
+def _values(
+    node: Node, code: bytes, type_name: bytes, is_array: bool, depth: int = 0
+) -> Iterator[Value]:
     """The identifiers in an initialiser of a structure, or of an array of them."""
     children = node.named_children
     if len(children) > _MAX_VALUES:
@@ -206,12 +231,12 @@ def _values(node: Node, code: bytes, type_name: bytes, is_array: bool) -> Iterat
         if is_array and child.type == "initializer_list":
             yield from _values(child, code, type_name, False)
         elif child.type == "initializer_pair":
-            yield from _pair(child, code, type_name, is_array)
+            yield from _pair(child, code, type_name, is_array, depth)
         elif not is_array and (name := _named(child)):
             yield Value(name.start_byte, _text(name, code), type_name, b"", place)
 
 
-def _pair(node: Node, code: bytes, type_name: bytes, is_array: bool) -> Iterator[Value]:
+def _pair(node: Node, code: bytes, type_name: bytes, is_array: bool, depth: int) -> Iterator[Value]:
     value = node.child_by_field_name("value")
     if value is not None and value.type == "initializer_list" and is_array:
         yield from _values(value, code, type_name, False)
@@ -221,9 +246,9 @@ def _pair(node: Node, code: bytes, type_name: bytes, is_array: bool) -> Iterator
         return
     member = _text(designators[-1], code).lstrip(b". \t\n")
     if value.type == "initializer_list":
-        for inner in _values(value, code, b"", False):
-            if inner.member:
-                yield inner
+        if depth < _MAX_DEPTH:
+            inner = _values(value, code, b"", False, depth + 1)
+            yield from (one for one in inner if one.member)
     elif name := _named(value):
         yield Value(name.start_byte, _text(name, code), type_name, member, 0)
 
