@@ -33,16 +33,19 @@ class Looked(NamedTuple):
     recording: Recording
     places: Places
     lacks: str
+    printed: dict[str, str]
 
 
 def look(tree: SourceTree, options: argparse.Namespace) -> Looked:
     """Open the recording that was named. Raises `RecordingError`."""
+    from timehands.boot import open_recording
     from timehands.reports.sourced.places import Places, kernel_of
-    from timehands.watch.recording import Recording
 
-    recording = Recording.open(options.recording)
+    booted = open_recording(options.recording)
+    recording, messages = booted.recording, booted.report.story.messages
+    printed = {one.source: one.evidence[0] for one in reversed(messages) if one.evidence}
     kernel, lacks = kernel_of(recording, options.kernel)
-    return Looked(recording, Places(recording, tree, kernel), lacks)
+    return Looked(recording, Places(recording, tree, kernel), lacks, printed)
 
 
 def reached_in(looked: Looked, tree: SourceTree, file: str) -> FileReached:
@@ -51,7 +54,7 @@ def reached_in(looked: Looked, tree: SourceTree, file: str) -> FileReached:
 
     from timehands.reports.sourced.reached import reached
 
-    found = reached(looked.recording, looked.places, tree, file)
+    found = reached(looked.recording, looked.places, tree, file, printed=looked.printed)
     return replace(found, complaints=(looked.lacks, *found.complaints)) if looked.lacks else found
 
 

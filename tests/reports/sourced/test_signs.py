@@ -45,7 +45,11 @@ def recorded(folder: Path) -> Recording:
 def test_each_sign_that_a_function_ran_counts(tmp_path: Path) -> None:
     recording, source = recorded(tmp_path / "boot"), tree(tmp_path / "src")
     names = ("watched_and_came", "watched_only", "stopped_at", "caller", "logged", "an_event")
-    found = reached(recording, Places(recording, source, None), source, "kernel/clock.c", names)
+    names = (*names, "printer")
+    places = Places(recording, source, None)
+    found = reached(
+        recording, places, source, "kernel/clock.c", more=names, printed={"printer": "c7"}
+    )
     assert {one.function: one.ran for one in found.functions} == {
         "watched_and_came": Ran.REACHED,
         "watched_only": Ran.NEVER,
@@ -53,6 +57,7 @@ def test_each_sign_that_a_function_ran_counts(tmp_path: Path) -> None:
         "caller": Ran.REACHED,
         "logged": Ran.REACHED,
         "an_event": Ran.NOT_WATCHED,
+        "printer": Ran.REACHED,
     }
     assert "names alone" in found.complaints[0]
 
@@ -61,7 +66,9 @@ def test_of_an_unwatched_boot_nothing_is_claimed(tmp_path: Path) -> None:
     tape = Tape()
     tape.line("hello", ms=1)
     recording, source = tape.write(tmp_path / "boot"), tree(tmp_path / "src")
-    found = reached(recording, Places(recording, source, None), source, "kernel/clock.c", ("f",))
+    found = reached(
+        recording, Places(recording, source, None), source, "kernel/clock.c", more=("f",)
+    )
     assert [one.ran for one in found.functions] == [Ran.NOT_WATCHED]
     assert any("nothing was watched" in text for text in found.complaints)
     assert any("was not closed" in text for text in found.complaints)

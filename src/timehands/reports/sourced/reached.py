@@ -1,17 +1,17 @@
 """Which functions of a file ran in a recording, which never did, and of which nothing is known.
 
 A function is *reached* when something shows that it ran: its entry was watched and seen, an event
-came from within it, it was a caller, it was in a backtrace of a stop, or the kernel's own log has
-it. It is *never* entered only when its entry was watched to the end and never came. Everything
-else is *not watched*: nothing is known of it, and nothing is claimed.
+came from within it, it was a caller, it was in a backtrace of a stop, the kernel's own log has it,
+or the console has a line that it prints. It is *never* entered only when its entry was watched to
+the end and never came. Everything else is *not watched*: nothing is known, and nothing is claimed.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
@@ -111,19 +111,28 @@ class _Signs:
     inlined: Counter[str]
     stopped: Counter[str]
     logged: frozenset[str]
+    printed: Mapping[str, str] = field(default_factory=dict)
 
 
 def reached(
-    recording: Recording, places: Places, tree: SourceTree, file: str, more: Iterable[str] = ()
+    recording: Recording,
+    places: Places,
+    tree: SourceTree,
+    file: str,
+    *,
+    more: Iterable[str] = (),
+    printed: Mapping[str, str] | None = None,
 ) -> FileReached:
     """What a recording shows of a file's functions.
 
     Args:
         file: relative to the tree's root.
         more: names that the file defines by another source; used when the kernel has no DWARF.
+        printed: functions that print a line which the console has, each with the line's reference
+            (`timehands.story.model.Message`).
     """
     complaints = list(_complaints(recording))
-    signs = _signs(recording, places.slide)
+    signs = replace(_signs(recording, places.slide), printed=printed or {})
     try:
         found = places.functions_of(_below(tree, file))
     except SourceUnknown as error:
@@ -199,6 +208,8 @@ def _seen(one: _Function, signs: _Signs) -> Iterator[str]:
         yield f"in {signs.stopped[one.name]:,} stops or their backtraces"
     if one.name in signs.logged:
         yield "in the kernel's own log (TSLOG)"
+    if one.name in signs.printed:
+        yield f"the console has a line that it prints ({signs.printed[one.name]})"
 
 
 @lru_cache(maxsize=2)
