@@ -103,7 +103,7 @@ def test_methods_of_devices(tmp_path: Path) -> None:
 def test_a_name_with_several_functions_is_in_doubt(tmp_path: Path) -> None:
     index = Index.open(tree(tmp_path / "src", FREEBSD), cache=tmp_path / "cache", jobs=1)
     assert index.path("caller", "twice", limit=1)[0][-1].doubt is None
-    assert index.path("other", "twice", limit=1)[0][-1].doubt == "one of 2 functions of that name"
+    assert index.path("other", "twice", limit=1)[0][-1].doubt == "one of 2 definitions of that name"
 
 
 def test_initialisers_of_structures_without_a_name(tmp_path: Path) -> None:
@@ -128,3 +128,13 @@ def test_a_macro_of_a_source_file_is_seen_in_it_only(tmp_path: Path) -> None:
     index = Index.open(tree(tmp_path / "src", macros), cache=tmp_path / "cache", jobs=1)
     assert index.path("here", "deep", limit=1)
     assert not index.path("there", "deep", limit=1)
+
+
+def test_a_call_by_name_is_none_of_a_member_of_that_name(tmp_path: Path) -> None:
+    members = {
+        "sys/kern/one.c": "void set(void) { x->quit = leave; }\nvoid leave(void) { }\n",
+        "sys/kern/two.c": "void by_name(void) { quit(1); }\nvoid by_member(void) { x->quit(1); }\n",
+    }
+    index = Index.open(tree(tmp_path / "src", members), cache=tmp_path / "cache", jobs=1)
+    assert not index.path("by_name", "leave", limit=1)
+    assert index.path("by_member", "leave", limit=1)[0][-1].how == "through quit, assigned"

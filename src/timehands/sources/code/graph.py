@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 _POINTER: Final = 3
 _HOOK: Final = 2
 _NAMED: Final = 9
+_MANY: Final = 8
 _MAX_NODES: Final = 400_000
 _MAX_NAMED: Final = 60
 _USED_AGAIN: Final = 4
@@ -125,7 +126,7 @@ class Graph:
         for caller, line, through in self._calls_of(name):
             if not through and (of := self._resolves(name, caller, function)):
                 some = True
-                yield _Edge(caller, min(of, 3), line, "call", None, of)
+                yield _Edge(caller, min(of, _MANY), line, "call", None, of)
         for link in self._links.get(name, ()):
             if self._meant(function, link.file):
                 for edge in self._through_link(link):
@@ -144,7 +145,7 @@ class Graph:
             return int(function in own)
         if not self._meant(function, file):
             return 0
-        return sum(functions.kind[at] == PLAIN for at in self._by_name[name]) or 1
+        return sum(self._meant(at, file) for at in self._by_name[name])
 
     def _meant(self, function: int, file: int) -> bool:
         functions = self._functions
@@ -162,10 +163,10 @@ class Graph:
                     yield _Edge(runner, _HOOK, line, f"by {link.how}", place)
             return
         cost = _POINTER + self._given.get(link.through, 1).bit_length()
-        spoken = _spoken(link.how)
+        spoken, by_name = _spoken(link.how), link.how == "="
         for name in (link.through, link.through.upper()):
             for caller, line, through in self._calls_of(name):
-                if through or name not in self._by_name or link.how.isupper():
+                if through or (by_name and name not in self._by_name) or link.how.isupper():
                     how = f"through {pointer}, {spoken}"
                     yield _Edge(caller, cost, line, how, place)
         if link.how.startswith("EVENTHANDLER"):
@@ -283,7 +284,7 @@ def _member(layouts: dict[bytes, list[bytes]], how: bytes) -> bytes:
 
 
 def _spoken(how: str) -> str:
-    if how == "=":
+    if how in ("=", "->"):
         return "assigned"
     if how == "." or " " in how:
         return "set in an initialiser"
@@ -292,7 +293,7 @@ def _spoken(how: str) -> str:
 
 def _doubt(edge: _Edge) -> str | None:
     if edge.how == "call":
-        return f"one of {edge.of} functions of that name" if edge.of > 1 else None
+        return f"one of {edge.of} definitions of that name" if edge.of > 1 else None
     if edge.how.startswith("by "):
         return None
     if edge.cost == _NAMED:

@@ -45,8 +45,8 @@ class Function:
 class Link:
     """``function`` can be called through ``through``; ``how`` says where that was written.
 
-    ``how``: a macro's name, ``=`` for an assignment, ``.`` for a member of an initialiser, or the
-    structure and the place in it (``timecounter 2``).
+    ``how``: a macro's name, ``=`` for an assignment to a variable, ``->`` for one to a member,
+    ``.`` for a member of an initialiser, or the structure and the place in it (``timecounter 2``).
     """
 
     through: int
@@ -261,11 +261,12 @@ def _calls(result: Scan, read: _Read) -> None:
 
 def _links(result: Scan, read: _Read) -> None:
     batch, names, name = read.batch, read.names, read.found.name
-    right = assigned(read.found, read.role)
+    right, member = assigned(read.found, read.role), is_member(read.found)
     right = right[name[right] >= names.keywords]
     for at in right.tolist():
         number = int(batch.numbers[read.file[at]])
-        link = Link(int(name[at - 1]), int(name[at]), number, int(read.line[at]), "=")
+        how = "->" if member[at - 1] else "="
+        link = Link(int(name[at - 1]), int(name[at]), number, int(read.line[at]), how)
         result.links.append(link)
     for number, masked, parsed in zip(batch.numbers, batch.masked, batch.parsed, strict=True):
         result.links.extend(_tables(int(number), masked, parsed, names))
