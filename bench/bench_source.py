@@ -8,6 +8,7 @@ largest sum of what our processes hold (/proc, looked at five times a second; sh
 counted in each). Then: a refresh when nothing changed; one after a single file seems to have
 changed (its time in the index is set back: the tree itself is not touched); finds of names drawn
 from the index and of the most frequent ones, each timed in this process after one to warm up.
+On a host that does other work, too, compare the CPU times, ours divided by the processes.
 """
 
 from __future__ import annotations
@@ -77,7 +78,7 @@ def cscope(tree: SourceTree, files: list[str], folder: Path) -> dict[str, Any]:
     """Time of ``cscope -bqk``."""
     names = folder / "files"
     names.write_text("".join(f"{name}\n" for name in files))
-    begin = time.monotonic()
+    begin, before = time.monotonic(), _cpu_s()
     subprocess.run(
         ["cscope", "-bqk", "-i", str(names), "-f", str(folder / "cscope.out")],
         cwd=tree.root,
@@ -86,16 +87,25 @@ def cscope(tree: SourceTree, files: list[str], folder: Path) -> dict[str, Any]:
     )
     seconds = time.monotonic() - begin
     size = sum(path.stat().st_size for path in folder.glob("cscope.out*"))
-    return {"seconds": seconds, "bytes": size}
+    return {"seconds": seconds, "cpu_s": _cpu_s() - before, "bytes": size}
+
+
+def _cpu_s() -> float:
+    """CPU time of this process and of those that it has waited for."""
+    own, others = (
+        resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    )
+    return own.ru_utime + own.ru_stime + others.ru_utime + others.ru_stime
 
 
 def ours(tree: SourceTree, arch: str, jobs: int | None, cache: Path) -> dict[str, Any]:
     """Time, memory and size of our index, and of refreshes."""
     memory = _Memory()
     memory.start()
-    begin = time.monotonic()
+    begin, before = time.monotonic(), _cpu_s()
     index = Index.open(tree, cache=cache, arch=arch, jobs=jobs)
     result: dict[str, Any] = {"seconds": time.monotonic() - begin, "files": index.built.files}
+    result["cpu_s"] = _cpu_s() - before
     result["memory_mb"] = memory.stop() // 1024
     result["unparsed_files"] = len(index.unparsed())
     index.close()
@@ -175,15 +185,15 @@ def _words(result: dict[str, Any]) -> str:
     own, other, find = result["ours"], result["cscope"], result["find"]
     lines = [
         f"{own['files']:,} files, {result['source_bytes'] / 1e6:.1f} MB",
-        f"cscope -bqk   {other['seconds']:.1f} s, {other['bytes'] / 1e6:.1f} MB",
-        f"ours          {own['seconds']:.1f} s ({result['times_cscope']:.2f} times cscope's), "
+        f"cscope -bqk   {other['seconds']:.1f} s (CPU {other['cpu_s']:.1f} s), {other['bytes'] / 1e6:.1f} MB",
+        f"ours          {own['seconds']:.1f} s (CPU {own['cpu_s']:.1f} s; {result['times_cscope']:.2f} times cscope's), "
         f"{own['bytes'] / 1e6:.1f} MB, memory {own['memory_mb']:,} MB, "
         f"{own['unparsed_files']:,} files not parsed wholly",
         f"refresh       {own['no_change_s']:.2f} s, after one change {own['one_file_s']:.2f} s",
     ]
     for kind, times in find.items():
         words = f"median {times['median_ms']:.0f} ms, worst {times['worst_ms']:.0f} ms"
-        lines.append(f"find, {kind:<8}{words}")
+        lines.append(f"find, {kind:<9}{words}")
     return "\n".join([*lines, f"load average  {result['load_average']:.1f}"])
 
 
