@@ -185,9 +185,11 @@ def _words(result: dict[str, Any]) -> str:
     own, other, find = result["ours"], result["cscope"], result["find"]
     lines = [
         f"{own['files']:,} files, {result['source_bytes'] / 1e6:.1f} MB",
-        f"cscope -bqk   {other['seconds']:.1f} s (CPU {other['cpu_s']:.1f} s), {other['bytes'] / 1e6:.1f} MB",
-        f"ours          {own['seconds']:.1f} s (CPU {own['cpu_s']:.1f} s; {result['times_cscope']:.2f} times cscope's), "
-        f"{own['bytes'] / 1e6:.1f} MB, memory {own['memory_mb']:,} MB, "
+        f"cscope -bqk   {other['seconds']:.1f} s (CPU {other['cpu_s']:.1f} s), "
+        f"{other['bytes'] / 1e6:.1f} MB",
+        f"ours          {own['seconds']:.1f} s (CPU {own['cpu_s']:.1f} s), "
+        f"{result['times_cscope']:.2f} times cscope's, {own['bytes'] / 1e6:.1f} MB",
+        f"              memory {own['memory_mb']:,} MB; "
         f"{own['unparsed_files']:,} files not parsed wholly",
         f"refresh       {own['no_change_s']:.2f} s, after one change {own['one_file_s']:.2f} s",
     ]

@@ -52,7 +52,7 @@ class _Compiled:
         if self.why is None:
             return ""
         if not self.why.verdicts:
-            return self.why.note
+            return self.why.note or "no line names the file"
         return "; ".join(dict.fromkeys(_words(v) for v in self.why.verdicts))
 
 
