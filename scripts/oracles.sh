@@ -9,8 +9,8 @@ set -euo pipefail
 
 # program:package
 programs=(
-    bpftool:bpftool bzip2:bzip2 chromium:chromium cpio:cpio cpuid:cpuid lz4:lz4 lzop:lzop
-    llvm-objcopy:llvm pahole:dwarves shellcheck:shellcheck xz:xz-utils zstd:zstd
+    bpftool:bpftool bzip2:bzip2 chromium:chromium cpio:cpio cpuid:cpuid cscope:cscope lz4:lz4
+    lzop:lzop llvm-objcopy:llvm pahole:dwarves shellcheck:shellcheck xz:xz-utils zstd:zstd
 )
 
 missing=()

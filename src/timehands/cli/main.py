@@ -23,8 +23,8 @@ from timehands.errors import TimehandsError
 
 #: One file for each verb; this is their order in the help.
 VERBS = (
-    "boot", "debug", "run", "restore", "report", "compare", "explain", "kernel", "cpuid", "pvclock",
-    "conform", "doctor",
+    "boot", "debug", "run", "restore", "report", "compare", "explain", "kernel", "source", "cpuid",
+    "pvclock", "conform", "doctor",
 )  # fmt: skip
 FAILED = 2
 INTERRUPTED = 130

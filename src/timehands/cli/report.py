@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from timehands.cli.report_source import add_source_options, with_source
 from timehands.cli.show import add_report_options, show, status_of, write_page
 from timehands.errors import RecordingDamaged, UsageError
 
@@ -19,10 +20,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "report",
         help="show the report of a recording again",
         description="Opens a recording that timehands boot made, and shows its report. Neither the "
-        "guest nor the kernel file is needed. Exit status as for timehands boot.",
+        "guest nor the kernel file is needed, but for --source. Exit status as for timehands boot.",
     )
     parser.add_argument("folder", type=Path, metavar="DIR", help="the recording's folder")
     add_report_options(parser)
+    add_source_options(parser)
     group = parser.add_argument_group("the kernel's own log of its boot (TSLOG)")
     group.add_argument("--flame", type=Path, metavar="FILE", help="write it as a flame chart (SVG)")
     group.add_argument(
@@ -35,14 +37,14 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(args: argparse.Namespace) -> int:
-    """Open and show. Raises `RecordingError`, `UsageError`."""
+    """Open and show. Raises `RecordingError`, `SourcesError`, `UsageError`."""
     from timehands.boot import open_recording, with_proof
     from timehands.prove import load_proof
 
     booted = open_recording(args.folder)
     _write_log(booted, args)
     proof = load_proof(booted.recording)
-    show(with_proof(booted, proof) if proof else booted, args)
+    show(with_source(with_proof(booted, proof) if proof else booted, args), args)
     return status_of(booted)
 
 

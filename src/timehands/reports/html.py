@@ -21,8 +21,11 @@ from timehands.reports import clock_words, done_words, flame, html_data, proof_w
 from timehands.reports.html_evidence import Extract, anchor, extract
 from timehands.reports.model import Report
 from timehands.reports.plain import clipped, harmless
+from timehands.reports.source_pages import href
+from timehands.reports.sourced import words as source_words
 from timehands.reports.survey_words import NAMES, lacks_words, rate_words
 from timehands.reports.verdict import verdict
+from timehands.sources.where import Where
 from timehands.watch.recording import Recording
 
 _TEMPLATE, _STYLE, _SCRIPTS = "report.html.j2", "report.css", ("report.js", "flame.js")
@@ -40,7 +43,7 @@ def render(report: Report, recording: Recording | None = None) -> str:
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     found = extract(report, recording)
-    environment.filters.update(_filters(found))
+    environment.filters.update(_filters(found), page=partial(_page, report))
     template = environment.from_string(resource(_TEMPLATE))
     return template.render(_context(report, found)) + "\n"
 
@@ -66,6 +69,13 @@ def _links(found: Extract, references: tuple[str, ...]) -> list[tuple[str, str |
     return [(harmless(one, 12), anchor(one) if one in found.anchors else None) for one in shown]
 
 
+def _page(report: Report, where: Where) -> str | None:
+    """Where a place of the source tree is to be read; None: no page of it was written."""
+    sources = report.sources
+    written = sources is not None and where.file in sources.pages
+    return href(sources.pages_folder, where) if sources is not None and written else None
+
+
 def _context(report: Report, found: Extract) -> Mapping[str, Any]:
     from markupsafe import Markup
 
@@ -75,6 +85,7 @@ def _context(report: Report, found: Extract) -> Mapping[str, Any]:
         "story": report.story,
         "told": verdict(report.story, report.findings),
         "words": words,
+        "source_words": source_words,
         "done": done_words,
         "own": clock_words,
         "proof_words": proof_words,

@@ -45,6 +45,7 @@ def to_json(report: Report) -> dict[str, Any]:
         "watching": _watching(report.watching),
         "proof": _proof(report.proof) if report.proof is not None else None,
         "recording": report.recording,
+        "source": report.sources.to_json() if report.sources is not None else None,
     }
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from timehands.findings.model import Finding, Proof
 from timehands.machines.machine import Load, Machine
 from timehands.machines.survey_values import Survey
+from timehands.reports.sourced.model import Sourced
 from timehands.story.model import Story
 from timehands.watch.interventions import Intervention, Stopped
 from timehands.watch.recording import KernelIdentity, Watching
@@ -29,3 +30,4 @@ class Report:
     started_ns: int = 0
     stops: tuple[Stopped, ...] = ()
     interventions: tuple[Intervention, ...] = ()
+    sources: Sourced | None = None

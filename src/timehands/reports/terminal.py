@@ -19,6 +19,7 @@ from timehands.reports import clock_words, done_words, proof_words, words
 from timehands.reports.model import Report
 from timehands.reports.page import LEAST_WIDTH, WIDTH, Page
 from timehands.reports.plain import clipped, harmless
+from timehands.reports.sourced import rows as source_rows
 from timehands.reports.survey_words import lacks_words, offers_words
 from timehands.reports.units import count, duration, hz, ms, seconds
 from timehands.reports.verdict import Mood, verdict
@@ -102,12 +103,16 @@ def render(
     page.registrations(report.story)
     page.calibrations(report)
     if detail is not Detail.CLOCKS:
-        for finding in report.findings:
+        for index, finding in enumerate(report.findings):
             page.finding(report, finding)
+            source_rows.finding(page, report.sources, index, full=detail is Detail.ALL)
         page.proof(report)
         page.stops(report)
     page.facts(report.story)
     page.messages(report.story)
+    source_rows.section(
+        page, report.sources, full=detail is Detail.ALL, clocks=detail is Detail.CLOCKS
+    )
     if detail is not Detail.CLOCKS:
         page.timeline(report)
         page.footer(report)

@@ -1,0 +1,135 @@
+"""``timehands source TREE pages --out DIR``: files as HTML pages, with an anchor at each line.
+
+With ``--config`` each page says why its file is compiled, with links to the lines that decided;
+with ``--recording`` which of its functions ran. ``--json`` prints ``schema`` (1), ``folder``,
+``files`` (those written) and ``complaints``.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from timehands.cli.source_recording import Looked
+    from timehands.sources.config import Configuration
+    from timehands.sources.document import Block
+    from timehands.sources.tree import SourceTree
+
+JSON_SCHEMA = 1
+
+
+def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the subverb to the verb's parser."""
+    from timehands.cli.source_recording import add_recording_options
+    from timehands.cli.source_why import add_config_options
+
+    parser = subparsers.add_parser(
+        "pages",
+        help="files as HTML pages with an anchor at each line, for reading and for links",
+        description="Writes files of the tree as HTML pages, with an anchor at each line; with "
+        "why each is compiled, and what of it ran in a recording.",
+    )
+    parser.add_argument(
+        "path",
+        nargs="*",
+        help="files and folders; none: the files that the recording speaks of (--recording)",
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="write them there")
+    add_config_options(parser, required=False)
+    add_recording_options(parser)
+    parser.add_argument("--json", action="store_true", help="print JSON, for programs")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Write the pages; 1 when a file could not be. Raises `SourcesError`, `UsageError`."""
+    import json
+    import sys
+
+    from timehands.cli.source_recording import look
+    from timehands.cli.source_show import opened
+    from timehands.reports.source_pages import write_pages
+
+    tree = opened(options)
+    configuration = _configuration(tree, options)
+    files = list(_files(tree, options))
+    deciding = _deciding(configuration, files)
+    looked = look(tree, options) if options.recording else None
+    asked = frozenset(files)
+
+    def above(file: str) -> tuple[Block, ...]:
+        return _above(tree, configuration, file, looked) if file in asked else ()
+
+    written, complaints = write_pages(tree, [*files, *deciding], options.out, above)
+    data = {
+        "schema": JSON_SCHEMA,
+        "folder": str(options.out),
+        "files": written,
+        "complaints": complaints,
+    }
+    for complaint in complaints:
+        print(f"timehands: {complaint}", file=sys.stderr)
+    many = f"{len(written)} pages" if len(written) != 1 else "1 page"
+    print(json.dumps(data, indent=2) if options.json else f"{many} in {options.out}/index.html")
+    return 1 if complaints else 0
+
+
+def _configuration(tree: SourceTree, options: argparse.Namespace) -> Configuration | None:
+    from timehands.sources.config import resolve
+
+    return resolve(tree, options.config, options.arch) if options.config else None
+
+
+def _files(tree: SourceTree, options: argparse.Namespace) -> Iterator[str]:
+    from timehands.errors import UsageError
+
+    if not options.path and not options.recording:
+        raise UsageError("no files are named", advice="Name some, or a --recording.")
+    for path in options.path:
+        name = path.rstrip("/")
+        yield from tree.files(name) if name and tree.path(name).is_dir() else (name,)
+    if not options.path:
+        yield from _recorded(tree, options)
+
+
+def _recorded(tree: SourceTree, options: argparse.Namespace) -> Iterator[str]:
+    """The files that the report of a recording speaks of."""
+    from timehands.boot import open_recording
+    from timehands.reports.sourced.mentions import items
+    from timehands.reports.sourced.places import Places, kernel_of
+
+    booted = open_recording(options.recording)
+    kernel, _ = kernel_of(booted.recording, options.kernel)
+    found = items(booted.report, booted.recording, Places(booted.recording, tree, kernel))
+    places = (frame.where for item in found for frame in item.frames)
+    yield from sorted({where.file for where in places if where})
+
+
+def _deciding(configuration: Configuration | None, files: list[str]) -> list[str]:
+    """The files whose lines say why these are compiled: they get pages, too."""
+    if configuration is None:
+        return []
+    verdicts = [verdict for file in files for verdict in configuration.why(file).verdicts]
+    rules = [verdict.rule.where.file for verdict in verdicts]
+    steps = [step.where.file for verdict in verdicts for step in verdict.chain if step.where]
+    return sorted({*rules, *steps})
+
+
+def _above(
+    tree: SourceTree, configuration: Configuration | None, file: str, looked: Looked | None
+) -> tuple[Block, ...]:
+    """What is told above a file's lines."""
+    from timehands.cli.source_recording import blocks, reached_in
+    from timehands.sources.config.pages import why_page
+    from timehands.sources.document import Heading
+
+    told: list[Block] = []
+    if configuration is not None:
+        page = why_page(configuration, configuration.why(file))
+        told += [Heading(page.title), *page.blocks]
+    if looked is not None:
+        told += blocks(reached_in(looked, tree, file), looked.recording.folder)
+    return tuple(told)

@@ -1,0 +1,112 @@
+"""What the subverbs of ``timehands source`` share: the tree, and showing an answer.
+
+::
+
+    def add(subparsers):
+        parser = subparsers.add_parser("find", ...)
+        parser.add_argument("symbol")
+        add_show_options(parser)              # --json, --html FILE
+        parser.set_defaults(run=run)
+
+    def run(options):
+        tree = opened(options)
+        ...
+        show(options, document, data)         # document: timehands.sources.document.Document
+        return 0
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+    from timehands.reports.page import Page
+    from timehands.sources.document import Block, Cell, Document
+    from timehands.sources.tree import SourceTree
+
+_STYLES = {"": "", "dim": "dim", "bold": "bold", "good": "green", "bad": "red", "doubt": "yellow"}
+
+
+def add_show_options(parser: argparse.ArgumentParser) -> None:
+    """The options that say how an answer is shown."""
+    parser.add_argument("--json", action="store_true", help="print JSON, for programs")
+    parser.add_argument(
+        "--html", type=Path, metavar="FILE", help="write the answer as an HTML page, too"
+    )
+
+
+def opened(options: argparse.Namespace) -> SourceTree:
+    """The tree that was named; what is odd about it goes to standard error.
+
+    Raises `TreeUnusable`.
+    """
+    from timehands.sources.tree import SourceTree
+
+    tree = SourceTree.open(options.tree)
+    for complaint in tree.complaints:
+        print(f"timehands: {tree.root}: {complaint}", file=sys.stderr)
+    return tree
+
+
+def show(options: argparse.Namespace, document: Document, data: dict[str, Any]) -> None:
+    """Print the answer as text, or ``data`` as JSON with ``--json``; write ``--html``."""
+    if options.html:
+        from timehands.cli.show import write_page
+        from timehands.reports.source_html import render
+
+        write_page(options.html, render(document))
+    if options.json:
+        print(json.dumps(data, indent=2))
+        return
+    print(text(document), end="")
+
+
+def text(document: Document) -> str:
+    """A document as text for standard output."""
+    from timehands.reports.page import Page
+    from timehands.reports.terminal import Surface
+
+    surface = Surface.of(sys.stdout)
+    page = Page(surface.width, surface.color, surface.unicode)
+    page.print(page.styled(document.title, "bold"))
+    for block in document.blocks:
+        _write(page, block)
+    if document.partial:
+        page.gap()
+        page.print(page.styled(f"Partial: {document.partial}", "yellow"))
+    return page.text()
+
+
+def _write(page: Page, block: Block) -> None:
+    from timehands.sources import document as d
+
+    match block:
+        case d.Heading(words, more):
+            page.heading(words, more)
+        case d.Words(words, style, indent):
+            page.print(page.indented(_styled(page, words, _STYLES[style]), indent))
+        case d.Rows(rows, indent):
+            label = min(24, max((len(name) for name, _ in rows), default=0))
+            plain = [(name, d.plain(cell)) for name, cell in rows]
+            page.rows(plain, label, indent)
+        case d.Table(heads, rows):
+            table = page.table(heads)
+            for row in rows:
+                table.add_row(*(_styled(page, cell) for cell in row))
+            page.print(table)
+        case d.Preformatted(lines, where):
+            for number, line in enumerate(lines, where.line if where else 0):
+                mark = f"{number:>6}  " if where else ""
+                page.print(page.styled(mark + line.expandtabs()))
+
+
+def _styled(page: Page, cell: Cell, style: str = "") -> Text:
+    from timehands.sources.document import plain
+
+    return page.styled(plain(cell), style)

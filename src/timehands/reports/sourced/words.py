@@ -1,0 +1,79 @@
+"""Frames and files of a source tree in the words of a report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from timehands.reports.sourced.model import File, Frame, Item, Last, Sourced
+
+KINDS = {
+    "outcome": "ended",
+    "finding": "finding",
+    "clock": "clock",
+    "delay": "busy waits by",
+    "calibration": "calibration",
+    "message": "message of",
+    "stop": "stop",
+}
+
+
+def frame(sourced: Sourced, one: Frame) -> str:
+    """A function, its place, why its file is compiled, and the last change of its line."""
+    return "; ".join([place(one), *more(sourced, one)])
+
+
+def place(one: Frame) -> str:
+    """``tc_init at sys/kern/kern_tc.c:747``"""
+    if one.where is None:
+        of = f" of {one.path.rsplit('/', 1)[-1]}, which the tree has not" if one.path else ""
+        return f"{one.function}{of or ', of no known file'}"
+    return f"{one.function} {'at' if one.exact else 'begins at'} {one.where}"
+
+
+def more(sourced: Sourced, one: Frame) -> Iterator[str]:
+    """Why its file is compiled, and the last change of its line, as far as they are known."""
+    if one.where is None:
+        return
+    file = sourced.file(one.where.file)
+    if file is not None and condition(file):
+        yield condition(file)
+    last = sourced.changes.get(one.where)
+    if last is not None:
+        yield changed(last)
+
+
+def condition(file: File) -> str:
+    """``compiled by sys/conf/files.x86:379 (optional kvm_clock | xenhvm)``"""
+    if file.compiled is None or not file.lines:
+        return ""
+    where, words = file.lines[0][0], _without_name(file)
+    if not file.compiled:
+        return f"NOT compiled by this configuration: {words}" + (f" ({where})" if where else "")
+    return f"compiled by {where} ({words})" if where else f"compiled: {words}"
+
+
+def _without_name(file: File) -> str:
+    """What the deciding line says, after the file's own name."""
+    words = file.lines[0][1].split()
+    own = next((n for n, word in enumerate(words) if word and file.file.endswith(word)), None)
+    return " ".join(words if own is None else words[own + 1 :]) or "always"
+
+
+def changed(last: Last) -> str:
+    """``changed 2024-12-01 by Ada, 25af4ef01234, since v1.0``"""
+    if not last.revision:
+        return last.subject
+    revision = last.revision[:12] if len(last.revision) >= 40 else last.revision
+    since = f", in {last.release}" if last.release else ""
+    return f"changed {last.day} by {last.author}, {revision}{since}"
+
+
+def subject(sourced: Sourced) -> str:
+    """What was joined with: ``/usr/src (freebsd), configuration FIRECRACKER``."""
+    config = f", configuration {sourced.config}" if sourced.config else ""
+    return f"{sourced.tree} ({sourced.system}){config}"
+
+
+def item(one: Item) -> str:
+    """What an item is: ``clock LAPIC``."""
+    return f"{KINDS[one.kind]} {one.name}"

@@ -1,0 +1,300 @@
+"""The index, opened: where a name occurs, and what it does there."""
+
+from __future__ import annotations
+
+import difflib
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from timehands.errors import SourcesError
+from timehands.sources.code.build import Built, refresh
+from timehands.sources.code.clocks import clocks
+from timehands.sources.code.columns import unpack
+from timehands.sources.code.functions import Functions
+from timehands.sources.code.graph import Graph
+from timehands.sources.code.model import ClockSource, Found, Place, Step, Unparsed
+from timehands.sources.code.roles import DEAD, DEFINITIONS, MEMBER_OF, ROLE_MASK, Role
+from timehands.sources.tree import SourceTree
+from timehands.sources.where import Where
+
+_WORDS: Final[dict[int, str]] = {
+    Role.READ: "read",
+    Role.CALL: "called",
+    Role.CALL_THROUGH: "what it points to is called",
+    Role.WRITE: "=",
+    Role.MODIFY: "changed in place",
+    Role.WRITE_PART: "a part of it is written",
+    Role.ADDRESS: "its address is taken",
+    Role.DESIGNATOR: "initialised",
+    Role.INITIAL: "is a value in an initialiser",
+    Role.MACRO_BODY: "in a macro's body",
+    Role.CONDITION: "in a condition of the preprocessor",
+    Role.FUNCTION: "function",
+    Role.VARIABLE: "variable",
+    Role.DECLARATION: "declared",
+    Role.LOCAL: "local variable or parameter",
+    Role.MACRO: "macro",
+    Role.TYPE: "type",
+    Role.MEMBER: "member",
+    Role.ENUMERATOR: "enumerator",
+}
+_LISTS: Final[dict[int, str]] = {
+    Role.READ: "readers",
+    Role.CALL: "callers",
+    Role.CALL_THROUGH: "callers",
+    Role.WRITE: "writers",
+    Role.MODIFY: "writers",
+    Role.WRITE_PART: "writers",
+    Role.ADDRESS: "writers",
+    Role.DESIGNATOR: "initialisers",
+    Role.INITIAL: "initialisers",
+    Role.MACRO_BODY: "macros",
+    Role.CONDITION: "macros",
+    Role.DECLARATION: "declarations",
+    Role.LOCAL: "locals",
+}
+_KINDS: Final = (
+    "definitions", "declarations", "callers", "writers", "readers", "initialisers", "macros",
+    "locals",
+)  # fmt: skip
+_KIND_OF: Final = np.array(
+    [_KINDS.index(_LISTS.get(role, "definitions")) for role in range(ROLE_MASK + 1)]
+)
+_MAX_NEAR: Final = 5
+
+
+class Index:
+    """The index of a tree. ``built`` says what opening it took."""
+
+    def __init__(self, tree: SourceTree, database: sqlite3.Connection, built: Built) -> None:
+        self.tree, self.built = tree, built
+        self._database = database
+
+    @classmethod
+    def open(
+        cls,
+        tree: SourceTree,
+        *,
+        cache: Path,
+        under: str | None = None,
+        arch: str = "amd64",
+        jobs: int | None = None,
+    ) -> Self:
+        """Make or refresh a tree's index. Raises `SourcesError`, `FileUnusable`."""
+        return cls(tree, *refresh(tree, under=under, arch=arch, cache=cache, jobs=jobs))
+
+    def close(self) -> None:
+        """Close the file."""
+        self._database.close()
+
+    # ---- what it holds
+
+    @cached_property
+    def functions(self) -> Functions:
+        """All functions, and macros that call something."""
+        rows = self._database.execute("SELECT functions FROM segment ORDER BY id")
+        return Functions([_columns(row[0]) for row in rows], self.alive)
+
+    @cached_property
+    def alive(self) -> NDArray[np.bool_]:
+        """Of each file's number, whether it is still what the index says."""
+        rows = self._database.execute("SELECT id, alive FROM file").fetchall()
+        alive = np.zeros(max((row[0] for row in rows), default=0) + 1, np.bool_)
+        alive[[number for number, living in rows if living]] = True
+        return alive
+
+    def file(self, number: int) -> str:
+        """The path of a file by its number in the index."""
+        row = self._database.execute("SELECT path FROM file WHERE id = ?", (number,)).fetchone()
+        return str(row[0]) if row else "?"
+
+    def headers(self) -> NDArray[np.bool_]:
+        """Of each file's number, whether it is a header."""
+        headers = np.zeros(len(self.alive), np.bool_)
+        rows = self._database.execute("SELECT id FROM file WHERE path LIKE '%.h'").fetchall()
+        headers[[number for (number,) in rows]] = True
+        return headers
+
+    def paths(self, numbers: set[int]) -> dict[int, str]:
+        """The paths of files by their numbers."""
+        if len(numbers) < 500:
+            return {number: self.file(number) for number in numbers}
+        rows = self._database.execute("SELECT id, path FROM file WHERE alive")
+        return {number: path for number, path in rows if number in numbers}
+
+    def unparsed(self) -> list[Unparsed]:
+        """Files of which something could not be parsed, the worst first."""
+        rows = self._database.execute(
+            "SELECT path, group_concat(line), max(errors), max(recovered) FROM unparsed "
+            "JOIN file ON file.id = unparsed.file GROUP BY path ORDER BY max(errors) DESC, path"
+        )
+        return [
+            Unparsed(path, tuple(map(int, lines.split(","))), errors, recovered)
+            for path, lines, errors, recovered in rows
+        ]
+
+    def unread(self) -> list[tuple[str, str]]:
+        """Files that could not be read, and why."""
+        return self._database.execute(
+            "SELECT path, complaint FROM file WHERE alive AND complaint IS NOT NULL ORDER BY path"
+        ).fetchall()
+
+    def links(self) -> Iterator[list[Any]]:
+        """By segment: through, function, how, file, line (see `timehands...segment`)."""
+        for row in self._database.execute("SELECT links FROM segment ORDER BY id"):
+            yield _columns(row[0])
+
+    def calls(self) -> Iterator[list[Any]]:
+        """By segment: names, caller, callee, line, through."""
+        for row in self._database.execute("SELECT calls FROM segment ORDER BY id"):
+            yield _columns(row[0])
+
+    def layouts(self) -> dict[bytes, list[bytes]]:
+        """Structures' members in their order; the longest when there are several of a name."""
+        found: dict[bytes, bytes] = {}
+        for row in self._database.execute("SELECT layouts FROM segment ORDER BY id"):
+            names, members = _columns(row[0])
+            for name, text in zip(names, members, strict=True):
+                if len(text) > len(found.get(name, b"")):
+                    found[name] = text
+        return {name: text.split(b" ") for name, text in found.items()}
+
+    # ---- queries
+
+    def occurrences(self, symbol: str) -> NDArray[np.int64]:
+        """Where a name occurs: rows of file, line, role (with its flags)."""
+        word = symbol.encode(errors="replace")
+        parts = [np.zeros((0, 3), np.int64)]
+        for (segment,) in self._database.execute("SELECT id FROM segment ORDER BY id").fetchall():
+            row = self._database.execute(
+                "SELECT data FROM block WHERE segment = ? AND first <= ? "
+                "ORDER BY first DESC LIMIT 1",
+                (segment, word),
+            ).fetchone()
+            if row:
+                parts.append(_of_name(_columns(row[0]), word))
+        rows = np.concatenate(parts)
+        return np.asarray(rows[self.alive[rows[:, 0]]], np.int64)
+
+    def find(self, symbol: str, *, limit: int = 500) -> Found:
+        """All that is known of a name; of each list the first ``limit`` places."""
+        rows = self.occurrences(symbol)
+        if not len(rows):
+            return Found(symbol, near=self.near(symbol))
+        rows = rows[np.lexsort((rows[:, 1], rows[:, 0]))]
+        home = self.functions.at(rows[:, 0], rows[:, 1])
+        shadowed = _shadowed(rows, home)
+        kinds = _KIND_OF[rows[:, 2] & ROLE_MASK]
+        lists: dict[str, tuple[Place, ...]] = {}
+        left_out = []
+        for kind, name in enumerate(_KINDS):
+            which = np.flatnonzero(kinds == kind)
+            if len(which) > limit:
+                left_out.append((name, len(which) - limit))
+            lists[name] = self._places(rows, home, shadowed, which[:limit])
+        found = Found(symbol, callees=self._callees(symbol), left_out=tuple(left_out))
+        return replace(found, **lists)  # type: ignore[arg-type]
+
+    def _places(
+        self,
+        rows: NDArray[np.int64],
+        home: NDArray[np.int32],
+        shadowed: NDArray[np.bool_],
+        which: NDArray[np.int64],
+    ) -> tuple[Place, ...]:
+        paths = self.paths(set(rows[which, 0].tolist()))
+        names = self.functions.names
+        places = []
+        for at in which.tolist():
+            file, line, full = rows[at].tolist()
+            role, place = full & ROLE_MASK, int(home[at])
+            inside = place >= 0 and role not in DEFINITIONS
+            function = names[place].decode(errors="replace") if inside else ""
+            doubt = _doubt(full, bool(shadowed[at]))
+            places.append(Place(Where(paths[file], line), _WORDS[role], function, doubt))
+        return tuple(sorted(places, key=lambda place: place.where))
+
+    def _callees(self, symbol: str) -> tuple[Place, ...]:
+        wanted = self.functions.called(symbol.encode())
+        if not wanted:
+            return ()
+        places = []
+        base = 0
+        for part, (names, caller, callee, line, through) in enumerate(self.calls()):
+            mine = np.isin(caller, [n - base for n in wanted])
+            for at in np.flatnonzero(mine).tolist():
+                function = int(caller[at]) + base
+                file = int(self.functions.file[function])
+                if self.alive[file]:
+                    what = _WORDS[Role.CALL_THROUGH if through[at] else Role.CALL]
+                    name = names[int(callee[at])].decode(errors="replace")
+                    places.append(Place(Where(self.file(file), int(line[at])), what, name))
+            base += self.functions.sizes[part]
+        return tuple(sorted(set(places), key=lambda place: place.where))
+
+    def near(self, symbol: str) -> tuple[str, ...]:
+        """Functions whose names are like this one."""
+        head = symbol[:3].encode(errors="replace")
+        names = {n.decode(errors="replace") for n in self.functions.names if n.startswith(head)}
+        return tuple(difflib.get_close_matches(symbol, names, _MAX_NEAR, 0.8))
+
+    def path(
+        self, start: str, end: str, *, limit: int = 3, avoid: frozenset[str] = frozenset()
+    ) -> list[list[Step]]:
+        """The shortest ways from one function to another, at most ``limit``."""
+        return self._graph.paths(start, end, limit, avoid)
+
+    @cached_property
+    def _graph(self) -> Graph:
+        return Graph(self)
+
+    def clocks(self) -> list[ClockSource]:
+        """Every clock that the tree can register."""
+        return clocks(self)
+
+
+def _columns(data: bytes) -> list[Any]:
+    try:
+        return unpack(data)
+    except (ValueError, IndexError) as error:
+        raise SourcesError(
+            f"the index is damaged: {error}", advice="Remove the cache's file; it is made anew."
+        ) from error
+
+
+def _of_name(columns: list[Any], word: bytes) -> NDArray[np.int64]:
+    names, counts, files, lines, roles = columns
+    try:
+        place = names.index(word)
+    except ValueError:
+        return np.zeros((0, 3), np.int64)
+    start = int(counts[:place].sum())
+    cut = slice(start, start + int(counts[place]))
+    return np.stack((files[cut], lines[cut], roles[cut]), axis=1).astype(np.int64)
+
+
+def _shadowed(rows: NDArray[np.int64], home: NDArray[np.int32]) -> NDArray[np.bool_]:
+    """Whether the function in which a name stands has a local variable of that name."""
+    local = ((rows[:, 2] & ROLE_MASK) == Role.LOCAL) & (home >= 0)
+    free = (rows[:, 2] & MEMBER_OF) == 0
+    return np.asarray(np.isin(home, home[local]) & (home >= 0) & free, np.bool_)
+
+
+def _doubt(full: int, shadowed: bool) -> str | None:
+    role = full & ROLE_MASK
+    if full & DEAD:
+        return "within #if 0"
+    if shadowed and role != Role.LOCAL:
+        return "a local variable of that name"
+    if role == Role.ADDRESS:
+        return "who gets the address may write"
+    if full & MEMBER_OF and role not in (Role.MEMBER, Role.DESIGNATOR):
+        return "a member of that name, of whichever structure"
+    return None

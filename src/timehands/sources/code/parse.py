@@ -1,0 +1,320 @@
+"""The structure of one C file, by tree-sitter: functions, declarations, initialisers, types.
+
+What tree-sitter cannot parse is counted and named by its line; functions within it that start and
+end as the BSDs write them (a brace in the first column) are found all the same.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Final, NamedTuple
+
+import numpy as np
+from tree_sitter import Language, Node, Parser, Query, QueryCursor
+from tree_sitter_c import language
+
+_QUERY: Final = """
+(function_definition) @function
+(declaration declarator: (identifier) @name)
+(init_declarator declarator: (identifier) @name)
+(pointer_declarator declarator: (identifier) @name)
+(array_declarator declarator: (identifier) @name)
+(parameter_declaration declarator: (identifier) @parameter)
+(parameter_declaration declarator: (pointer_declarator declarator: (identifier) @parameter))
+(parameter_declaration declarator: (array_declarator declarator: (identifier) @parameter))
+(declaration (storage_class_specifier) @storage) @stored
+(translation_unit (declaration declarator: (init_declarator value: (initializer_list))) @table)
+(field_declaration declarator: (_) @member)
+(struct_specifier name: (type_identifier) @type body: (_) @body)
+(union_specifier name: (type_identifier) @type body: (_))
+(enum_specifier name: (type_identifier) @type body: (_))
+(type_definition declarator: (type_identifier) @type)
+(enumerator name: (identifier) @enumerator)
+(assignment_expression left: (subscript_expression argument: (identifier) @part))
+(assignment_expression left: (subscript_expression argument: (field_expression field: (_) @part)))
+(assignment_expression left: (subscript_expression argument: (subscript_expression argument: [
+  (identifier) @part (field_expression field: (_) @part)])))
+(assignment_expression left: (field_expression argument: (subscript_expression argument: [
+  (identifier) @part (field_expression field: (_) @part)]) operator: "."))
+(update_expression argument: (subscript_expression argument: [
+  (identifier) @part (field_expression field: (_) @part)]))
+(ERROR) @error
+"""
+_BRACE: Final = re.compile(rb"^\{", re.MULTILINE)
+_END: Final = re.compile(rb"^\}", re.MULTILINE)
+_MAX_VALUES: Final = 4000
+_MAX_ERRORS: Final = 3
+#: tree-sitter's nodes are asked no deeper than this for the name in a declarator.
+_MAX_DEPTH: Final = 12
+_MAX_NESTED: Final = 400
+_UNARY: Final = (b"*", b"!", b"-", b"+", b"&", b"~")
+_MANY_UNARY: Final = 4000
+_RUN: Final = re.compile(rb"[*&!~+-]{1000}")
+_STEPS: Final = np.zeros(256, np.int8)
+_STEPS[np.frombuffer(b"{([", np.uint8)] = 1
+_STEPS[np.frombuffer(b"})]", np.uint8)] = -1
+
+
+class Span(NamedTuple):
+    """A function, from its first word to its last brace. ``body`` is where its braces open."""
+
+    start: int
+    body: int
+    end: int
+    name: bytes
+    at: int
+    static: bool
+
+
+class Value(NamedTuple):
+    """An identifier in the initialiser of a structure, and which member it initialises.
+
+    ``member`` is empty where only its ``place`` (from 0) is known.
+    """
+
+    at: int
+    name: bytes
+    type: bytes
+    member: bytes
+    place: int
+
+
+@dataclass(slots=True)
+class Structure:
+    """Offsets of what tree-sitter found in one file. Lists are in no order."""
+
+    functions: list[Span] = field(default_factory=list)
+    names: list[int] = field(default_factory=list)
+    parameters: list[int] = field(default_factory=list)
+    externs: list[tuple[int, int]] = field(default_factory=list)
+    tables: list[tuple[int, int]] = field(default_factory=list)
+    values: list[Value] = field(default_factory=list)
+    members: list[int] = field(default_factory=list)
+    types: list[int] = field(default_factory=list)
+    enumerators: list[int] = field(default_factory=list)
+    parts: list[int] = field(default_factory=list)
+    layouts: list[tuple[bytes, list[bytes]]] = field(default_factory=list)
+    errors: list[int] = field(default_factory=list)
+    recovered: int = 0
+
+
+@cache
+def _grammar() -> tuple[Parser, Query]:
+    grammar = Language(language())
+    return Parser(grammar), Query(grammar, _QUERY)
+
+
+def parse(code: bytes) -> Structure:
+    """The structure of a masked file (`timehands.sources.code.mask.Masked.code`)."""
+    if _too_deep(code):
+        structure = Structure(errors=[0])
+        _recover(structure, code)
+        return structure
+    parser, query = _grammar()
+    root = parser.parse(code).root_node
+    found = QueryCursor(query).captures(root)
+    structure = Structure()
+    for node in found.get("function", ()):
+        if span := _function(node, code):
+            structure.functions.append(span)
+    structure.names = [node.start_byte for node in found.get("name", ())]
+    structure.parameters = [node.start_byte for node in found.get("parameter", ())]
+    structure.types = [node.start_byte for node in found.get("type", ())]
+    structure.enumerators = [node.start_byte for node in found.get("enumerator", ())]
+    structure.parts = [node.start_byte for node in found.get("part", ())]
+    structure.errors = sorted({node.start_byte for node in found.get("error", ())})
+    _externs(structure, found, code)
+    _tables(structure, found.get("table", ()), code)
+    _members(structure, found, code)
+    if structure.errors:
+        _recover(structure, code)
+    return structure
+
+
+def _too_deep(code: bytes) -> bool:
+    """Whether brackets or ``!!!`` nest deeper than anybody writes: the time grows with that."""
+    if sum(map(code.count, _UNARY)) >= _MANY_UNARY and _RUN.search(code.translate(None, b" \t\n")):
+        return True
+    if code.count(b"{") + code.count(b"(") + code.count(b"[") < _MAX_NESTED:
+        return False
+    steps = _STEPS[np.frombuffer(code, np.uint8)]
+    depth = np.cumsum(steps, dtype=np.int32)
+    return bool((depth - np.minimum.accumulate(depth)).max() >= _MAX_NESTED)
+
+
+def _text(node: Node, code: bytes) -> bytes:
+    return code[node.start_byte : node.end_byte]
+
+
+def innermost(node: Node | None) -> Node | None:
+    """The identifier that a declarator declares; None when it is hidden too deep."""
+    for _ in range(_MAX_DEPTH):
+        if node is None or node.type in ("identifier", "field_identifier", "type_identifier"):
+            return node
+        node = node.child_by_field_name("declarator") or (
+            node.named_child(0) if node.type == "parenthesized_declarator" else None
+        )
+    return None
+
+
+def _made_name(name: Node, declarator: Node) -> Node:
+    """What ``__CONCAT(pmap_, init)(void)`` defines is found by the last of the macro's words."""
+    while declarator.start_byte < name.start_byte or declarator.type != "function_declarator":
+        inner = declarator.child_by_field_name("declarator")
+        if inner is None:
+            return name
+        declarator = inner
+    inner = declarator.child_by_field_name("declarator")
+    if inner is None or inner.type != "function_declarator":
+        return name
+    parameters = inner.child_by_field_name("parameters")
+    last = parameters.named_children[-1:] if parameters else []
+    found = last[0].child_by_field_name("type") if last else None
+    return found if found is not None and found.type == "type_identifier" else name
+
+
+def _function(node: Node, code: bytes) -> Span | None:
+    declarator, body = node.child_by_field_name("declarator"), node.child_by_field_name("body")
+    name = innermost(declarator)
+    if name is None or body is None:
+        return None
+    if declarator is not None:
+        name = _made_name(name, declarator)
+    static = b"static" in code[node.start_byte : name.start_byte].split()
+    return Span(
+        node.start_byte,
+        body.start_byte,
+        node.end_byte,
+        _text(name, code),
+        name.start_byte,
+        static,
+    )
+
+
+def _externs(structure: Structure, found: dict[str, list[Node]], code: bytes) -> None:
+    """Declarations that start with ``extern``."""
+    extern = {
+        node.start_byte for node in found.get("storage", ()) if _text(node, code) == b"extern"
+    }
+    for node in found.get("stored", ()):
+        if node.start_byte in extern:
+            structure.externs.append((node.start_byte, node.end_byte))
+
+
+def _tables(structure: Structure, nodes: list[Node] | tuple[()], code: bytes) -> None:
+    for node in nodes:
+        kind = node.child_by_field_name("type")
+        name = kind.child_by_field_name("name") if kind else None
+        type_name = _text(name, code) if name else b""
+        for declarator in node.children_by_field_name("declarator"):
+            value = declarator.child_by_field_name("value")
+            if value is None or value.type != "initializer_list":
+                continue
+            structure.tables.append((value.start_byte, value.end_byte))
+            left = declarator.child_by_field_name("declarator")
+            is_array = left is not None and left.type == "array_declarator"
+            if b"struct" in _text(kind, code)[:6] if kind else False:
+                structure.values.extend(_values(value, code, type_name, is_array))
+
+
+def _values(
+    node: Node, code: bytes, type_name: bytes, is_array: bool, depth: int = 0
+) -> Iterator[Value]:
+    """The identifiers in an initialiser of a structure, or of an array of them."""
+    children = node.named_children
+    if len(children) > _MAX_VALUES:
+        return
+    for place, child in enumerate(children):
+        if is_array and child.type == "initializer_list":
+            yield from _values(child, code, type_name, False)
+        elif child.type == "initializer_pair":
+            yield from _pair(child, code, type_name, is_array, depth)
+        elif not is_array and (name := _named(child)):
+            yield Value(name.start_byte, _text(name, code), type_name, b"", place)
+
+
+def _pair(node: Node, code: bytes, type_name: bytes, is_array: bool, depth: int) -> Iterator[Value]:
+    value = node.child_by_field_name("value")
+    if value is not None and value.type == "initializer_list" and is_array:
+        yield from _values(value, code, type_name, False)
+        return
+    designators = node.children_by_field_name("designator")
+    if value is None or not designators or designators[-1].type != "field_designator":
+        return
+    member = _text(designators[-1], code).lstrip(b". \t\n")
+    if value.type == "initializer_list":
+        if depth < _MAX_DEPTH:
+            inner = _values(value, code, b"", False, depth + 1)
+            yield from (one for one in inner if one.member)
+    elif name := _named(value):
+        yield Value(name.start_byte, _text(name, code), type_name, member, 0)
+
+
+def _named(node: Node) -> Node | None:
+    """The identifier that a value is, also behind ``&`` or a cast."""
+    for _ in range(4):
+        if node.type == "identifier":
+            return node
+        inner = node.child_by_field_name("argument") or node.child_by_field_name("value")
+        if node.type not in ("pointer_expression", "cast_expression") or inner is None:
+            return None
+        node = inner
+    return None
+
+
+def _members(structure: Structure, found: dict[str, list[Node]], code: bytes) -> None:
+    """The members' names, and by structure in their order."""
+    names = [name for node in found.get("member", ()) if (name := innermost(node))]
+    structure.members = sorted({name.start_byte for name in names})
+    for node in found.get("body", ()):
+        parent = node.parent
+        name = parent.child_by_field_name("name") if parent else None
+        if name is not None and node.named_child_count <= 256:
+            structure.layouts.append((_text(name, code), list(_layout(node, code))))
+
+
+def _layout(body: Node, code: bytes) -> Iterator[bytes]:
+    for child in body.named_children:
+        if child.type == "field_declaration":
+            for declarator in child.children_by_field_name("declarator"):
+                name = innermost(declarator)
+                yield _text(name, code) if name else b""
+
+
+def _recover(structure: Structure, code: bytes) -> None:
+    """Functions in a file with errors: braces in the first column, a name with parentheses."""
+    known = {span.body for span in structure.functions}
+    ends = [match.start() for match in _END.finditer(code)]
+    at_end = 0
+    for match in _BRACE.finditer(code):
+        start = match.start()
+        while at_end < len(ends) and ends[at_end] < start:
+            at_end += 1
+        if at_end == len(ends):
+            return
+        if start not in known and (span := _header(code, start, ends[at_end] + 1)):
+            structure.functions.append(span)
+            structure.recovered += 1
+
+
+def _header(code: bytes, body: int, end: int) -> Span | None:
+    """The function whose body starts here, by what stands before it."""
+    base = max(0, body - 3000, code.rfind(b"}", 0, body) + 1)
+    before = code[base:body]
+    blank = before.rfind(b"\n\n")
+    if blank >= 0 and before[blank:].strip():
+        base, before = base + blank + 2, before[blank + 2 :]
+    found = re.match(rb"\s*([\w \t\n*]*?)(\w+)[ \t]*\(", before)
+    if not found or b"=" in before or found[2] in (b"if", b"while", b"for", b"switch"):
+        return None
+    return Span(
+        base + found.start(1),
+        body,
+        end,
+        found[2],
+        base + found.start(2),
+        b"static" in found[1].split(),
+    )

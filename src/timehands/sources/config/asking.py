@@ -1,0 +1,138 @@
+"""Questions about files as people put them: a path in any form, or a folder."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from timehands.errors import FileUnusable
+from timehands.sources.config.model import Configuration, Why
+from timehands.sources.config.reading import joined
+from timehands.sources.tree import SourceTree
+from timehands.sources.where import Where
+
+_SOURCES = (".c", ".S", ".s", ".m", ".cc", ".rs")
+_MOST_MAKEFILES = 40
+_MOST_LISTS = 500
+_UNNAMED = "no line that is read for this kernel names it"
+
+
+def path_in_tree(tree: SourceTree, configuration: Configuration, asked: str) -> str:
+    """The path that is meant, relative to the tree's root.
+
+    Understood are paths in the tree, below its kernel's folder (``kern/kern_tc.c``), absolute ones,
+    and the bare name of a file if only one of that name is known. What is not found stays as it is.
+    """
+    if asked.startswith("/"):
+        resolved = Path(asked).resolve()
+        if resolved.is_relative_to(tree.root):
+            asked = resolved.relative_to(tree.root).as_posix()
+    asked = joined("", asked.rstrip("/") or ".")
+    below = tree.below_sys(asked)
+    for candidate in (asked, below):
+        if _there(tree, candidate) or candidate in configuration.rules:
+            return candidate
+    named = [file for file in configuration.rules if file.endswith(f"/{asked}")]
+    return named[0] if len(named) == 1 else asked
+
+
+def _there(tree: SourceTree, file: str) -> bool:
+    try:
+        return tree.path(file).exists()
+    except (FileUnusable, OSError):
+        return False
+
+
+def why(tree: SourceTree, configuration: Configuration, asked: str) -> tuple[str, list[Why]]:
+    """The answers for a file, or for each file of a folder, and the path that they are about."""
+    file = path_in_tree(tree, configuration, asked)
+    if _there(tree, file) and tree.path(file).is_dir():
+        return file, list(_folder(tree, configuration, file))
+    return file, [one(tree, configuration, file)]
+
+
+def one(tree: SourceTree, configuration: Configuration, file: str) -> Why:
+    """The answer for a file; one that no rule names gets a note on what is known of it."""
+    answer = configuration.why(file)
+    if answer.verdicts or answer.note:
+        return answer
+    return _unnamed(tree, answer)
+
+
+def _folder(tree: SourceTree, configuration: Configuration, folder: str) -> Iterator[Why]:
+    prefix = "" if folder == "." else f"{folder}/"
+    known = [file for file in configuration.rules if file.startswith(prefix)]
+    there = [file for file in tree.files(folder) if file.endswith(_SOURCES)]
+    for file in sorted({*known, *there}):
+        answer = configuration.why(file)
+        yield answer if answer.verdicts or answer.note else replace(answer, note=_UNNAMED)
+
+
+def _unnamed(tree: SourceTree, answer: Why) -> Why:
+    """The answer for a file that no line names: what is known of it all the same."""
+    file = answer.file
+    if not _there(tree, file):
+        return replace(answer, note=f"{_UNNAMED}, and the tree has no such file")
+    if (other := _other_list(tree, file)) is not None:
+        words = f"but {other} does: another machine's list, or one that is not taken in"
+        return replace(answer, note=f"{_UNNAMED}, {words}")
+    if file.endswith((".h", ".inc")):
+        note = "a header is not compiled by itself, but with the files that include it"
+    elif (mention := _mention(tree, file)) is not None:
+        note = f"{_UNNAMED}, but {mention} does: it is that makefile's matter"
+    else:
+        note = f"{_UNNAMED}: it may be included by another file, or unused"
+    return replace(answer, note=note, known=False)
+
+
+def _other_list(tree: SourceTree, file: str) -> Where | None:
+    """The first line of the BSDs' lists of files that names it, though this kernel has not."""
+    name = file.removeprefix(f"{tree.sys}/") if tree.sys else file
+    word = re.compile(rf"^\s*(?:file\s+)?{re.escape(name)}\s", re.MULTILINE)
+    for number, listed in enumerate(_lists(tree)):
+        if number >= _MOST_LISTS:
+            break
+        text = "\n".join(_lines(tree, listed))
+        if match := word.search(text):
+            return Where(listed, text.count("\n", 0, match.end() - 1) + 1)
+    return None
+
+
+def _lists(tree: SourceTree) -> Iterator[str]:
+    """``files*`` of sys/conf and of each architecture's conf."""
+    yield from _named(tree, tree.below_sys("conf"), "files")
+    for machine in _named(tree, tree.below_sys("arch"), ""):
+        yield from _named(tree, f"{machine}/conf", "files")
+
+
+def _mention(tree: SourceTree, file: str) -> Where | None:
+    """The first makefile of its folder or of those above that has the file's name."""
+    folder, _, name = file.rpartition("/")
+    word = re.compile(rf"(?<![\w.-]){re.escape(name)}(?![\w.-])")
+    left = _MOST_MAKEFILES
+    while folder and left > 0:
+        for makefile in _named(tree, folder, "Makefile", "Kbuild")[:left]:
+            left -= 1
+            for number, line in enumerate(_lines(tree, makefile), 1):
+                if not line.lstrip().startswith("#") and word.search(line):
+                    return Where(makefile, number)
+        folder = folder.rpartition("/")[0]
+    return None
+
+
+def _named(tree: SourceTree, folder: str, *starts: str) -> list[str]:
+    """What a folder has whose name begins so, in order."""
+    try:
+        names = sorted(path.name for path in tree.path(folder).iterdir())
+    except (FileUnusable, OSError):
+        return []
+    return [f"{folder}/{name}" for name in names if name.startswith(starts)]
+
+
+def _lines(tree: SourceTree, file: str) -> list[str]:
+    try:
+        return tree.text(file).split("\n")
+    except FileUnusable:
+        return []

@@ -1,0 +1,1 @@
+"""FreeBSD's configuration language: config(5), sys/conf/files* and sys/conf/options*."""

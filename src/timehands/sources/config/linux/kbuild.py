@@ -1,0 +1,341 @@
+"""Kbuild: which objects the makefiles of Linux build, by which lines, under which symbols.
+
+All directories are visited from the top, also those that a configuration leaves out: what would
+have to change for a file to be built is a question, too.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+from timehands.errors import FileUnusable
+from timehands.sources.config.conditions import ALWAYS, All, Any, Condition, Name, Not
+from timehands.sources.config.linux import makefile
+from timehands.sources.config.linux.dotconfig import DotConfig
+from timehands.sources.config.linux.expressions import level
+from timehands.sources.config.linux.makefile import CONFIG, Assignment
+from timehands.sources.config.model import Chain, Rule, Step
+from timehands.sources.config.reading import Reader, joined
+from timehands.sources.where import Where
+
+#: Lists of the makefiles at the top, and of those of directories.
+_TOP = re.compile(r"(?:core|drivers|libs|head|net|virt|init|obj)-[ym]$")
+_LISTS = re.compile(r"(obj|lib|extra)-[ym]$")
+_MEMBERS = re.compile(r"(.+)-(objs|y|m)$")
+_ENDS = (".c", ".S", ".rs", ".s", ".asn1", ".y", ".l", ".c_shipped", ".dts")
+_PROMOTED = re.compile(r"subst\s+m,\s*y|:m=y")
+_MOST_FOLDERS = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A word of a list: an object or a folder, what it is under, and its line."""
+
+    folder: str
+    word: str
+    condition: Condition
+    where: Where
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A source file that a line builds, alone or as a member of an object of several files."""
+
+    source: str
+    line: Line
+    member: Line | None
+
+    @property
+    def condition(self) -> Condition:
+        """What both lines are under."""
+        parts = [one.condition for one in (self.line, self.member) if one is not None]
+        flat = [part for one in parts for part in (one.parts if isinstance(one, All) else (one,))]
+        return flat[0] if len(flat) == 1 else All(tuple(flat))
+
+    @property
+    def nearest(self) -> Line:
+        """The line that names the file's own object."""
+        return self.member or self.line
+
+
+class _Word(NamedTuple):
+    """A word of a list, the list's name, and, for an object's members, the object."""
+
+    list_name: str
+    base: str
+    line: Line
+
+
+def _overridden(word: _Word, list_name: str, under: Condition) -> _Word:
+    """A word of a list that is assigned anew: it counts only where that assignment does not."""
+    if word.list_name != list_name:
+        return word
+    condition = All((word.line.condition, Not(under)))
+    return word._replace(line=replace(word.line, condition=condition))
+
+
+@dataclass(slots=True)
+class Kbuild:
+    """All that the makefiles build. ``entered`` has, for each folder, the lines that lead to it."""
+
+    reader: Reader
+    dot: DotConfig
+    variables: dict[str, str]
+    entered: dict[str, list[Line]] = field(default_factory=dict)
+    built: dict[str, list[Built]] = field(default_factory=dict)
+    _listings: dict[str, frozenset[str]] = field(default_factory=dict)
+    _levels: dict[str, int] = field(default_factory=dict)
+
+    def visit(self, toward: str = "") -> None:
+        """Visit all folders from the top, or only those on the way to a file."""
+        arch = self.variables.get("SRCARCH", "")
+        waiting = []
+        # The first make calls itself once more, with this.
+        self.variables.setdefault("sub_make_done", "1")
+        for file in ("Kbuild", "Makefile", f"arch/{arch}/Makefile"):
+            if not self.reader.has(file):
+                continue
+            for line in self._lines(file, "", _TOP, {}):
+                if line.word.endswith("/"):
+                    waiting.append(self._enter(line, line.word))
+                else:
+                    self._build(line, {})
+        while waiting and not self.reader.late():
+            folder = waiting.pop()
+            wanted = not toward or toward.startswith(f"{folder}/")
+            if folder and wanted and len(self.entered) < _MOST_FOLDERS:
+                waiting += self._visit_folder(folder)
+
+    def _enter(self, line: Line, word: str) -> str:
+        """Note how a folder is entered; the folder, the first time, else nothing."""
+        folder = joined(line.folder, word.rstrip("/"))
+        known = folder in self.entered
+        self.entered.setdefault(folder, []).append(line)
+        return "" if known else folder
+
+    def _visit_folder(self, folder: str) -> Iterator[str]:
+        names = self._listing(folder)
+        name = next((one for one in ("Kbuild", "Makefile") if one in names), None)
+        if name is None:
+            return
+        members: dict[str, list[Line]] = {}
+        lines = list(self._lines(f"{folder}/{name}", folder, _LISTS, members))
+        for line in lines:
+            if line.word.endswith("/"):
+                if entered := self._enter(line, line.word):
+                    yield entered
+            else:
+                self._build(line, members)
+
+    def _build(self, line: Line, members: dict[str, list[Line]]) -> None:
+        of = members.get(line.word[:-2])
+        if not line.word.endswith(".o"):
+            return
+        for member in of or (None,):
+            own = member or line
+            source = self._source(joined(own.folder, own.word[:-2]))
+            if not self.reader.full(len(self.built), own.where):
+                self.built.setdefault(source, []).append(Built(source, line, member))
+
+    def _source(self, base: str) -> str:
+        folder, _, name = base.rpartition("/")
+        listing = self._listing(folder)
+        end = next((end for end in _ENDS if name + end in listing), None)
+        return f"{base}{end}" if end else f"{base}.o"
+
+    def _listing(self, folder: str) -> frozenset[str]:
+        found = self._listings.get(folder)
+        if found is None:
+            try:
+                path = self.reader.tree.path(folder) if folder else self.reader.tree.root
+                found = frozenset(one.name for one in path.iterdir())
+            except (FileUnusable, OSError):
+                found = frozenset()
+            self._listings[folder] = found
+        return found
+
+    # ---- one makefile
+
+    def _lines(
+        self, file: str, folder: str, lists: re.Pattern[str], members: dict[str, list[Line]]
+    ) -> Iterator[Line]:
+        variables = {**self.variables, "src": folder or ".", "obj": folder or "."}
+        read = []
+        for source, one in self._assignments(file, variables, 0):
+            guard = self._resolved(one.guard, variables)
+            self._assign(one, makefile.expand(one.value, variables), guard, variables)
+            read.append((Where(source, one.line), one, guard))
+        # Lists are expanded when they are used, which is after all assignments.
+        found: list[_Word] = []
+        for where, one, guard in read:
+            own = All((*guard.parts, *_asked(one.name))) if isinstance(guard, All) else guard
+            list_name = self._list_name(one.name, variables)
+            if one.operator != "+=":
+                found = [_overridden(known, list_name, own) for known in found]
+            value = makefile.expand(one.value, variables)
+            of = None if lists.match(list_name) else _MEMBERS.match(list_name)
+            if of is None and not lists.match(list_name):
+                continue
+            base = of.group(1) if of else ""
+            for word in self._words(value, where, known=bool(of)):
+                line = Line(folder, word, own, where, one.text)
+                found.append(_Word(list_name, base, line))
+        for kept in found:
+            if kept.base:
+                members.setdefault(kept.base, []).append(kept.line)
+        yield from (kept.line for kept in found if not kept.base)
+
+    def _list_name(self, name: str, variables: dict[str, str]) -> str:
+        """A list's name as this configuration has it; one under a symbol that is off ends in y."""
+        asked = All(_asked(name))
+        letter = "m" if level(asked, self.dot.value) == 1 else "y"
+        whole = re.sub(r"\$[({](?:subst\s+m,\s*y,\s*)?\$[({]CONFIG_\w+[)}][)}]", "y", name)
+        return makefile.expand(CONFIG.sub(letter, whole), variables, empty=True)
+
+    def _assignments(
+        self, file: str, variables: dict[str, str], depth: int
+    ) -> Iterator[tuple[str, Assignment]]:
+        text = self.reader.text(file)
+        read = makefile.read(text or "")
+        for number, words in read.odd:
+            self.reader.complaints.add(Where(file, number), words)
+        places = {**variables, "srctree": "", "objtree": ""}
+        for _, included in read.includes:
+            for word in makefile.expand(included, places).split():
+                path = joined("", word.lstrip("/"))
+                if depth < 8 and path != file and "$" not in path and self.reader.has(path):
+                    yield from self._assignments(path, variables, depth + 1)
+        for one in read.assignments:
+            yield file, one
+
+    def _assign(
+        self, one: Assignment, value: str, guard: Condition, variables: dict[str, str]
+    ) -> None:
+        """Keep a variable's value, as this configuration has it."""
+        name = one.name
+        if CONFIG.search(name):
+            asked = All(_asked(name))
+            letter = "nmy"[level(asked, self.dot.value)]
+            name = CONFIG.sub(letter if letter != "n" else "", name)
+        name = makefile.expand(name, variables)
+        if "$" in name or not level(guard, self.dot.value):
+            return
+        if one.operator == "+=":
+            variables[name] = f"{variables.get(name, '')} {value}".strip()
+        elif one.operator != "?=" or name not in variables:
+            variables[name] = value
+
+    def _resolved(self, guard: Condition, variables: dict[str, str]) -> Condition:
+        """A guard in which questions about variables are answered."""
+        match guard:
+            case Name(name) if name.startswith("$"):
+                return ALWAYS if self._answered(name[1:], variables) else Any()
+            case Name():
+                return guard
+            case Not(of):
+                inner = self._resolved(of, variables)
+                return Any() if inner == ALWAYS else ALWAYS if inner == Any() else Not(inner)
+            case All(parts):
+                found = [self._resolved(part, variables) for part in parts]
+                return Any() if Any() in found else All(tuple(p for p in found if p != ALWAYS))
+            case Any(parts):
+                found = [self._resolved(part, variables) for part in parts]
+                return ALWAYS if ALWAYS in found else Any(tuple(p for p in found if p != Any()))
+
+    def _answered(self, question: str, variables: dict[str, str]) -> bool:
+        """``left=right`` or ``left!=``, expanded; a variable that nobody set is empty."""
+        unequal = question.endswith("!=")
+        left, _, right = question.rstrip("!=").partition("=")
+        sides = [makefile.expand(one, variables, empty=True).strip() for one in (left, right)]
+        if any("$" in side for side in sides):
+            return False
+        return (sides[0] != sides[1]) if unequal else (sides[0] == sides[1])
+
+    def _words(self, value: str, where: Where, known: bool = False) -> Iterator[str]:
+        odd = makefile.expand(value, {}, empty=True)
+        if "$" in odd:
+            if not known:
+                self.reader.complaints.add(where, f"not understood: {odd.strip()[:120]}")
+            return
+        yield from odd.split()
+
+    # ---- what a configuration makes of it
+
+    def folder_level(self, folder: str, seen: frozenset[str] = frozenset()) -> int:
+        """How far a folder is entered: 0 not at all, 1 for modules alone, 2."""
+        if folder in self._levels or not folder:
+            return self._levels.get(folder, 2)
+        if folder in seen:
+            return 0
+        within = seen | {folder}
+        found = [
+            min(level(one.condition, self.dot.value), self.folder_level(one.folder, within))
+            for one in self.entered.get(folder, ())
+        ]
+        self._levels[folder] = max(found, default=0)
+        return self._levels[folder]
+
+    def built_level(self, one: Built) -> int:
+        """How far a file is built: 0 not at all, 1 into a module, 2 into the kernel."""
+        line = min(level(one.line.condition, self.dot.value), self.folder_level(one.line.folder))
+        if one.member is None:
+            return line
+        member = level(one.member.condition, self.dot.value)
+        return line if member == 2 or member == line == 1 else 0
+
+    def route(self, folder: str) -> tuple[Chain, Condition]:
+        """The lines that lead to a folder, and what they are under: those that hold, if any do."""
+        steps: list[Step] = []
+        conditions: list[Condition] = []
+        seen: set[str] = set()
+        while folder and folder not in seen:
+            seen.add(folder)
+            lines = self.entered.get(folder, [])
+            best = max(
+                lines,
+                key=lambda one: min(
+                    level(one.condition, self.dot.value), self.folder_level(one.folder)
+                ),
+                default=None,
+            )
+            if best is None:
+                break
+            steps.append(Step(best.where, f"{cut(best.text, best.word)}"))
+            if best.condition != ALWAYS:
+                conditions.append(best.condition)
+            folder = best.folder
+        return tuple(reversed(steps)), All(tuple(reversed(conditions)))
+
+    def rule(self, one: Built) -> Rule:
+        """A file's rule: its line, with what the folders above are under."""
+        route, above = self.route(one.line.folder)
+        parts = above.parts if isinstance(above, All) else (above,)
+        own = one.condition
+        flat = (*parts, *(own.parts if isinstance(own, All) else (own,)))
+        nearest = one.nearest
+        if one.member is not None:
+            step = Step(one.line.where, cut(one.line.text, one.line.word))
+            route = (*route, step)
+        whole = flat[0] if len(flat) == 1 else All(tuple(dict.fromkeys(flat)))
+        text = cut(nearest.text, nearest.word)
+        return Rule(one.source, nearest.where, text, whole, True, (), route)
+
+
+def _asked(name: str) -> tuple[Condition, ...]:
+    """The symbols in a list's name: ``obj-$(CONFIG_X)``; one that m is made y for counts as y."""
+    found = CONFIG.findall(name)
+    promoted = bool(_PROMOTED.search(name))
+    asked = tuple(Name(f"{one}!=n") if promoted else Name(one) for one in found)
+    return (*asked, Name("m")) if name.endswith("-m") else asked
+
+
+def cut(text: str, word: str, most: int = 160) -> str:
+    """A line that is not too long, with the word that matters in it."""
+    if len(text) <= most:
+        return text
+    head = text.split("=", 1)[0]
+    return f"{head}= ... {word} ..."

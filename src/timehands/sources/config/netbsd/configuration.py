@@ -1,0 +1,152 @@
+"""A NetBSD kernel configuration, resolved as config(1) resolves it."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from timehands.sources.config.conditions import holds
+from timehands.sources.config.model import Configuration, Reasons, Rule, State, Step
+from timehands.sources.config.netbsd.explain import Names
+from timehands.sources.config.netbsd.scanner import Malformed
+from timehands.sources.config.netbsd.selection import Selection
+from timehands.sources.config.reading import Place, Reader
+from timehands.sources.where import Where
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """In what the systems differ: their word for options, and the files that config makes."""
+
+    system: str
+    option: str
+    made: tuple[str, ...]
+    swap: bool
+
+
+NETBSD = Dialect("NetBSD", "options", ("devsw.c", "ioconf.c"), True)
+OPENBSD = Dialect("OpenBSD", "option", ("ioconf.c",), False)
+
+
+def folder(arch: str) -> str:
+    """Where the configurations of an architecture are, below the kernel's folder."""
+    return f"arch/{arch}/conf"
+
+
+def resolve(
+    reader: Reader, file: str, name: str, arch: str, dialect: Dialect = NETBSD
+) -> Configuration:
+    """The configuration in a file of the tree (or outside of it), resolved."""
+    selection = Selection(reader)
+    selection.read(Place(file))
+    if not selection.machine:
+        reader.complaints.add(None, "no machine directive: nothing is defined")
+    _attach(selection)
+    _imply(selection)
+    rules = selection.definitions.tables.files
+    _make(selection, dialect)
+    names = Names(selection, dialect.option)
+    return Configuration(
+        name=name,
+        system=dialect.system,
+        arch=selection.machine or arch,
+        source=file,
+        settings=selection.ledger.settings(),
+        rules={one: (rule,) for one, rule in rules.items()},
+        files=_compiled(rules, selection, names),
+        noted=reader.complaints,
+        explainer=names,
+    )
+
+
+def _attach(selection: Selection) -> None:
+    """Select each device that has something to attach to, its attachment, and their attributes."""
+    tables, selected = selection.definitions.tables, selection.selected
+    parted, orphans = selection.instances.activate()
+    for orphan in (*parted, *orphans):
+        where, words = orphan.chain[-1].where, f"there is no {orphan.at} for it to attach to"
+        selection.ledger.remove("device", orphan.name, (Step(where, f"left out: {words}"),))
+        if orphan in orphans:
+            selection.reader.complaints.add(where, f"{orphan.name} is left out: {words}")
+    for one in selection.instances.all:
+        if one.active:
+            _select_device(selection, one.device.name, one.chain)
+            selected.attribute(one.attachment.name, (*one.attachment.steps, *one.chain))
+            for name in one.attachment.attributes:
+                selected.attribute(name, one.attachment.steps, one.attachment.name)
+    for name, chain in selection.instances.pseudo.items():
+        _select_device(selection, name, chain)
+    tables.firm()
+
+
+def _select_device(selection: Selection, name: str, chain: tuple[Step, ...]) -> None:
+    tables, selected = selection.definitions.tables, selection.selected
+    device = tables.device(name)
+    selected.add(name, chain)
+    for attribute in (*device.attributes, *tables.attribute(name).needs):
+        selected.attribute(attribute, device.steps, name)
+
+
+def _imply(selection: Selection) -> None:
+    """Set the options that options and file systems need, and those that they need in turn."""
+    tables, ledger = selection.definitions.tables, selection.ledger
+    waiting = [*ledger.names("options"), *ledger.names("file-system")]
+    done: set[str] = set()
+    while waiting:
+        name = waiting.pop(0)
+        declared = tables.options.get(name)
+        for need in declared.needs if declared and name not in done else ():
+            assert declared is not None
+            if need in tables.attributes:
+                selection.selected.attribute(need, declared.steps, name.lower())
+                continue
+            if not ledger.on("options", need):
+                chain = (*declared.steps, *ledger.chain("options", name))
+                try:
+                    selection.option(need, None, chain, name.lower())
+                    ledger.set("options", need, None, (), State.IMPLIED)
+                except Malformed as error:
+                    selection.reader.complaints.add(declared.steps[-1].where, str(error))
+            waiting.append(need)
+        done.add(name)
+
+
+def _make(selection: Selection, dialect: Dialect) -> None:
+    """The files that config itself makes, and the one with the version."""
+    ledger, files = selection.ledger, selection.definitions.tables.files
+    made = [(name, ledger.chain("machine", selection.machine)) for name in dialect.made]
+    swaps = ledger.names("config") if dialect.swap else ()
+    made += [(f"swap{name}.c", ledger.chain("config", name)) for name in swaps]
+    for name, chain in made:
+        if chain and chain[-1].where:
+            text = f"config makes it: {chain[-1].words}"
+            files.setdefault(name, Rule(name, chain[-1].where, text, route=chain[:-1]))
+    makefile = selection.reader.tree.below_sys("conf/Makefile.kern.inc")
+    lines = selection.reader.text(makefile) if selection.reader.has(makefile) else None
+    for number, line in enumerate((lines or "").split("\n"), 1):
+        if line.startswith("vers."):
+            files.setdefault("vers.c", Rule("vers.c", Where(makefile, number), line[:200]))
+
+
+def present(selection: Selection, file: str) -> Callable[[str], bool]:
+    """What is there for a file's condition: selected names, or for ``needs-count`` devices."""
+    tables, selected = selection.definitions.tables, selection.selected
+    if file in tables.counted:
+        return lambda name: name in tables.devices and tables.devices[name].units > 0
+    return lambda name: name in selected
+
+
+def _compiled(rules: dict[str, Rule], selection: Selection, names: Names) -> Reasons:
+    """The files whose conditions hold; of two that make the same object, the later one."""
+    by_object: dict[str, str] = {}
+    for file, rule in rules.items():
+        if holds(rule.condition, present(selection, file)):
+            by_object[posixpath.splitext(posixpath.basename(file))[0]] = file
+    kept = set(by_object.values())
+    names.displaced = {
+        file: by_object[posixpath.splitext(posixpath.basename(file))[0]]
+        for file, rule in rules.items()
+        if file not in kept and holds(rule.condition, present(selection, file))
+    }
+    return Reasons({file: rule for file, rule in rules.items() if file in kept}, names.chain)

@@ -1,0 +1,119 @@
+"""Reading the files of a configuration: in bounds, with includes, and complaints instead of errors.
+
+A configuration may lie outside of its tree (people keep their own kernels' elsewhere): then it is
+known by the path that was given.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from timehands.errors import FileUnusable
+from timehands.sources.config.model import Chain, Complaints, Step
+from timehands.sources.tree import MAX_FILE_BYTES, SourceTree
+from timehands.sources.where import Where
+
+#: Includes nest no deeper, and there are no more of them in one configuration.
+MAX_INCLUDE_DEPTH: Final = 40
+MAX_INCLUDES: Final = 20_000
+#: More text than this is not read for one configuration.
+MAX_TOTAL_BYTES: Final = 32 << 20
+#: More files than this are not told apart.
+MAX_RULES: Final = 200_000
+#: After so many seconds of reading the answer is what was read until then.
+MAX_SECONDS: Final = 120
+
+
+@dataclass(slots=True)
+class Reader:
+    """Reads the files of one configuration, and counts what that costs."""
+
+    tree: SourceTree
+    complaints: Complaints = field(default_factory=Complaints)
+    outside: dict[str, str] = field(default_factory=dict)
+    files: int = 0
+    total: int = 0
+    deadline: float = field(default_factory=lambda: time.monotonic() + MAX_SECONDS)
+
+    def text(self, file: str, wanted_by: Where | None = None) -> str | None:
+        """A file's text, or None with a complaint about ``wanted_by``."""
+        if self.files >= MAX_INCLUDES or self.total >= MAX_TOTAL_BYTES:
+            self.complaints.add(wanted_by, f"{file} was not read: there are too many includes")
+            return None
+        self.files += 1
+        try:
+            text = self.outside[file] if file in self.outside else self.tree.text(file)
+        except FileUnusable as error:
+            self.complaints.add(wanted_by, f"cannot read {file}: {error.reason}")
+            return None
+        self.total += len(text)
+        return text.replace("\r\n", "\n")
+
+    def late(self, where: Where | None = None) -> bool:
+        """Whether reading has to end, because it took too long; then the answer is partial."""
+        if time.monotonic() < self.deadline:
+            return False
+        self.complaints.add(
+            where, f"reading took longer than {MAX_SECONDS} s: the rest is left out"
+        )
+        return True
+
+    def full(self, rules: int, where: Where) -> bool:
+        """Whether there are so many rules that this one is left out."""
+        if rules < MAX_RULES:
+            return False
+        self.complaints.add(
+            None, f"more than {MAX_RULES:,} files are named: {where.file} is cut off"
+        )
+        return True
+
+    def has(self, file: str) -> bool:
+        """Whether there is such a file."""
+        return file in self.outside or self.tree.exists(file)
+
+    def take(self, path: Path) -> str | None:
+        """Make a file outside of the tree known by its path; None when it cannot be read."""
+        try:
+            if not path.is_file() or path.stat().st_size > MAX_FILE_BYTES:
+                return None
+            self.outside[str(path)] = path.read_text(encoding="utf-8", errors="replace")
+        except (OSError, ValueError):
+            return None
+        return str(path)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where reading is: a file, and the includes that led to it."""
+
+    file: str
+    route: Chain = ()
+    stack: tuple[str, ...] = ()
+
+    def where(self, line: int) -> Where:
+        """A line of this file."""
+        return Where(self.file, line)
+
+    def included(self, file: str, line: int, words: str) -> Place:
+        """The place that an include on a line leads to."""
+        step = Step(self.where(line), words)
+        return Place(file, (*self.route, step), (*self.stack, self.file))
+
+    def refusal(self, file: str) -> str | None:
+        """Why a file cannot be included from here: it would never end, or nests too deep."""
+        if file == self.file or file in self.stack:
+            return f"includes {file} again, which is being read: left out"
+        if len(self.stack) >= MAX_INCLUDE_DEPTH:
+            return f"includes nest deeper than {MAX_INCLUDE_DEPTH}: {file} was left out"
+        return None
+
+
+def joined(folder: str, file: str) -> str:
+    """A path within the tree, with its ``.`` and ``..`` worked out."""
+    if "./" not in file and "//" not in file and not file.startswith("/"):
+        return f"{folder}/{file}" if folder else file
+    return posixpath.normpath(posixpath.join(folder, file))

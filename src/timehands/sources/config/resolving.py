@@ -1,0 +1,77 @@
+"""Finding a kernel's configuration in a tree by its name, and the language that it is written in.
+
+Each system's language is a package beside this file with ``folder(arch)``, where its configurations
+are, and ``resolve(reader, file, name, arch)``.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from timehands.errors import ConfigurationUnknown
+from timehands.sources.config.model import Configuration
+from timehands.sources.config.reading import Reader, joined
+from timehands.sources.tree import SourceTree
+
+_LANGUAGES = {
+    "freebsd": "timehands.sources.config.freebsd.configuration",
+    "netbsd": "timehands.sources.config.netbsd.configuration",
+    "openbsd": "timehands.sources.config.netbsd.openbsd",
+    "linux": "timehands.sources.config.linux.configuration",
+}
+_MOST_NAMES = 40
+
+
+def resolve(tree: SourceTree, name: str, arch: str = "amd64") -> Configuration:
+    """The configuration of that name for an architecture (``amd64``, ``i386``, ``arm64``).
+
+    ``name`` is a configuration's name (``GENERIC``), or the path of one in the tree or outside of
+    it (for Linux: of a ``.config``). Raises `ConfigurationUnknown`.
+    """
+    module = _LANGUAGES.get(tree.kind)
+    if module is None:
+        raise ConfigurationUnknown(
+            f"the tree at {tree.root} is in no configuration language that is known", name=name
+        )
+    language = importlib.import_module(module)
+    reader = Reader(tree)
+    below: str = language.folder(arch)
+    file = _file(reader, name, below)
+    if file is None:
+        known = ", ".join(list(configurations(tree, arch))[:_MOST_NAMES])
+        raise ConfigurationUnknown(
+            f"there is no configuration {name!r} for {arch} in {tree.root}",
+            name=name,
+            advice=f"Known are: {known}" if known else "Name its file.",
+        )
+    resolved: Configuration = language.resolve(reader, file, name.rsplit("/", 1)[-1], arch)
+    return resolved
+
+
+def configurations(tree: SourceTree, arch: str = "amd64") -> Iterator[str]:
+    """The names of the configurations that the tree has for an architecture."""
+    module = _LANGUAGES.get(tree.kind)
+    if module is None:
+        return
+    folder = tree.below_sys(importlib.import_module(module).folder(arch))
+    for file in tree.files(folder) if tree.path(folder).is_dir() else ():
+        name = file.removeprefix(f"{folder}/")
+        if "/" not in name and "." not in name and name[0].isupper():
+            yield name
+
+
+def _file(reader: Reader, name: str, below: str) -> str | None:
+    tree = reader.tree
+    for file in (tree.below_sys(joined(below, name)), tree.below_sys(name), name):
+        if not file.startswith(("/", "..")) and tree.exists(file):
+            return file
+    path = Path(name)
+    try:
+        inside = path.resolve().relative_to(tree.root).as_posix()
+        if path.is_absolute() and tree.exists(inside):
+            return inside
+    except (ValueError, OSError, RuntimeError):
+        pass
+    return reader.take(path) if "/" in name or path.is_file() else None

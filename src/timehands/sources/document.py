@@ -1,0 +1,74 @@
+"""An answer as a page of plain values, from which text and HTML are made alike.
+
+A `Where` in it becomes ``file:line`` in text and a link in HTML.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from timehands.sources.where import Where
+
+Part = str | Where
+#: Words, a place, or both in turn.
+Cell = Part | tuple[Part, ...]
+Style = Literal["", "dim", "bold", "good", "bad", "doubt"]
+
+
+@dataclass(frozen=True, slots=True)
+class Heading:
+    """The name of a section, and a few words on it."""
+
+    text: str
+    more: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """A paragraph."""
+
+    text: Cell
+    style: Style = ""
+    indent: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Labels, and beside each its words."""
+
+    rows: tuple[tuple[str, Cell], ...]
+    indent: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table with a head."""
+
+    heads: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Preformatted:
+    """Lines as they are: a patch, an excerpt. With ``where`` they are that file's from there on."""
+
+    lines: tuple[str, ...]
+    where: Where | None = None
+
+
+Block = Heading | Words | Rows | Table | Preformatted
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A titled page. ``partial`` says, in words, why the answer is not the whole one."""
+
+    title: str
+    blocks: tuple[Block, ...]
+    partial: str = ""
+
+
+def plain(cell: Cell) -> str:
+    """A cell as text."""
+    return "".join(map(str, cell)) if isinstance(cell, tuple) else str(cell)

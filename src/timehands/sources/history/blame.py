@@ -1,0 +1,105 @@
+"""Who last changed a line: one line followed back from commit to commit, as ``git blame`` does.
+
+At each commit the line goes on to the first parent that has the same file, else to the first that
+has the line unchanged (by the same difference of lines that patches show), else it is this
+commit's.
+"""
+
+from __future__ import annotations
+
+from difflib import SequenceMatcher
+
+from timehands.sources.history.model import Kind
+from timehands.sources.history.objects import Commit, Hunk, Missing, Objects
+from timehands.sources.history.renames import renamed_from
+from timehands.sources.history.walk import Budget, Step
+
+
+def blame(
+    objects: Objects, start: str, path: str, line: int, budget: Budget
+) -> tuple[Step, int] | None:
+    """The commit that a line of a commit's file is from, and its number there; None: no such file.
+
+    What is missing ends the way there, with a complaint. Raises `Missing` when the start is.
+    """
+    commit = objects.commit(start)
+    blob = objects.entry(commit, path)
+    if blob is None:
+        return None
+    while True:
+        if budget.over:
+            budget.complain(f"stopped after {budget.seconds:.0f} s: the line may be older")
+            break
+        if commit.id in objects.shallow:
+            budget.complain(
+                f"the repository is shallow: it has nothing older than {commit.id[:12]}"
+            )
+            return Step(commit, path, Kind.UNKNOWN, None, True), line
+        try:
+            on = _onward(objects, commit, path, blob, line)
+        except Missing as error:
+            budget.complain(f"an object below {commit.id[:12]} is missing ({error}): "
+                            "the line may be older")  # fmt: skip
+            break
+        if on is None:
+            break
+        commit, path, blob, line = on
+    return Step(commit, path, Kind.CHANGED, None, False), line
+
+
+def _onward(
+    objects: Objects, commit: Commit, path: str, blob: str, line: int
+) -> tuple[Commit, str, str, int] | None:
+    """The parent that has the line, and its place there."""
+    origins = [_origin(objects, objects.commit(id), commit, path, blob) for id in commit.parents]
+    found = [one for one in origins if one is not None]
+    for parent, name, id in found:
+        if id == blob:
+            return parent, name, id, line
+    for parent, name, id in found:
+        before = before_hunks(objects.hunks(id, blob), line)
+        if before is not None:
+            return parent, name, id, before
+    return None
+
+
+def _origin(
+    objects: Objects, parent: Commit, commit: Commit, path: str, blob: str
+) -> tuple[Commit, str, str] | None:
+    """The file in a parent, under this name or the one that it was renamed from."""
+    id = objects.entry(parent, path)
+    name: str | None = path
+    if id is None:
+        name = renamed_from(objects, parent, commit, path, blob)
+        id = objects.entry(parent, name) if name else None
+    return (parent, name, id) if name and id and objects.is_blob(id) else None
+
+
+def before_hunks(hunks: list[Hunk], line: int) -> int | None:
+    """The old number of a new line; None: it was not there."""
+    moved = 0
+    for hunk in hunks:
+        # A hunk without new lines begins after the line that it names.
+        start = hunk.new_start + (hunk.new_lines == 0)
+        if line < start:
+            break
+        if line < start + hunk.new_lines:
+            return None
+        moved += hunk.old_lines - hunk.new_lines
+    return line + moved
+
+
+def line_hunks(old: list[bytes], new: list[bytes]) -> list[Hunk]:
+    """The same for lines that are in no repository. Equal heads and tails are taken off first."""
+    head = 0
+    while head < min(len(old), len(new)) and old[head] == new[head]:
+        head += 1
+    tail = 0
+    while tail < min(len(old), len(new)) - head and old[-1 - tail] == new[-1 - tail]:
+        tail += 1
+    a, b = old[head : len(old) - tail], new[head : len(new) - tail]
+    return [
+        Hunk(head + i1 + (i2 > i1), i2 - i1, head + j1 + (j2 > j1), j2 - j1)
+        for tag, i1, i2, j1, j2 in SequenceMatcher(None, a, b, autojunk=False).get_opcodes()
+        if tag != "equal"
+    ]

@@ -1,0 +1,59 @@
+"""Two configurations beside each other, of one system and of two."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from config_trees import FREEBSD, LINUX, NETBSD, OPENBSD, planted
+from timehands.sources.config import compare, resolve
+from timehands.sources.config.equivalents import meaning, subjects
+from timehands.sources.where import Where
+
+
+def test_two_of_one_system(tmp_path: Path) -> None:
+    tree = planted(tmp_path, FREEBSD)
+    difference = compare(resolve(tree, "SMALL"), resolve(tree, "SMALLER"))
+    assert {(pair.kind, pair.name, pair.where) for pair in difference.pairs} == {
+        ("cpu", "HAMMER", "a"),
+        ("makeoptions", "DEBUG", "a"),
+        ("options", "HZ", "both"),
+        ("options", "INVARIANTS", "a"),
+    }
+    assert (difference.only_a, difference.only_b) == (("sys/x86/x86/hammer.c",), ())
+    assert difference.same == 7
+    assert not difference.across
+
+
+def test_a_configuration_does_not_differ_from_itself(tmp_path: Path) -> None:
+    tree = planted(tmp_path, NETBSD)
+    difference = compare(resolve(tree, "SMALL"), resolve(tree, "SMALL"))
+    assert (difference.pairs, difference.only_a, difference.only_b) == ((), (), ())
+
+
+def test_two_systems_by_what_settings_mean(tmp_path: Path) -> None:
+    one = resolve(planted(tmp_path / "f", FREEBSD), "SMALL")
+    other = resolve(planted(tmp_path / "n", NETBSD), "LARGE")
+    difference = compare(one, other)
+    assert difference.across
+    found = {subject: (a, b) for subject, a, b in difference.meanings}
+    clock, nothing = found["KVM clock (pvclock)"]
+    assert (clock.on, clock.words) == (True, "device kvm_clock")
+    assert clock.chain[-1].where == Where("sys/amd64/conf/SMALL", 8)
+    assert (nothing.on, nothing.known) == (False, False)
+    no, virtio = found["virtio over PCI"]
+    assert (no.on, no.known, no.words) == (False, True, "device virtio_pci")
+    assert (virtio.on, virtio.words) == (True, "device virtio* at pci?")
+    assert found["TSC"][1].words == "sys/arch/x86/x86/tsc.c"
+    assert (found["ticks a second"][0].value, found["ticks a second"][1].value) == ("100", "1000")
+    assert not found["kernel debugger"][1].on
+
+
+def test_linux_and_openbsd(tmp_path: Path) -> None:
+    linux = resolve(planted(tmp_path / "l", LINUX), "config")
+    openbsd = resolve(planted(tmp_path / "o", OPENBSD), "GENERIC")
+    assert meaning(linux, "KVM clock (pvclock)").words == "symbol KVM_GUEST"
+    assert meaning(openbsd, "KVM clock (pvclock)").words == "device pvclock* at pvbus?"
+    assert meaning(openbsd, "kernel debugger").words == "options DDB"
+    assert not meaning(openbsd, "consistency checks").on
+    assert meaning(linux, "ticks a second").value == "250"
+    assert all(meaning(linux, subject) for subject in subjects())

@@ -1,0 +1,215 @@
+"""Linux's configurations: .config, Kconfig and Kbuild, on a small tree of our own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from config_trees import LINUX, planted
+from timehands.sources.config import Configuration, State, resolve
+from timehands.sources.config.conditions import All, Any, Name, Not
+from timehands.sources.config.linux import dotconfig, expressions, kconfig, makefile
+
+
+@pytest.fixture
+def kernel(tmp_path: Path) -> Configuration:
+    return resolve(planted(tmp_path, LINUX), "config")
+
+
+def chain(configuration: Configuration, symbol: str) -> list[str]:
+    return [str(step) for step in configuration.options[symbol].chain]
+
+
+def test_a_file_tells_the_lines_that_build_it(kernel: Configuration) -> None:
+    why = kernel.why("arch/x86/kernel/kvmclock.c")
+    assert (why.compiled, why.note) == (True, "")
+    assert [str(step) for step in why.verdicts[0].chain] == [
+        "Kbuild:2: obj-y += arch/$(SRCARCH)/",
+        "arch/x86/Kbuild:1: obj-y += kernel/",
+        "arch/x86/kernel/Makefile:1: obj-$(CONFIG_KVM_GUEST) += kvm.o kvmclock.o",
+        "config:9: CONFIG_KVM_GUEST=y",
+        "arch/x86/Kconfig:17: config KVM_GUEST",
+        'arch/x86/Kconfig:18: bool "KVM Guest support"',
+        "arch/x86/Kconfig:9: if HYPERVISOR_GUEST",
+        "arch/x86/Kconfig:19: depends on PARAVIRT",
+        "arch/x86/Kconfig:21: default y",
+    ]
+
+
+def test_all_that_is_built(kernel: Configuration) -> None:
+    assert set(kernel.files) == {
+        "arch/x86/kernel/kvmclock.c", "arch/x86/kernel/kvm.o", "arch/x86/kernel/pvclock.c",
+        "arch/x86/hyper/hv.o", "arch/x86/lib/delay.o", "lib/crc.o", "kernel/time.c",
+        "kernel/fork.o", "kernel/para_64.S", "kernel/time/timekeeping.o", "kernel/time/tick.o",
+        "kernel/time/x-a.o", "kernel/time/x-b.o", "net/vlan_dev.c", "net/vlan_net.c",
+        "net/vlan_driver.c", "net/sub/driver.o",
+    }  # fmt: skip
+    assert kernel.complaints == ()
+
+
+def test_where_a_module_s_files_go(kernel: Configuration) -> None:
+    why = kernel.why("net/vlan_net.c")
+    assert why.note == "not into the kernel itself, but into the module vlan.ko"
+    assert why.verdicts[0].chain[1].words == "obj-$(CONFIG_VLAN) += vlan.o"
+    assert kernel.why("net/sub/driver.o").note == ""
+    assert kernel.why("arch/x86/lib/delay.o").note.startswith("into a library")
+
+
+def test_what_would_build_a_file(kernel: Configuration) -> None:
+    why = kernel.why("arch/x86/kernel/jailhouse.c")
+    assert not why.compiled
+    assert [str(change) for change in why.changes] == ["CONFIG_JAILHOUSE_GUEST=y and CONFIG_PCI=y"]
+    assert "PCI is n" in [str(step) for step in why.verdicts[0].chain]
+    (change,) = kernel.why("kernel/bare.o").changes
+    assert str(change) == "# CONFIG_PARAVIRT is not set"
+
+
+def test_how_a_symbol_came_to_its_value(kernel: Configuration) -> None:
+    assert kernel.options["KVM_GUEST"].state is State.SET
+    clock = kernel.options["PARAVIRT_CLOCK"]
+    assert (clock.value, clock.state) == ("y", State.IMPLIED)
+    assert chain(kernel, "PARAVIRT_CLOCK")[-1] == (
+        "arch/x86/Kconfig:20: KVM_GUEST=y has: select PARAVIRT_CLOCK"
+    )
+    assert kernel.options["64BIT"].state is State.DEFAULT
+    assert kernel.options["HZ"].chain[-1].words == "default 250 if HZ_250"
+    assert kernel.options["HZ_250"].chain[-1].words == "one of a choice"
+    assert (kernel.options["PCI"].state, kernel.options["PCI"].value) == (State.UNSET, None)
+    assert kernel.options["NAME"].value == 'a "b"'
+
+
+def test_who_depends_on_a_symbol(kernel: Configuration) -> None:
+    found = kernel.explainer.dependents(kernel, kernel.options["PARAVIRT"])
+    assert [str(step) for step in found] == [
+        "arch/x86/Kconfig:19: KVM_GUEST=y depends on PARAVIRT",
+        "arch/x86/Kconfig:25: JAILHOUSE_GUEST=n depends on PARAVIRT && PCI",
+        "kernel/Makefile:5: obj-y += para_$(BITS).o",
+        "kernel/Makefile:7: obj-y += bare.o",
+    ]
+
+
+def test_a_configuration_that_is_not_complete_is_told(tmp_path: Path) -> None:
+    tree = planted(tmp_path, LINUX, {"arch/x86/configs/tiny_defconfig": "CONFIG_NET=y\nnonsense\n"})
+    found = resolve(tree, "tiny_defconfig")
+    assert [str(complaint) for complaint in found.complaints] == [
+        "arch/x86/configs/tiny_defconfig:2: 'nonsense' sets nothing",
+        "arch/x86/configs/tiny_defconfig:1: this is no complete .config: what it does not name is "
+        "taken as off (make one of it: make olddefconfig)",
+    ]
+    assert "kernel/time.c" in found.files
+
+
+def test_complaints_name_the_line(tmp_path: Path) -> None:
+    odd = {
+        "net/Kconfig": 'source "net/Kconfig"\nsource "no/Kconfig"\nbool\nendmenu\n'
+        "config A\n\tdepends on (B\n\tdepends on C D\n\tdefault y if &&\nif A\n",
+        "net/Makefile": "endif\nobj-y += $(shell ls)\nobj-y += fine.o\n",
+    }
+    found = resolve(planted(tmp_path, LINUX, odd), "config")
+    assert "net/fine.o" in found.files
+    assert found.options["KVM_GUEST"].on
+    assert len(found.options["KVM_GUEST"].chain) > 3
+    places = [str(complaint.where) for complaint in found.complaints]
+    assert places == [
+        "net/Makefile:1", "net/Makefile:2", "net/Kconfig:1", "net/Kconfig:2", "net/Kconfig:3",
+        "net/Kconfig:4", "net/Kconfig:6", "net/Kconfig:7", "net/Kconfig:8", "net/Kconfig:1",
+    ]  # fmt: skip
+
+
+def test_expressions() -> None:
+    parse = expressions.parse
+    assert parse("A && (B || !C=m)") == All((Name("A"), Any((Name("B"), Not(Name("C=m"))))))
+    assert parse("$(cc-option,-mx (a)) || n") == Any((Name("$(cc-option,-mx (a))"), Any()))
+    for wrong in ("", "A &&", "(A", "A B", "!", "A = ", "(" * 300):
+        with pytest.raises(expressions.BadExpression):
+            parse(wrong)
+
+
+@pytest.mark.parametrize(
+    ("text", "level"),
+    [
+        ("Y", 2), ("M", 1), ("N", 0), ("!M", 1), ("M && Y", 1), ("M || Y", 2), ("M=m", 2),
+        ("Y!=m", 2), ('S="text"', 2), ("I > 9", 2), ("I >= 11", 0), ("y", 2), ("m", 1), ("n", 0),
+        ("UNKNOWN", 0), ("UNKNOWN=n", 2), ("(M || N) && !N", 1),
+    ],
+)  # fmt: skip
+def test_levels_are_those_of_kconfig(text: str, level: int) -> None:
+    values = {"Y": "y", "M": "m", "N": "n", "S": "text", "I": "10"}
+    assert expressions.level(expressions.parse(text), lambda name: values.get(name, "n")) == level
+
+
+def test_help_texts_are_no_kconfig() -> None:
+    text = "config A\n\tbool\n\thelp\n\t  config B\n\n\t  more\n\tdepends on C # why\nhelp\nx y\n"
+    assert list(kconfig.logical_lines(text)) == [
+        (1, "config A"), (2, "bool"), (7, "depends on C"), (9, "x y"),
+    ]  # fmt: skip
+
+
+def test_make_s_functions_of_words() -> None:
+    known = {"list": "a.c b.c", "e": ""}
+    for text, expanded in {
+        "$(list:.c=.o) ${list}": "a.o b.o a.c b.c",
+        "$(addprefix x/,$(list))": "x/a.c x/b.c",
+        "$(filter a% ,$(list))": "a.c",
+        "$(filter-out a.c,$(list))": "b.c",
+        "$(patsubst %.c,%.o,$(list))$(subst a,b,aa)": "a.o b.obb",
+        "$(shell rm $(list))": "$(shell rm a.c b.c)",
+        "$(unknown)": "$(unknown)",
+        "$(subst only)": "$(subst only)",
+    }.items():
+        assert makefile.expand(text, known) == expanded
+    assert makefile.expand("$(unknown)x", known, empty=True) == "x"
+
+
+def test_variables_that_grow_without_end() -> None:
+    assert len(makefile.expand("$(a)", {"a": "$(a)$(a)" * 50})) <= 100_000
+
+
+@settings(max_examples=40)
+@given(st.text(alphabet='AB-y$()+=:,\n\t\\ #"mif obj else endif ifeq', max_size=200))
+def test_any_makefile_is_read_to_its_end(text: str) -> None:
+    for assignment in makefile.read(text).assignments:
+        makefile.expand(assignment.value, {"A": "$(B)", "B": "$(A) x"})
+
+
+@settings(max_examples=40)
+@given(st.text(alphabet="AB!&|=()<>\"' $,nmy1", max_size=80))
+def test_any_expression_has_a_level_or_is_refused(text: str) -> None:
+    try:
+        condition = expressions.parse(text)
+    except expressions.BadExpression:
+        return
+    assert expressions.level(condition, lambda name: "m" if "A" in name else "n") in (0, 1, 2)
+
+
+@settings(max_examples=40)
+@given(st.text(alphabet='CONFIG_A=ynm"\n# is not set', max_size=200))
+def test_any_dot_config_is_read(text: str) -> None:
+    found = dotconfig.read(text)
+    assert set(found.lines) == set(found.values)
+
+
+@settings(max_examples=10, deadline=None)
+@given(
+    kconfigs=st.lists(
+        st.sampled_from(
+            ["config A", "config", "\tbool", "\tselect", "\tselect B if", "menu", "endmenu", "if A",
+             "if", "endif", "choice", "endchoice", 'source "', "\thelp", "\tdepends", "\tdefault",
+             "\trange 1", "\timply A", "x = $(y)", "\tdef_bool A && B"]
+        ),
+        max_size=14,
+    ),
+    make=st.text(alphabet="obj-y+=$()CONFIG_A./\\\n\t", max_size=100),
+)  # fmt: skip
+def test_any_tree_gives_an_answer(
+    tmp_path_factory: pytest.TempPathFactory, kconfigs: list[str], make: str
+) -> None:
+    odd = {"net/Kconfig": "\n".join(kconfigs), "net/Makefile": make}
+    found = resolve(planted(tmp_path_factory.mktemp("src"), LINUX, odd), "config")
+    assert "kernel/time.c" in found.files
+    for file in found.rules:
+        found.why(file)
+    assert all(one.chain for one in found.options.values())
