@@ -118,7 +118,7 @@ def test_the_projects_own_history_is_gits() -> None:
     needs_git()
     if not (ROOT / ".git").exists():
         pytest.skip("needs the project's own git repository")
-    path = "src/timehands/errors.py"
+    path = "src/timehands/cli/main.py"
     head = git(ROOT, "rev-parse", "HEAD").strip()
     for way in WAYS:
         with History.open(SourceTree.open(ROOT), way=way, revision=head) as history:
