@@ -310,3 +310,17 @@ def lacking(monkeypatch: pytest.MonkeyPatch, capability: Capability) -> None:
         return 0 if which is capability else asked(vm, which)
 
     monkeypatch.setattr(Vm, "capability", answer)
+
+
+@pytest.mark.usefixtures("kvm")
+def test_a_tsc_that_this_kvm_cannot_make_is_refused() -> None:
+    with Kvm() as kvm:
+        if kvm.has(Capability.TSC_CONTROL):
+            pytest.skip("this KVM scales TSCs")
+    for khz in (1_000, 50_000_000):
+        clocks = Clocks(tsc_khz=khz)
+        with (
+            pytest.raises(KvmLacks, match=f"a TSC of {khz:,} kHz on a host"),
+            Microvm(Settings(memory_bytes=2 * MIB, clocks=clocks), None),
+        ):
+            pass

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from timehands.clocks.msr import ClockMsr
 from timehands.clocks.pvclock.numbers import MASK_64
-from timehands.kvm.numbers import Capability
+from timehands.kvm.numbers import TSC_TOLERANCE_PPM, Capability
 from timehands.kvm.system import Kvm
 from timehands.kvm.vcpu import Vcpu
 from timehands.kvm.vm import Vm
@@ -82,3 +82,9 @@ def _moves(vcpu: Vcpu) -> bool:
     else:
         vcpu.set_msrs({ClockMsr.TSC: before + _TRIED & MASK_64})
     return vcpu.msr(ClockMsr.TSC) - before & MASK_64 >= _TRIED
+
+
+def is_near(khz: int, host_khz: int) -> bool:
+    """Whether KVM takes one for the other, without scaling (arch/x86/kvm/x86.c,
+    kvm_set_tsc_khz)."""
+    return abs(khz - host_khz) * 1_000_000 <= TSC_TOLERANCE_PPM * host_khz

@@ -38,7 +38,7 @@ from timehands.monitor.devices.virtio.mmio import Device as VirtioDevice
 from timehands.monitor.devices.virtio.mmio import Transport
 from timehands.monitor.devices.virtio.places import VirtioPlace, places
 from timehands.monitor.gate import Gate
-from timehands.monitor.host_tsc import host_tsc_here
+from timehands.monitor.host_tsc import host_tsc_here, is_near
 from timehands.monitor.jumps import arm_jumps
 from timehands.monitor.layout import GIB, MIB, PAGE, slots
 from timehands.monitor.loading import Load, Placed, load
@@ -173,6 +173,10 @@ class Microvm:
         vcpu = self.vm.add_vcpu(number)
         tsc_khz = self.settings.clocks.tsc_khz
         if tsc_khz is not None and not self.vm.has(Capability.VM_TSC_CONTROL):
+            if not is_near(tsc_khz, host_khz := vcpu.tsc_khz()):
+                # Without it KVM takes a faster one, too, and only catches up at each entry.
+                wanted = f"a TSC of {tsc_khz:,} kHz on a host whose own has {host_khz:,} kHz"
+                self.vm.need(Capability.TSC_CONTROL, wanted)
             vcpu.set_tsc_khz(tsc_khz)
             # KVM made it start at 0 at the host's rate: at another one it starts anywhere.
             vcpu.set_msrs({ClockMsr.TSC: 1})

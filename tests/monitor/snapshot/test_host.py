@@ -12,6 +12,7 @@ from monitor.running import Talk
 from timehands.errors import KvmUnavailable, SnapshotRefused
 from timehands.kvm import Kvm
 from timehands.kvm.numbers import Capability
+from timehands.monitor.host_tsc import is_near
 from timehands.monitor.settings import Clocks
 from timehands.monitor.snapshot import document, host, restore, snapshot
 from timehands.monitor.snapshot.state import State
@@ -84,7 +85,7 @@ def test_a_tsc_that_counts_otherwise(opened: Kvm, here: State, ppm: int, lacks: 
      (999_749, 1_000_000, False), (2, 2, True)],
 )  # fmt: skip
 def test_how_near_a_rate_must_be(khz: int, host_khz: int, near: bool) -> None:
-    assert host.is_near(khz, host_khz) is near
+    assert is_near(khz, host_khz) is near
 
 
 @pytest.mark.parametrize(

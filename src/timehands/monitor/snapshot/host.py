@@ -15,6 +15,7 @@ from timehands.kvm.descriptions import KVM_CAPABILITY_WORDS
 from timehands.kvm.numbers import TSC_TOLERANCE_PPM, Capability
 from timehands.kvm.system import Kvm
 from timehands.kvm.vm import Vm
+from timehands.monitor.host_tsc import is_near
 from timehands.monitor.snapshot import tsc
 from timehands.monitor.snapshot.state import State
 from timehands.monitor.told import told
@@ -63,12 +64,6 @@ def _rate(kvm: Kvm, state: State) -> Iterator[str]:
         f"its TSC counts {khz:,} kHz, this host's {host_khz:,}: {ppm:,} ppm apart, and this KVM, "
         f"which cannot scale (KVM_CAP_TSC_CONTROL), bears {TSC_TOLERANCE_PPM}"
     )
-
-
-def is_near(khz: int, host_khz: int) -> bool:
-    """Whether KVM takes one for the other, without scaling (arch/x86/kvm/x86.c,
-    kvm_set_tsc_khz)."""
-    return abs(khz - host_khz) * 1_000_000 <= TSC_TOLERANCE_PPM * host_khz
 
 
 def _cpuid(kvm: Kvm, state: State) -> Iterator[str]:

@@ -37,10 +37,11 @@ from timehands.kvm.system import Kvm
 from timehands.kvm.vcpu import Vcpu
 from timehands.monitor.devices import rtc
 from timehands.monitor.devices.virtio.disk_file import Disk, DiskFile
+from timehands.monitor.host_tsc import is_near
 from timehands.monitor.microvm import Microvm, Settings
 from timehands.monitor.settings import Policy
 from timehands.monitor.snapshot import document, memory_file, tsc
-from timehands.monitor.snapshot.host import is_near, lacking
+from timehands.monitor.snapshot.host import lacking
 from timehands.monitor.snapshot.state import TSC, TSC_DEADLINE, KeptDisk, Processor, State
 from timehands.monitor.vcpus import Observer
 
