@@ -8,6 +8,7 @@ into a new segment, and what older ones said of them no longer counts.
 from __future__ import annotations
 
 import contextlib
+import gc
 import hashlib
 import multiprocessing
 import os
@@ -224,7 +225,7 @@ def _made(
             yield at, make(tree, part)
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(many, context) as pool:
+    with ProcessPoolExecutor(many, context, initializer=gc.disable) as pool:
         waiting: dict[int, Future[Segment]] = {
             at: pool.submit(make, tree, part) for at, part in parts.items()
         }
