@@ -27,6 +27,7 @@ from timehands.sources.tree import SourceTree
 SCHEMA: Final = 1
 _SUFFIXES: Final = (".c", ".h")
 _SEGMENT_BYTES: Final = 12 << 20
+_LAST_BYTES: Final = 2 << 20
 #: With more segments than this of refreshes, or more files gone, the index is made anew.
 _MAX_SEGMENTS_ADDED: Final = 12
 _MAX_GONE: Final = 0.3
@@ -202,14 +203,17 @@ def _number(
 def _parts(
     numbered: list[tuple[int, str]], now: dict[str, tuple[int, int]]
 ) -> Iterator[list[tuple[int, str]]]:
-    """Files in their order, cut into segments."""
+    """Files in their order, cut into segments: smaller ones at the end, so that no process waits
+    long for the last."""
+    left = sum(now[path][0] for _, path in numbered)
     part: list[tuple[int, str]] = []
     size = 0
     for number, path in numbered:
         part.append((number, path))
         size += now[path][0]
-        if size >= _SEGMENT_BYTES:
+        if size >= min(_SEGMENT_BYTES, max(_LAST_BYTES, left // 4)):
             yield part
+            left -= size
             part, size = [], 0
     if part:
         yield part
