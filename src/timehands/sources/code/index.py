@@ -37,6 +37,7 @@ _WORDS: Final[dict[int, str]] = {
     Role.INITIAL: "is a value in an initialiser",
     Role.MACRO_BODY: "in a macro's body",
     Role.CONDITION: "in a condition of the preprocessor",
+    Role.UNDEFINED: "no macro from here on",
     Role.FUNCTION: "function",
     Role.VARIABLE: "variable",
     Role.DECLARATION: "declared",
@@ -58,6 +59,7 @@ _LISTS: Final[dict[int, str]] = {
     Role.INITIAL: "initialisers",
     Role.MACRO_BODY: "macros",
     Role.CONDITION: "macros",
+    Role.UNDEFINED: "macros",
     Role.DECLARATION: "declarations",
     Role.LOCAL: "locals",
 }

@@ -33,8 +33,7 @@ _BARE: Final = (
 )
 _CALLED: Final = (
     b"attribute|attribute__|aligned|section|printflike|printf0like|scanflike|strftimelike|nonnull|"
-    b"alloc_size|alloc_size2|alloc_align|FBSDID|KERNEL_RCSID|RCSID|COPYRIGHT|strong_alias|"
-    b"weak_alias|weak_reference|strong_reference|sym_compat|warn_references|locks_exclusive|"
+    b"alloc_size|alloc_size2|alloc_align|FBSDID|KERNEL_RCSID|RCSID|COPYRIGHT|locks_exclusive|"
     b"locks_shared|unlocks|requires_exclusive|acquires|releases|must_hold|bounded__|counted_by|"
     b"syslog_attribute__|format_arg|asm__|predict_likely|declared_aligned|malloc_like|printf|"
     b"link_set_add_data|link_set_add_text|link_set_add_rodata|USER_RCSID"
@@ -46,6 +45,11 @@ for _ in range(4):
 _ATTRIBUTE: Final = re.compile(
     rb"__(?:(?:" + _BARE + rb")\b(?![ \t]*\()|(?:" + _CALLED + rb")[ \t]*"
     rb"\(" + _NESTED + rb"\))"
+)
+#: Another name for a function: no C, but the names in it count.
+_ALIAS: Final = re.compile(
+    rb"__(?:strong_alias|weak_alias|weak_reference|strong_reference|sym_compat|warn_references)"
+    rb"[ \t]*\(" + _NESTED + rb"\)"
 )
 #: The loop's word begins before that: `_loops` goes back to it.
 _FOREACH: Final = re.compile(
@@ -147,6 +151,8 @@ def _spaces(match: re.Match[bytes]) -> bytes:
 def _parsable(code: bytes) -> bytes:
     if b"FOREACH" in code or b"foreach" in code or b"for_each" in code:
         code = _loops(_FOR_FOREACH.sub(_for_loop, code))
+    if b"_alias" in code or b"_reference" in code or b"__sym_compat" in code:
+        code = _ALIAS.sub(_spaces, code)
     if b"_HEAD(" in code or b"_ENTRY(" in code:
         code = _QUEUE.sub(_type, code)
     return _TYPE_ARGUMENT.sub(_spaces, _AT_MARGIN.sub(_spaces, b"\n" + code)[1:])
