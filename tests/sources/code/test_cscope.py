@@ -14,7 +14,22 @@ from timehands.sources.code import Found, Index
 pytestmark = pytest.mark.skipif(not shutil.which("cscope"), reason="cscope is not installed")
 TSC = "sys/arch/amd64/amd64/tsc.c"
 
+ALIASES = "sys/kern/aliases.c"
 MORE = {
+    ALIASES: """\
+#define SHORT 1
+#ifdef SHORT
+#undef SHORT
+#endif
+char *\tlater_on(void *, char *);
+__weak_alias(undefined_later, later_on)
+int undefined_later(int);
+int
+uses(int value)
+{
+	return undefined_later(value);
+}
+""",
     "sys/kern/plain.c": """\
 #include <sys/timetc.h>
 #define LIMIT 10
@@ -166,3 +181,11 @@ def test_we_give_a_macro_that_is_an_attribute_no_lines(both: tuple[Index, Cscope
     index, cscope = both
     assert cscope.ask(0, "__read_mostly")
     assert not index.find("__read_mostly")
+
+
+def test_a_name_that_is_undefined_or_has_an_alias_is_found(both: tuple[Index, Cscope]) -> None:
+    index, cscope = both
+    for name in ("SHORT", "undefined_later"):
+        theirs = {(file, line) for file, line, _ in cscope.ask(0, name)}
+        assert lines(index.find(name), *EVERY) == theirs
+        assert len(theirs) == 3

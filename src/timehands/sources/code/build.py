@@ -8,6 +8,7 @@ into a new segment, and what older ones said of them no longer counts.
 from __future__ import annotations
 
 import contextlib
+import gc
 import hashlib
 import multiprocessing
 import os
@@ -23,9 +24,10 @@ from timehands.errors import FileUnusable, SourcesError
 from timehands.sources.code.segment import Segment, make
 from timehands.sources.tree import SourceTree
 
-SCHEMA: Final = 1
+SCHEMA: Final = 2
 _SUFFIXES: Final = (".c", ".h")
 _SEGMENT_BYTES: Final = 12 << 20
+_LAST_BYTES: Final = 2 << 20
 #: With more segments than this of refreshes, or more files gone, the index is made anew.
 _MAX_SEGMENTS_ADDED: Final = 12
 _MAX_GONE: Final = 0.3
@@ -201,14 +203,17 @@ def _number(
 def _parts(
     numbered: list[tuple[int, str]], now: dict[str, tuple[int, int]]
 ) -> Iterator[list[tuple[int, str]]]:
-    """Files in their order, cut into segments."""
+    """Files in their order, cut into segments: smaller ones at the end, so that no process waits
+    long for the last."""
+    left = sum(now[path][0] for _, path in numbered)
     part: list[tuple[int, str]] = []
     size = 0
     for number, path in numbered:
         part.append((number, path))
         size += now[path][0]
-        if size >= _SEGMENT_BYTES:
+        if size >= min(_SEGMENT_BYTES, max(_LAST_BYTES, left // 4)):
             yield part
+            left -= size
             part, size = [], 0
     if part:
         yield part
@@ -224,7 +229,7 @@ def _made(
             yield at, make(tree, part)
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(many, context) as pool:
+    with ProcessPoolExecutor(many, context, initializer=gc.disable) as pool:
         waiting: dict[int, Future[Segment]] = {
             at: pool.submit(make, tree, part) for at, part in parts.items()
         }

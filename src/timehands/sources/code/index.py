@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -36,6 +37,7 @@ _WORDS: Final[dict[int, str]] = {
     Role.INITIAL: "is a value in an initialiser",
     Role.MACRO_BODY: "in a macro's body",
     Role.CONDITION: "in a condition of the preprocessor",
+    Role.UNDEFINED: "no macro from here on",
     Role.FUNCTION: "function",
     Role.VARIABLE: "variable",
     Role.DECLARATION: "declared",
@@ -57,6 +59,7 @@ _LISTS: Final[dict[int, str]] = {
     Role.INITIAL: "initialisers",
     Role.MACRO_BODY: "macros",
     Role.CONDITION: "macros",
+    Role.UNDEFINED: "macros",
     Role.DECLARATION: "declarations",
     Role.LOCAL: "locals",
 }
@@ -109,6 +112,11 @@ class Index:
         alive = np.zeros(max((row[0] for row in rows), default=0) + 1, np.bool_)
         alive[[number for number, living in rows if living]] = True
         return alive
+
+    @cached_property
+    def _segments(self) -> list[int]:
+        rows = self._database.execute("SELECT id FROM segment ORDER BY id")
+        return [number for (number,) in rows]
 
     def file(self, number: int) -> str:
         """The path of a file by its number in the index."""
@@ -172,7 +180,7 @@ class Index:
         """Where a name occurs: rows of file, line, role (with its flags)."""
         word = symbol.encode(errors="replace")
         parts = [np.zeros((0, 3), np.int64)]
-        for (segment,) in self._database.execute("SELECT id FROM segment ORDER BY id").fetchall():
+        for segment in self._segments:
             row = self._database.execute(
                 "SELECT data FROM block WHERE segment = ? AND first <= ? "
                 "ORDER BY first DESC LIMIT 1",
@@ -188,56 +196,76 @@ class Index:
         rows = self.occurrences(symbol)
         if not len(rows):
             return Found(symbol, near=self.near(symbol))
-        rows = rows[np.lexsort((rows[:, 1], rows[:, 0]))]
-        home = self.functions.at(rows[:, 0], rows[:, 1])
-        shadowed = _shadowed(rows, home)
+        rows = _in_order(rows)
         kinds = _KIND_OF[rows[:, 2] & ROLE_MASK]
-        lists: dict[str, tuple[Place, ...]] = {}
-        left_out = []
+        shown, left_out = [], []
         for kind, name in enumerate(_KINDS):
             which = np.flatnonzero(kinds == kind)
             if len(which) > limit:
                 left_out.append((name, len(which) - limit))
-            lists[name] = self._places(rows, home, shadowed, which[:limit])
+            shown.append(which[:limit])
+        places = self._places(rows, np.concatenate(shown))
+        bounds = np.cumsum([0, *map(len, shown)]).tolist()
+        lists = {
+            name: tuple(sorted(places[start:end], key=lambda place: place.where))
+            for name, (start, end) in zip(_KINDS, pairwise(bounds), strict=True)
+        }
         found = Found(symbol, callees=self._callees(symbol), left_out=tuple(left_out))
         return replace(found, **lists)  # type: ignore[arg-type]
 
-    def _places(
-        self,
-        rows: NDArray[np.int64],
-        home: NDArray[np.int32],
-        shadowed: NDArray[np.bool_],
-        which: NDArray[np.int64],
-    ) -> tuple[Place, ...]:
-        paths = self.paths(set(rows[which, 0].tolist()))
+    def _places(self, rows: NDArray[np.int64], which: NDArray[np.int64]) -> list[Place]:
+        """Those of the rows as places, in their order."""
+        shown = rows[which]
+        home = self.functions.at(shown[:, 0], shown[:, 1])
+        shadowed = self._shadowed(rows, shown, home)
+        paths = self.paths(set(shown[:, 0].tolist()))
         names = self.functions.names
         places = []
-        for at in which.tolist():
-            file, line, full = rows[at].tolist()
-            role, place = full & ROLE_MASK, int(home[at])
+        for (file, line, full), place, doubtful in zip(
+            shown.tolist(), home.tolist(), shadowed.tolist(), strict=True
+        ):
+            role = full & ROLE_MASK
             inside = place >= 0 and role not in DEFINITIONS
             function = names[place].decode(errors="replace") if inside else ""
-            doubt = _doubt(full, bool(shadowed[at]))
+            doubt = _doubt(full, doubtful)
             places.append(Place(Where(paths[file], line), _WORDS[role], function, doubt))
-        return tuple(sorted(places, key=lambda place: place.where))
+        return places
+
+    def _shadowed(
+        self, rows: NDArray[np.int64], shown: NDArray[np.int64], home: NDArray[np.int32]
+    ) -> NDArray[np.bool_]:
+        """Whether the function in which a name stands has a local variable of that name."""
+        local = rows[(rows[:, 2] & ROLE_MASK) == Role.LOCAL]
+        here = np.zeros(len(self.alive), np.bool_)
+        here[shown[:, 0]] = True
+        local = local[here[local[:, 0]]]
+        free = (shown[:, 2] & MEMBER_OF) == 0
+        has = np.isin(home, self.functions.at(local[:, 0], local[:, 1]))
+        return np.asarray(has & (home >= 0) & free, np.bool_)
 
     def _callees(self, symbol: str) -> tuple[Place, ...]:
         wanted = self.functions.called(symbol.encode())
         if not wanted:
             return ()
-        places = []
+        places: list[Place] = []
         base = 0
-        for part, (names, caller, callee, line, through) in enumerate(self.calls()):
-            mine = np.isin(caller, [n - base for n in wanted])
-            for at in np.flatnonzero(mine).tolist():
-                function = int(caller[at]) + base
-                file = int(self.functions.file[function])
-                if self.alive[file]:
-                    what = _WORDS[Role.CALL_THROUGH if through[at] else Role.CALL]
-                    name = names[int(callee[at])].decode(errors="replace")
-                    places.append(Place(Where(self.file(file), int(line[at])), what, name))
-            base += self.functions.sizes[part]
+        for segment, size in zip(self._segments, self.functions.sizes, strict=True):
+            mine = [number - base for number in wanted if base <= number < base + size]
+            if mine:
+                places += self._called_in(segment, base, mine)
+            base += size
         return tuple(sorted(set(places), key=lambda place: place.where))
+
+    def _called_in(self, segment: int, base: int, mine: list[int]) -> Iterator[Place]:
+        """What functions of a segment (from 0 in it) call."""
+        row = self._database.execute("SELECT calls FROM segment WHERE id = ?", (segment,))
+        names, caller, callee, line, through = _columns(row.fetchone()[0])
+        for at in np.flatnonzero(np.isin(caller, mine)).tolist():
+            file = int(self.functions.file[int(caller[at]) + base])
+            if self.alive[file]:
+                what = _WORDS[Role.CALL_THROUGH if through[at] else Role.CALL]
+                name = names[int(callee[at])].decode(errors="replace")
+                yield Place(Where(self.file(file), int(line[at])), what, name)
 
     def near(self, symbol: str) -> tuple[str, ...]:
         """Functions whose names are like this one."""
@@ -280,11 +308,12 @@ def _of_name(columns: list[Any], word: bytes) -> NDArray[np.int64]:
     return np.stack((files[cut], lines[cut], roles[cut]), axis=1).astype(np.int64)
 
 
-def _shadowed(rows: NDArray[np.int64], home: NDArray[np.int32]) -> NDArray[np.bool_]:
-    """Whether the function in which a name stands has a local variable of that name."""
-    local = ((rows[:, 2] & ROLE_MASK) == Role.LOCAL) & (home >= 0)
-    free = (rows[:, 2] & MEMBER_OF) == 0
-    return np.asarray(np.isin(home, home[local]) & (home >= 0) & free, np.bool_)
+def _in_order(rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """By file and line. Segments are so, and mostly their sequence is."""
+    key = (rows[:, 0] << 32) | rows[:, 1]
+    if bool((key[1:] >= key[:-1]).all()):
+        return rows
+    return rows[np.argsort(key, kind="stable")]
 
 
 def _doubt(full: int, shadowed: bool) -> str | None:

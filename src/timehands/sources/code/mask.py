@@ -20,7 +20,7 @@ _SKIP: Final = re.compile(
     re.DOTALL,
 )
 _DIRECTIVE: Final = re.compile(
-    rb"^[ \t]*#[ \t]*(\w*)[^\\\n]*(?:\\(?:\r?\n|.)[^\\\n]*)*", re.DOTALL | re.MULTILINE
+    rb"\n[ \t]*#[ \t]*(\w*)[^\\\n]*(?:\\(?:\r?\n|.)[^\\\n]*)*", re.DOTALL
 )
 _BARE: Final = (
     b"unused|diagused|debugused|dead2?|packed|read_mostly|read_frequently|pure2?|noinline|"
@@ -33,8 +33,7 @@ _BARE: Final = (
 )
 _CALLED: Final = (
     b"attribute|attribute__|aligned|section|printflike|printf0like|scanflike|strftimelike|nonnull|"
-    b"alloc_size|alloc_size2|alloc_align|FBSDID|KERNEL_RCSID|RCSID|COPYRIGHT|strong_alias|"
-    b"weak_alias|weak_reference|strong_reference|sym_compat|warn_references|locks_exclusive|"
+    b"alloc_size|alloc_size2|alloc_align|FBSDID|KERNEL_RCSID|RCSID|COPYRIGHT|locks_exclusive|"
     b"locks_shared|unlocks|requires_exclusive|acquires|releases|must_hold|bounded__|counted_by|"
     b"syslog_attribute__|format_arg|asm__|predict_likely|declared_aligned|malloc_like|printf|"
     b"link_set_add_data|link_set_add_text|link_set_add_rodata|USER_RCSID"
@@ -47,9 +46,17 @@ _ATTRIBUTE: Final = re.compile(
     rb"__(?:(?:" + _BARE + rb")\b(?![ \t]*\()|(?:" + _CALLED + rb")[ \t]*"
     rb"\(" + _NESTED + rb"\))"
 )
-_FOREACH: Final = re.compile(
-    rb"\b\w*(?:FOREACH|foreach|for_each)\w*(?=[ \t]*\([^;{}]{1,300}\)\s{0,80}[{\w])"
+#: Another name for a function: no C, but the names in it count.
+_ALIAS: Final = re.compile(
+    rb"__(?:strong_alias|weak_alias|weak_reference|strong_reference|sym_compat|warn_references)"
+    rb"[ \t]*\(" + _NESTED + rb"\)"
 )
+#: The loop's word begins before that: `_loops` goes back to it.
+_FOREACH: Final = re.compile(
+    rb"(?:FOREACH|foreach|for_each)\w*(?=[ \t]*\([^;{}]{1,300}\)\s{0,80}[{\w])"
+)
+#: NetBSD's ``for (CPU_INFO_FOREACH(a, b)) {``.
+_FOR_FOREACH: Final = re.compile(rb"\bfor[ \t]*\([ \t]*\w{0,40}?FOREACH\w{0,40}+(?=[ \t]*\()")
 _TYPE_ARGUMENT: Final = re.compile(
     rb",[ \t\n]{0,80}(?:const[ \t]+)?(?:(?:struct|union|enum)[ \t]+\w+[ \t]*[* \t]*"
     rb"|\w+[ \t]*\*[* \t]*)(?=[,)])"
@@ -61,15 +68,14 @@ _QUEUE: Final = re.compile(
 )
 #: A macro that declares, alone at the margin: ``static SYSCTL_NODE(...);``
 _AT_MARGIN: Final = re.compile(
-    rb"^(?:static[ \t\n]+)?[A-Z][A-Z0-9_]{2,60}+\("
+    rb"\n(?:static[ \t\n]+)?[A-Z][A-Z0-9_]{2,60}+\("
     + _NESTED
-    + rb"\)(?![ \t\n]{0,80}[{\w])[ \t]*;?",
-    re.MULTILINE,
+    + rb"\)(?![ \t\n]{0,80}[{\w])[ \t]*;?"
 )
-_NUMBERS: Final = re.compile(
-    rb"(?:\b(?:0[xX][0-9a-fA-F]+|[0-9]+)[uUlL]*[ \t\n]{0,80},[ \t\n]{0,80}-?){8,}"
-)
+_NUMBER: Final = rb"(?:0[xX][0-9a-fA-F]+|[0-9]+)[uUlL]*[ \t\n]{0,80},[ \t\n]{0,80}-?"
+_NUMBERS: Final = re.compile(rb"\b" + _NUMBER + rb"(?:\b" + _NUMBER + rb"){7,}")
 _MANY: Final = 1 << 16
+_UNDERSCORE: Final = ord("_")
 _DEPTH: Final = 48
 #: After these an expression goes on.
 _OPEN: Final = tuple(bytes((c,)) for c in b"=(|&+-*/?<>!")
@@ -105,7 +111,7 @@ def mask(data: bytes) -> Masked:
         text = _ATTRIBUTE.sub(_spaces, text)
     if len(text) > _MANY:
         text = _NUMBERS.sub(_spaces, text)
-    directives = [_directive(match) for match in _DIRECTIVE.finditer(text)]
+    directives = [_directive(match) for match in _DIRECTIVE.finditer(b"\n" + text)]
     plain = _without(directives, text)
     conditions = _Conditions(bytearray(plain))
     for directive in directives:
@@ -122,7 +128,8 @@ def _without(directives: list[Directive], text: bytes) -> bytes:
 
 
 def _directive(match: re.Match[bytes]) -> Directive:
-    return Directive(match[1], match.start(), match.end())
+    """The text has a line's end before it: a directive is looked for behind one."""
+    return Directive(match[1], match.start(), match.end() - 1)
 
 
 def _blank(match: re.Match[bytes]) -> bytes:
@@ -143,19 +150,32 @@ def _spaces(match: re.Match[bytes]) -> bytes:
 
 def _parsable(code: bytes) -> bytes:
     if b"FOREACH" in code or b"foreach" in code or b"for_each" in code:
-        code = _FOREACH.sub(_loop, code)
+        code = _loops(_FOR_FOREACH.sub(_for_loop, code))
+    if b"_alias" in code or b"_reference" in code or b"__sym_compat" in code:
+        code = _ALIAS.sub(_spaces, code)
     if b"_HEAD(" in code or b"_ENTRY(" in code:
         code = _QUEUE.sub(_type, code)
-    return _TYPE_ARGUMENT.sub(_spaces, _AT_MARGIN.sub(_spaces, code))
+    return _TYPE_ARGUMENT.sub(_spaces, _AT_MARGIN.sub(_spaces, b"\n" + code)[1:])
 
 
 def _type(match: re.Match[bytes]) -> bytes:
     return b"int" + match[0][3:].translate(_TO_BLANK)
 
 
-def _loop(match: re.Match[bytes]) -> bytes:
+def _loops(code: bytes) -> bytes:
     """A loop's macro reads as a loop: ``TAILQ_FOREACH(a, b, c) {`` as ``while(a, b, c) {``."""
-    return b"while" + b" " * (len(match[0]) - 5)
+    parts, at = [], 0
+    for match in _FOREACH.finditer(code):
+        start = match.start()
+        while start > at and (code[start - 1 : start].isalnum() or code[start - 1] == _UNDERSCORE):
+            start -= 1
+        parts += [code[at:start], b"while", b" " * (match.end() - start - 5)]
+        at = match.end()
+    return b"".join((*parts, code[at:])) if parts else code
+
+
+def _for_loop(match: re.Match[bytes]) -> bytes:
+    return b"while" + b" " * (len(match[0]) - 6) + b"("
 
 
 @dataclass(slots=True)

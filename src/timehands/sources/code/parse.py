@@ -13,8 +13,11 @@ from functools import cache
 from typing import Final, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from tree_sitter import Language, Node, Parser, Query, QueryCursor
 from tree_sitter_c import language
+
+from timehands.sources.code.brief import brief
 
 _QUERY: Final = """
 (function_definition) @function
@@ -43,8 +46,8 @@ _QUERY: Final = """
   (identifier) @part (field_expression field: (_) @part)]))
 (ERROR) @error
 """
-_BRACE: Final = re.compile(rb"^\{", re.MULTILINE)
-_END: Final = re.compile(rb"^\}", re.MULTILINE)
+_BRACE: Final = re.compile(rb"\n\{")
+_END: Final = re.compile(rb"\n\}")
 _MAX_VALUES: Final = 4000
 _MAX_ERRORS: Final = 3
 #: tree-sitter's nodes are asked no deeper than this for the name in a declarator.
@@ -114,11 +117,11 @@ def parse(code: bytes) -> Structure:
         _recover(structure, code)
         return structure
     parser, query = _grammar()
-    root = parser.parse(code).root_node
-    found = QueryCursor(query).captures(root)
+    short, places = brief(code)
+    found = QueryCursor(query).captures(parser.parse(short).root_node)
     structure = Structure()
     for node in found.get("function", ()):
-        if span := _function(node, code):
+        if span := _function(node, short):
             structure.functions.append(span)
     structure.names = [node.start_byte for node in found.get("name", ())]
     structure.parameters = [node.start_byte for node in found.get("parameter", ())]
@@ -126,12 +129,41 @@ def parse(code: bytes) -> Structure:
     structure.enumerators = [node.start_byte for node in found.get("enumerator", ())]
     structure.parts = [node.start_byte for node in found.get("part", ())]
     structure.errors = sorted({node.start_byte for node in found.get("error", ())})
-    _externs(structure, found, code)
-    _tables(structure, found.get("table", ()), code)
-    _members(structure, found, code)
-    if structure.errors:
-        _recover(structure, code)
+    _externs(structure, found, short)
+    _tables(structure, found.get("table", ()), short)
+    _members(structure, found, short)
+    _move(structure, places)
+    _recover(structure, code)
     return structure
+
+
+def _move(structure: Structure, places: NDArray[np.int64]) -> None:
+    """Offsets in the shorter text become those in the whole one."""
+
+    def moved(offsets: list[int]) -> list[int]:
+        found: list[int] = places[offsets].tolist() if offsets else []
+        return found
+
+    def ranges(pairs: list[tuple[int, int]]) -> list[tuple[int, int]]:
+        return [(int(places[start]), int(places[end - 1]) + 1) for start, end in pairs]
+
+    structure.functions = [
+        Span(
+            int(places[one.start]),
+            int(places[one.body]),
+            int(places[one.end - 1]) + 1,
+            one.name,
+            int(places[one.at]),
+            one.static,
+        )
+        for one in structure.functions
+    ]
+    structure.values = [one._replace(at=int(places[one.at])) for one in structure.values]
+    structure.names, structure.parameters = moved(structure.names), moved(structure.parameters)
+    structure.types, structure.enumerators = moved(structure.types), moved(structure.enumerators)
+    structure.parts, structure.members = moved(structure.parts), moved(structure.members)
+    structure.errors = moved(structure.errors)
+    structure.externs, structure.tables = ranges(structure.externs), ranges(structure.tables)
 
 
 def _too_deep(code: bytes) -> bool:
@@ -285,12 +317,12 @@ def _layout(body: Node, code: bytes) -> Iterator[bytes]:
 
 
 def _recover(structure: Structure, code: bytes) -> None:
-    """Functions in a file with errors: braces in the first column, a name with parentheses."""
+    """Functions that were not seen: braces in the first column, a name with parentheses."""
     known = {span.body for span in structure.functions}
-    ends = [match.start() for match in _END.finditer(code)]
+    ends = [match.start() + 1 for match in _END.finditer(code)]
     at_end = 0
     for match in _BRACE.finditer(code):
-        start = match.start()
+        start = match.start() + 1
         while at_end < len(ends) and ends[at_end] < start:
             at_end += 1
         if at_end == len(ends):

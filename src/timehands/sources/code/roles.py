@@ -28,6 +28,7 @@ class Role(IntEnum):
     TYPE = 16  #: a structure's, union's or enumeration's definition, or a typedef
     MEMBER = 17  #: a member's declaration
     ENUMERATOR = 18
+    UNDEFINED = 20  #: ``#undef name``
     HOOK = 19  #: named in a macro that registers functions (``SYSINIT``)
 
 

@@ -25,7 +25,7 @@ from timehands.sources.code.tokens import (
     words,
 )
 
-_CONDITIONS: Final = frozenset((b"if", b"ifdef", b"ifndef", b"elif"))
+_NAMING: Final = frozenset((b"define", b"undef", b"if", b"ifdef", b"ifndef", b"elif"))
 _UNPARSED_SHOWN: Final = 5
 
 
@@ -301,7 +301,7 @@ def _macros(result: Scan, batch: _Batch, names: Names) -> None:
         (file, directive)
         for file, masked in enumerate(batch.masked)
         for directive in masked.directives
-        if directive.word == b"define" or directive.word in _CONDITIONS
+        if directive.word in _NAMING
     ]
     if not used:
         return
@@ -320,6 +320,7 @@ def _macros(result: Scan, batch: _Batch, names: Names) -> None:
     role = np.where(called, Role.CALL, Role.MACRO_BODY)
     role[through] = Role.CALL_THROUGH
     role[~define] = Role.CONDITION
+    role[np.array([d.word == b"undef" for _, d in used], np.bool_)[own]] = Role.UNDEFINED
     role[define & (order == 1)] = Role.MACRO
     keep = (order > 0) & (found.name >= names.keywords)
     keep &= define | (found.name != names.number(b"defined"))

@@ -6,6 +6,8 @@ are, and ``resolve(reader, file, name, arch)``.
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import importlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -46,8 +48,21 @@ def resolve(tree: SourceTree, name: str, arch: str = "amd64") -> Configuration:
             name=name,
             advice=f"Known are: {known}" if known else "Name its file.",
         )
-    resolved: Configuration = language.resolve(reader, file, name.rsplit("/", 1)[-1], arch)
+    with _uncollected():
+        resolved: Configuration = language.resolve(reader, file, name.rsplit("/", 1)[-1], arch)
     return resolved
+
+
+@contextlib.contextmanager
+def _uncollected() -> Iterator[None]:
+    """Without looking for garbage: all that a configuration makes stays."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
 
 
 def configurations(tree: SourceTree, arch: str = "amd64") -> Iterator[str]:

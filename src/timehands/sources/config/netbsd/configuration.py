@@ -140,13 +140,11 @@ def present(selection: Selection, file: str) -> Callable[[str], bool]:
 def _compiled(rules: dict[str, Rule], selection: Selection, names: Names) -> Reasons:
     """The files whose conditions hold; of two that make the same object, the later one."""
     by_object: dict[str, str] = {}
+    wanted: dict[str, str] = {}
     for file, rule in rules.items():
         if holds(rule.condition, present(selection, file)):
-            by_object[posixpath.splitext(posixpath.basename(file))[0]] = file
+            wanted[file] = posixpath.splitext(posixpath.basename(file))[0]
+            by_object[wanted[file]] = file
     kept = set(by_object.values())
-    names.displaced = {
-        file: by_object[posixpath.splitext(posixpath.basename(file))[0]]
-        for file, rule in rules.items()
-        if file not in kept and holds(rule.condition, present(selection, file))
-    }
+    names.displaced = {file: by_object[name] for file, name in wanted.items() if file not in kept}
     return Reasons({file: rule for file, rule in rules.items() if file in kept}, names.chain)

@@ -46,7 +46,9 @@ class Statement:
 
     def next_is(self, *signs: str) -> bool:
         """Whether the next word is one of these, and not in quotes."""
-        word = self.peek()
+        if self.position >= len(self.words):
+            return False
+        word = self.words[self.position]
         return word in signs and not isinstance(word, Quoted)
 
     def take(self, what: str = "a word") -> str:

@@ -307,7 +307,7 @@ class Regions:
     @property
     def ignored(self) -> bool:
         """Whether lines do not count here."""
-        return any(not active for active, _ in self._stack)
+        return bool(self._stack) and any(not active for active, _ in self._stack)
 
     def carry_out(self, keyword: str, defined: bool) -> None:
         """Take in one of the keywords. Raises `Malformed` for one that is out of place."""
