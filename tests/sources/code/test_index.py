@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sqlite3
 from pathlib import Path
 
@@ -236,3 +237,18 @@ def test_links_out_of_the_tree_are_not_followed(tmp_path: Path) -> None:
     (source.root / "sys/loop").symlink_to(source.root)
     index = Index.open(source, cache=tmp_path / "cache", jobs=1)
     assert not index.find("secret")
+
+
+def die(*_: object) -> None:
+    """In a process of the pool: ended as by the kernel when memory is out."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_process_that_is_killed_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(building, "make", die)
+    monkeypatch.setattr(building, "_SEGMENT_BYTES", 1)
+    root = tree(tmp_path / "src")
+    with pytest.raises(SourcesError, match="was ended from outside"):
+        Index.open(root, cache=tmp_path / "cache", jobs=2)
+    monkeypatch.undo()
+    assert Index.open(root, cache=tmp_path / "cache", jobs=1).find("tsc_freq").definitions

@@ -16,6 +16,7 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -234,7 +235,14 @@ def _made(
             at: pool.submit(make, tree, part) for at, part in parts.items()
         }
         for at in list(waiting):
-            yield at, waiting.pop(at).result()
+            try:
+                segment = waiting.pop(at).result()
+            except BrokenProcessPool as error:
+                raise SourcesError(
+                    f"{tree.root}: a process that read its C was ended from outside",
+                    advice="Was the system out of memory? With --jobs 1 only this one reads.",
+                ) from error
+            yield at, segment
 
 
 def _insert(database: sqlite3.Connection, number: int, segment: Segment) -> None:
