@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from monitor.snapshot.states import some_state
 from timehands.errors import SnapshotDamaged
+from timehands.kvm.structs import LapicState
+from timehands.monitor.chips import SplitChips
 from timehands.monitor.devices import i8259, ioapic
 from timehands.monitor.settings import IrqChips
 from timehands.monitor.snapshot import document, split
@@ -35,6 +38,24 @@ def split_state() -> State:
 def test_what_is_written_is_read(tmp_path: Path) -> None:
     document.write(split_state(), tmp_path)
     assert document.read(tmp_path) == split_state()
+
+
+@pytest.mark.parametrize(
+    ("byte", "ended"), [(None, True), (0x112, False), (0x212, False), (0x192, True)]
+)
+def test_what_no_lapic_has_any_more_was_ended(byte: int | None, ended: bool) -> None:
+    """Vector 0x31 is bit 17 of 0x110 (in service) and 0x210 (requested); 0x190 is its trigger."""
+    calls: list[Any] = []
+    chips = SimpleNamespace(
+        ioapic=SimpleNamespace(restore=lambda **kept: calls.append(kept["lines"])),
+        pics=SimpleNamespace(restore=lambda *pics: calls.append(pics)),
+        ended=calls.append,
+    )
+    lapics = [LapicState(), LapicState()]
+    if byte is not None:
+        lapics[1].regs[byte] = 1 << 1
+    split.put(cast(SplitChips, chips), CHIPS, lapics)
+    assert calls == [CHIPS.lines, CHIPS.pics, *([0x31] if ended else [])]
 
 
 @pytest.mark.parametrize("chips", [IrqChips.KVM, IrqChips.SPLIT])

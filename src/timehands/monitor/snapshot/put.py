@@ -221,7 +221,8 @@ def put_events(guest: Microvm, state: State, _path: Path) -> None:
 def put_chips(guest: Microvm, state: State, _path: Path) -> None:
     """IOAPIC and PICs, and what else is in the kernel. KVM starts its i8254's count anew."""
     if guest.split is not None and state.devices.split is not None:
-        split.put(guest.split, state.devices.split)
+        lapics = [each.parts["lapic"] for each in state.processors]
+        split.put(guest.split, state.devices.split, lapics)  # type: ignore[arg-type]
     for name, chip in state.devices.chips.items():
         chip.chip_id = IrqChip[name.upper()]
         guest.vm.set_irqchip(chip)

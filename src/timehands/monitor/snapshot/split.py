@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from timehands.kvm.structs import LapicState
 from timehands.monitor.chips import SplitChips
 from timehands.monitor.devices import i8259, ioapic
 from timehands.monitor.snapshot.fields import Fields, Unfit, whole
 
 _U64 = (1 << 64) - 1
 _U8 = 0xFF
+#: Where a LAPIC has its in-service and request registers (Intel SDM volume 3A, table 11-1).
+_ISR, _IRR = 0x100, 0x200
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +33,22 @@ def take(chips: SplitChips) -> BoardChips:
     return BoardChips(**chips.ioapic.state(), pics=chips.pics.chips())
 
 
-def put(chips: SplitChips, kept: BoardChips) -> None:
-    """Go on with it. Raises `KvmRefused`."""
+def put(chips: SplitChips, kept: BoardChips, lapics: Iterable[LapicState]) -> None:
+    """Go on with it; ``lapics`` are those of the snapshot. Raises `KvmRefused`.
+
+    A vector that a pin waits for and no LAPIC has any more was ended: KVM had not said so yet.
+    """
     chips.ioapic.restore(select=kept.select, id=kept.id, lines=kept.lines, entries=kept.entries)
     chips.pics.restore(*kept.pics)
+    has = [bytes(lapic.regs) for lapic in lapics]
+    for vector in {entry & 0xFF for entry in kept.entries if entry & ioapic.REMOTE_IRR}:
+        if not any(_is_set(regs, vector, at) for regs in has for at in (_ISR, _IRR)):
+            chips.ended(vector)
+
+
+def _is_set(regs: bytes, vector: int, at: int) -> bool:
+    """Whether a vector's bit is set in one of a LAPIC's registers of 256 bits."""
+    return bool(regs[at + (vector >> 5) * 16 + (vector >> 3 & 3)] >> (vector & 7) & 1)
 
 
 def plain(kept: BoardChips) -> dict[str, Any]:
