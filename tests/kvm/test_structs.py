@@ -44,6 +44,8 @@ LAYOUTS: dict[str, type[Layout]] = {
     "kvm_msr_filter": structs.MsrFilter,
     "kvm_irq_level": structs.IrqLevel,
     "kvm_msi": structs.Msi,
+    "kvm_irq_routing_entry": structs.IrqRoutingEntry,
+    "kvm_irq_routing": structs.IrqRouting,
     "kvm_irqchip": structs.Irqchip,
     "kvm_pit_config": structs.PitConfig,
     "kvm_pit_state2": structs.PitState2,
@@ -52,7 +54,7 @@ LAYOUTS: dict[str, type[Layout]] = {
 #: Parts of others, and not structures of their own in C or compared with their owner.
 NESTED = {
     "ExceptionEvent", "InterruptEvent", "NmiEvent", "SmiEvent", "TripleFaultEvent", "Xcr",
-    "GuestDebugArch", "PicState", "IoapicState", "PitChannelState",
+    "GuestDebugArch", "IrqRoutingMsi", "PicState", "IoapicState", "PitChannelState",
 }  # fmt: skip
 
 

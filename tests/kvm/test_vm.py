@@ -250,6 +250,34 @@ def test_only_the_lapic_can_be_in_the_kernel(vm: Vm) -> None:
         vm.irqchip(IrqChip.IOAPIC)
 
 
+def test_one_interrupt_of_our_8259s_waits_at_a_time(vm: Vm) -> None:
+    need(vm.kvm, Capability.SPLIT_IRQCHIP)
+    vm.split_irqchip()
+    vcpu = vm.add_vcpu()
+    assert [vcpu.inject(0x20), vcpu.inject(0x21)] == [True, False]
+
+
+def test_with_kvms_8259s_nobody_else_interrupts(vm: Vm) -> None:
+    need(vm.kvm, Capability.IRQCHIP)
+    vm.create_irqchip()
+    vcpu = vm.add_vcpu()
+    with pytest.raises(KvmRefused, match="8259s are not in the kernel"):
+        vcpu.inject(0x20)
+
+
+def test_a_line_can_be_a_message(vm: Vm) -> None:
+    """KVM raises the line as it would send the message: the LAPIC requests its vector."""
+    need(vm.kvm, Capability.SPLIT_IRQCHIP, Capability.IRQ_ROUTING)
+    vm.split_irqchip()
+    vcpu = vm.add_vcpu()
+    lapic = vcpu.lapic()
+    lapic.regs[0xF1] |= 1  # on
+    vcpu.set_lapic(lapic)
+    vm.route_messages([(0xFEE00000, 0), (0xFEE00000, 1 << 14 | 0x41)])
+    vm.irq_line(1, 1)
+    assert vcpu.lapic().regs[0x220] == 1 << 1
+
+
 def test_there_is_one_i8254(vm: Vm) -> None:
     need(vm.kvm, Capability.IRQCHIP, Capability.PIT2)
     vm.create_irqchip()

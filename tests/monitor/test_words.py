@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from timehands.errors import MachineError
-from timehands.monitor.settings import Clocks, Jump, Maker, Policy, Published
+from timehands.monitor.settings import Clocks, IrqChips, Jump, Maker, Policy, Published
 from timehands.monitor.words import HELP, WATCHED, clocks_from, duration_ns
 
 HOUR_NS = 3600 * 10**9
@@ -21,7 +21,7 @@ def test_every_word_sets_its_clock() -> None:
     words = (
         "pvclock=none", "pvclock-stable=off", "pit=kvm", "tsc-leaf=both", "tsc-khz=2000000",
         "told-tsc-khz=1000000", "invariant-tsc=off", "tsc-deadline=on", "lapic-ns=10", "date=-1.5h",
-        "pause=wall", "jump=tsc@5s+1h", "jump=wall@250ms-10us",
+        "pause=wall", "jump=tsc@5s+1h", "jump=wall@250ms-10us", "irqchip=kvm",
     )  # fmt: skip
     assert clocks_from(words) == Clocks(
         tsc_khz=2_000_000,
@@ -40,6 +40,12 @@ def test_every_word_sets_its_clock() -> None:
     assert {word.partition("=")[0] for word in words} == {
         line.split("=")[0].strip() for line in HELP.splitlines()
     }
+
+
+def test_chips_are_split_where_the_i8254_is_not_kvms() -> None:
+    assert clocks_from(("irqchip=split",)).irqchip is IrqChips.SPLIT
+    with pytest.raises(MachineError, match="KVM's i8254 needs KVM's interrupt chips"):
+        clocks_from(("irqchip=split", "pit=kvm"))
 
 
 def test_the_last_word_of_a_name_counts() -> None:

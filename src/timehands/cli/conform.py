@@ -29,8 +29,8 @@ MAX_VCPUS = 8
 MAX_LOG_BYTES = 16 << 20
 #: The names that `timehands.conform.runners.RUNNERS` knows; here so that help needs no import.
 VMMS = (
-    "qemu-tcg", "qemu-kvm", "monitor", "monitor-wall", "monitor-kvm", "monitor-none", "firecracker",
-    "cloud-hypervisor",
+    "qemu-tcg", "qemu-kvm", "monitor", "monitor-wall", "monitor-kvm", "monitor-none",
+    "monitor-split", "firecracker", "cloud-hypervisor",
 )  # fmt: skip
 
 

@@ -28,7 +28,7 @@ from timehands.machines.guest import Guest, die_with
 from timehands.machines.host_kvm import survey_kvm
 from timehands.machines.host_qemu import find_qemu
 from timehands.machines.machine import Accelerator, Load, Machine
-from timehands.monitor.settings import Clocks, Maker, Policy, Published
+from timehands.monitor.settings import Clocks, IrqChips, Maker, Policy, Published
 
 Runner = Callable[[Wish], AbstractAsyncContextManager[Vmm]]
 
@@ -174,6 +174,7 @@ RUNNERS: dict[str, Runner] = {
     ),
     "monitor-wall": _monitor(pvclock=Maker.OURS, policy=Policy.WALL),
     "monitor-kvm": _monitor(pvclock=Maker.KVM),
+    "monitor-split": _monitor(pvclock=Maker.OURS, pit=Maker.OURS, irqchip=IrqChips.SPLIT),
     "monitor-none": _monitor(pvclock=Maker.NONE),
     "firecracker": _by(commands.firecracker),
     "cloud-hypervisor": _by(commands.cloud_hypervisor),

@@ -63,7 +63,7 @@ NEEDS: Mapping[Request, str] = MappingProxyType(
         Request.SET_CLOCK: "flags that KVM_CAP_ADJUST_CLOCK tells",
         Request.X86_SET_MSR_FILTER: "ranges of at most 12,288 MSRs, none of them in x2APIC's",
         Request.SET_GUEST_DEBUG: "flags that KVM_CAP_SET_GUEST_DEBUG2 tells",
-        Request.INTERRUPT: "a machine without interrupt chips in the kernel",
+        Request.INTERRUPT: "a machine whose 8259s are not in the kernel",
         Request.RUN: "a vCPU in a state that the processor accepts",
     }
 )

@@ -67,6 +67,7 @@ class Request(IntEnum):
     IRQ_LINE = _iow(0x61, 8)
     GET_IRQCHIP = _iowr(0x62, 520)
     SET_IRQCHIP = _ior(0x63, 520)
+    SET_GSI_ROUTING = _iow(0x6A, 8)
     CREATE_PIT2 = _iow(0x77, 64)
     SET_CLOCK = _iow(0x7B, 48)
     GET_CLOCK = _ior(0x7C, 48)
@@ -127,6 +128,7 @@ class Capability(IntEnum):
     MP_STATE = 14
     USER_NMI = 22
     SET_GUEST_DEBUG = 23
+    IRQ_ROUTING = 25
     PIT2 = 33
     PIT_STATE2 = 35
     SET_IDENTITY_MAP_ADDR = 37
@@ -336,4 +338,6 @@ class VcpuEventFlags(IntFlag):
 TSC_OFFSET_ATTRIBUTE = (0, 0)
 #: ``flags`` of KVM_CREATE_PIT2: port 0x61 is KVM's too (KVM_PIT_SPEAKER_DUMMY).
 PIT_SPEAKER_DUMMY = 1
+#: ``type`` of a route by message (KVM_IRQ_ROUTING_MSI).
+ROUTE_MSI = 2
 IO_IN, IO_OUT = 0, 1

@@ -367,6 +367,33 @@ class Msi(Layout):
     ]
 
 
+class IrqRoutingMsi(Layout):
+    """Where a route of messages leads."""
+
+    _fields_: ClassVar[_Fields] = [
+        (name, c_uint32) for name in ("address_lo", "address_hi", "data", "devid")
+    ]
+
+
+class _Route(Union):
+    _fields_: ClassVar[_Fields] = [("msi", IrqRoutingMsi), ("pad", c_uint32 * 8)]
+
+
+class IrqRoutingEntry(Layout):
+    """One route; ``type`` is `numbers.ROUTE_MSI`."""
+
+    _fields_: ClassVar[_Fields] = [
+        *((name, c_uint32) for name in ("gsi", "type", "flags", "pad")),
+        ("u", _Route),
+    ]
+
+
+class IrqRouting(Layout):
+    """Before the routes (KVM_SET_GSI_ROUTING)."""
+
+    _fields_: ClassVar[_Fields] = [("nr", c_uint32), ("flags", c_uint32)]
+
+
 class PicState(Layout):
     """One 8259."""
 

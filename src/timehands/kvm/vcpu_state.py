@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from ctypes import addressof, c_uint64, sizeof
+from errno import EEXIST
 
 from timehands.errors import KvmRefused
 from timehands.kvm.cpuid import CpuidEntry, buffer_of, entries_from
@@ -30,6 +31,7 @@ from timehands.kvm.structs import (
     Fpu,
     GuestDebugArch,
     GuestDebugLayout,
+    Interrupt,
     LapicState,
     MpStateLayout,
     MsrEntry,
@@ -142,6 +144,19 @@ class VcpuState(Descriptor):
         """Set those that ``events.flags`` names."""
         self._vm.need(Capability.VCPU_EVENTS, "KVM_SET_VCPU_EVENTS")
         self.ask(Request.SET_VCPU_EVENTS, events)
+
+    def inject(self, vector: int) -> bool:
+        """Give it an interrupt of 8259s that are ours. False: it has not taken the last one yet.
+
+        It must be ready: ``shared.ready_for_interrupt_injection``.
+        """
+        try:
+            self.ask(Request.INTERRUPT, Interrupt(vector))
+        except KvmRefused as error:
+            if error.errno != EEXIST:
+                raise
+            return False
+        return True
 
     def nmi(self) -> None:
         """Send it a non-maskable interrupt."""

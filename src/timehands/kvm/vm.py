@@ -10,6 +10,7 @@ from timehands.kvm.memory import GuestMemory, MemorySlot, make_slot
 from timehands.kvm.msr_filter import MsrRange, filter_of
 from timehands.kvm.numbers import (
     PIT_SPEAKER_DUMMY,
+    ROUTE_MSI,
     Capability,
     ClockFlags,
     IrqChip,
@@ -22,6 +23,8 @@ from timehands.kvm.structs import (
     EnableCap,
     Irqchip,
     IrqLevel,
+    IrqRouting,
+    IrqRoutingEntry,
     Msi,
     PitConfig,
     PitState2,
@@ -203,6 +206,21 @@ class Vm(Asked):
         self.need(Capability.SIGNAL_MSI, "KVM_SIGNAL_MSI")
         message = Msi(address_lo=address & 0xFFFF_FFFF, address_hi=address >> 32, data=data)
         return self.ask(Request.SIGNAL_MSI, message) > 0
+
+    def route_messages(self, messages: Sequence[tuple[int, int]]) -> None:
+        """Let the lines from 0 on be messages: each an address and its data; no other line is any.
+
+        With `split_irqchip` KVM learns so of which vectors the IOAPIC's owner wants the EOI: those
+        of level-triggered messages. Raises `KvmLacks`, `KvmRefused`.
+        """
+        self.need(Capability.IRQ_ROUTING, "KVM_SET_GSI_ROUTING")
+        table = bytearray(bytes(IrqRouting(nr=len(messages))))
+        for line, (address, data) in enumerate(messages):
+            entry = IrqRoutingEntry(gsi=line, type=ROUTE_MSI)
+            entry.u.msi.address_lo, entry.u.msi.address_hi = address & 0xFFFF_FFFF, address >> 32
+            entry.u.msi.data = data
+            table += bytes(entry)
+        self.ask(Request.SET_GSI_ROUTING, table)
 
     def place_intel_pages(
         self, tss: int = TSS_ADDRESS, identity_map: int = IDENTITY_MAP_ADDRESS

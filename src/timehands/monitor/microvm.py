@@ -29,6 +29,7 @@ from timehands.kvm.vcpu import Vcpu
 from timehands.kvm.vm import Vm
 from timehands.monitor.bus import Bus
 from timehands.monitor.caught_up import CaughtUp
+from timehands.monitor.chips import SplitChips
 from timehands.monitor.devices import hpet, i8042, i8254, rtc, serial, signals
 from timehands.monitor.devices.signals import Ending
 from timehands.monitor.devices.virtio.block import Block
@@ -43,7 +44,7 @@ from timehands.monitor.jumps import arm_jumps
 from timehands.monitor.layout import GIB, MIB, PAGE, slots
 from timehands.monitor.loading import Load, Placed, load
 from timehands.monitor.pvclock import MSRS, Pvclock
-from timehands.monitor.settings import Clocks, Maker
+from timehands.monitor.settings import Clocks, IrqChips, Maker
 from timehands.monitor.systemtime import keep_system_time, start_system_time
 from timehands.monitor.time import Alarms, GuestTime
 from timehands.monitor.told import TSC_ADJUST, Hidden, told, without, without_leaves
@@ -131,6 +132,7 @@ class Microvm:
         self.alarms = self._stack.enter_context(Alarms(self.time, self._alarm_failed))
         self._msrs()
         self._memory()
+        self.ports, self.addresses = Bus("port"), Bus("address")
         self._chips()
         if self.settings.clocks.tsc_khz and self.vm.has(Capability.VM_TSC_CONTROL):
             self.vm.set_tsc_khz(self.settings.clocks.tsc_khz)
@@ -138,11 +140,18 @@ class Microvm:
         self.tsc_khz = self.vcpus[0].tsc_khz()
         self._tell_cpuid()
         self.pvclock = self._pvclock()
-        self.ports, self.addresses = Bus("port"), Bus("address")
         self._devices(console)
         self.placed = self._load(what) if what else None
         self.gate = Gate()
-        around = Around(self.gate, self.ports, self.addresses, self._end, self.pvclock, observer)
+        around = Around(
+            self.gate,
+            self.ports,
+            self.addresses,
+            self._end,
+            self.pvclock,
+            observer,
+            self.split,
+        )
         self.threads = [VcpuThread(vcpu, around) for vcpu in self.vcpus]
         self._stack.callback(self._stop_threads)
         arm_jumps(self)
@@ -163,7 +172,12 @@ class Microvm:
         """Intel's pages, the PICs, the IOAPIC; the LAPIC's rate; the i8254 when it is KVM's."""
         clocks = self.settings.clocks
         self.vm.place_intel_pages()
-        self.vm.create_irqchip()
+        #: IOAPIC and 8259s, when they are ours.
+        self.split: SplitChips | None = None
+        if clocks.irqchip is IrqChips.SPLIT:
+            self.split = SplitChips(self.vm, self.ports, self.addresses)
+        else:
+            self.vm.create_irqchip()
         if clocks.apic_bus_ns != 1:
             self.vm.enable(Capability.X86_APIC_BUS_CYCLES_NS, clocks.apic_bus_ns)
         if clocks.pit is Maker.KVM:
@@ -241,9 +255,9 @@ class Microvm:
 
     def _devices(self, console: Callable[[bytes], None]) -> None:
         clocks, ports = self.settings.clocks, self.ports
-        self.serial = serial.Serial(console, lambda level: self.vm.irq_line(serial.IRQ, level))
+        self.serial = serial.Serial(console, lambda level: self.irq_line(serial.IRQ, level))
         ports.add(serial.COM1, serial.PORTS, self.serial, widest=1)
-        self.i8042 = i8042.I8042(self._end, lambda level: self.vm.irq_line(i8042.IRQ, level))
+        self.i8042 = i8042.I8042(self._end, lambda level: self.irq_line(i8042.IRQ, level))
         ports.add(i8042.DATA, 1, self.i8042.data, widest=1)
         ports.add(i8042.COMMAND, 1, self.i8042.command, widest=1)
         ports.add(signals.RESET_CONTROL, 1, signals.ResetControl(self._end))
@@ -261,11 +275,11 @@ class Microvm:
                 self.time,
                 self.alarms,
                 clocks.wall_offset_ns,
-                lambda level: self.vm.irq_line(rtc.IRQ, level),
+                lambda level: self.irq_line(rtc.IRQ, level),
             )
             ports.add(rtc.INDEX, rtc.PORTS, self.rtc, widest=1)
         if clocks.hpet:
-            self.hpet = hpet.Hpet(self.time, self.alarms, self.vm.irq_line)
+            self.hpet = hpet.Hpet(self.time, self.alarms, self.irq_line)
             self.addresses.add(hpet.ADDRESS, hpet.BYTES, self.hpet)
         self._virtio()
 
@@ -274,7 +288,7 @@ class Microvm:
         self.disk: DiskFile | None = None
         for place in self.settings.virtio:
             device = self._virtio_device(place.name)
-            transport = Transport(device, self.vm.memory, partial(self.vm.irq_line, place.irq))
+            transport = Transport(device, self.vm.memory, partial(self.irq_line, place.irq))
             self.addresses.add(place.address, place.size, transport)
             self.virtio[place.name] = transport
 
@@ -284,9 +298,13 @@ class Microvm:
             return Block(self.disk)
         return Entropy()
 
+    def irq_line(self, irq: int, level: int) -> None:
+        """Raise (1) or lower (0) an interrupt line, 0 to 23."""
+        (self.split or self.vm).irq_line(irq, level)
+
     def _pulse_irq0(self) -> None:
-        self.vm.irq_line(i8254.IRQ, 1)
-        self.vm.irq_line(i8254.IRQ, 0)
+        self.irq_line(i8254.IRQ, 1)
+        self.irq_line(i8254.IRQ, 0)
 
     def _load(self, what: Load) -> Placed:
         settings, memory = self.settings, self.vm.memory

@@ -28,6 +28,13 @@ class Maker(StrEnum):
     NONE = "none"
 
 
+class IrqChips(StrEnum):
+    """Whose the interrupt chips are: all KVM's, or only the LAPICs, with IOAPIC and 8259s ours."""
+
+    KVM = "kvm"
+    SPLIT = "split"
+
+
 class Policy(StrEnum):
     """What pvclock does about time in which the guest was paused, or lay in a snapshot.
 
@@ -65,7 +72,12 @@ class Jump:
             )
 
 
-_WORDS: Mapping[str, type[StrEnum]] = {"pvclock": Maker, "pit": Maker, "policy": Policy}
+_WORDS: Mapping[str, type[StrEnum]] = {
+    "pvclock": Maker,
+    "pit": Maker,
+    "policy": Policy,
+    "irqchip": IrqChips,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +90,8 @@ class Clocks:
     ``stable``: whether our pvclock sets its STABLE flag and CPUID announces it. ``rtc``, ``hpet``:
     whether the guest has them; both are the monitor's. ``wall_offset_ns`` is added to the host's
     date in the RTC and pvclock's wall clock. ``apic_bus_ns``: the LAPIC timer's cycle; other than 1
-    needs KVM_CAP_X86_APIC_BUS_CYCLES_NS.
+    needs KVM_CAP_X86_APIC_BUS_CYCLES_NS. ``irqchip``: split (KVM_CAP_SPLIT_IRQCHIP) takes KVM's
+    i8254 away, which interrupts through KVM's chips.
     """
 
     tsc_khz: int | None = None
@@ -95,6 +108,7 @@ class Clocks:
     apic_bus_ns: int = 1
     policy: Policy = Policy.MONOTONIC
     jumps: tuple[Jump, ...] = ()
+    irqchip: IrqChips = IrqChips.KVM
 
     def __post_init__(self) -> None:
         for khz in (self.tsc_khz, self.told_tsc_khz):
@@ -105,6 +119,11 @@ class Clocks:
         if abs(self.wall_offset_ns) > MAX_STEP_NS:
             raise MachineError(
                 f"a date {self.wall_offset_ns} ns from the host's: 100 years at most"
+            )
+        if self.irqchip is IrqChips.SPLIT and self.pit is Maker.KVM:
+            raise MachineError(
+                "KVM's i8254 needs KVM's interrupt chips, and these are split",
+                advice="Let the i8254 be ours (pit=ours), or none.",
             )
         for jump in self.jumps:
             self._check(jump)
@@ -214,4 +233,5 @@ _READERS: Mapping[str, Callable[[object], Any]] = {
     "apic_bus_ns": _whole,
     "policy": _word(Policy),
     "jumps": lambda value: tuple(_jump(each) for each in _list(value)),
+    "irqchip": _word(IrqChips),
 }

@@ -20,6 +20,7 @@ from timehands.kvm.exits import (
     Exit,
     InternalError,
     Interrupted,
+    IoapicEoi,
     MmioRead,
     MmioWrite,
     MsrRead,
@@ -32,6 +33,7 @@ from timehands.kvm.exits import (
 )
 from timehands.kvm.vcpu import Vcpu
 from timehands.monitor.bus import Bus
+from timehands.monitor.chips import SplitChips
 from timehands.monitor.devices.signals import Ending
 from timehands.monitor.gate import Gate
 from timehands.monitor.whereabouts import whereabouts
@@ -62,7 +64,8 @@ class MsrHandler(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Around:
-    """What a vCPU finds around it. ``ended`` is told when it ended the guest."""
+    """What a vCPU finds around it. ``ended`` is told when it ended the guest. ``chips``: those that
+    are ours."""
 
     gate: Gate
     ports: Bus
@@ -70,6 +73,7 @@ class Around:
     ended: Callable[[Ending], None]
     msrs: MsrHandler | None = None
     observer: Observer | None = None
+    chips: SplitChips | None = None
 
 
 class VcpuThread(threading.Thread):
@@ -92,6 +96,7 @@ class VcpuThread(threading.Thread):
         self.cpu_ns: int | None = None
         self._gate, self._ports, self._addresses = around.gate, around.ports, around.addresses
         self._msrs, self._observer, self._ended = around.msrs, around.observer, around.ended
+        self._chips = around.chips
         self.handlers: dict[type, Callable[[Any], None]] = {
             PortOut: self._port_out,
             PortIn: self._port_in,
@@ -101,6 +106,7 @@ class VcpuThread(threading.Thread):
             MsrRead: self._msr_read,
             Shutdown: self._triple_fault,
             SystemEvent: self._system_event,
+            IoapicEoi: self._ioapic_eoi,
             InternalError: self._broken,
             EntryFailed: self._broken,
             OtherExit: self._broken,
@@ -125,13 +131,18 @@ class VcpuThread(threading.Thread):
             self.cpu_ns = time.thread_time_ns()
 
     def _until_told_to_stop(self) -> None:
-        vcpu, msrs, handlers, counts, gate = (
-            self.vcpu, self._msrs, self.handlers, self.counts, self._gate
+        vcpu, msrs, chips, handlers, counts, gate = (
+            self.vcpu, self._msrs, self._chips, self.handlers, self.counts, self._gate
         )  # fmt: skip
+        may_stop = True
         while True:
             if msrs is not None:
                 msrs.before_entry(vcpu.number)
+            if chips is not None:
+                chips.before_entry(vcpu)
             exit = vcpu.run()
+            if chips is not None:
+                may_stop = chips.came_out(vcpu)
             kind = type(exit)
             counts[kind] = counts.get(kind, 0) + 1
             handler = handlers.get(kind)
@@ -139,7 +150,7 @@ class VcpuThread(threading.Thread):
                 self.handling = exit
                 handler(exit)
                 self.handling = None
-            elif kind is Interrupted and not gate.open:
+            elif kind is Interrupted and not gate.open and (may_stop or gate.closing):
                 return
 
     def _failed(self, error: Exception) -> str:
@@ -197,6 +208,10 @@ class VcpuThread(threading.Thread):
 
     def _system_event(self, exit: SystemEvent) -> None:
         self._ended(Ending(_SYSTEM_ENDINGS.get(exit.kind, "guest-shutdown")))
+
+    def _ioapic_eoi(self, exit: IoapicEoi) -> None:
+        if self._chips is not None:
+            self._chips.ended(exit.vector)
 
     def _broken(self, exit: Exit) -> None:
         self._ended(Ending("lost", words=f"{exit}: {self._where()}"))

@@ -18,7 +18,7 @@ from fractions import Fraction
 from typing import Any
 
 from timehands.errors import MachineError
-from timehands.monitor.settings import Clocks, Jump, Maker, Policy, Published
+from timehands.monitor.settings import Clocks, IrqChips, Jump, Maker, Policy, Published
 
 #: What a boot has unless it is told otherwise: clocks of ours, whose every access can be seen.
 WATCHED = Clocks(pvclock=Maker.OURS, pit=Maker.OURS)
@@ -121,6 +121,10 @@ _SETTINGS: Mapping[str, _Setting] = {
     "pit": (
         "pit", _one_of(Maker, Maker.OURS, Maker.KVM),
         "ours (accesses are seen) or kvm; --pit off takes it away",
+    ),
+    "irqchip": (
+        "irqchip", _one_of(IrqChips, *IrqChips),
+        "kvm, or split: IOAPIC and 8259s are the monitor's (KVM_CAP_SPLIT_IRQCHIP)",
     ),
     "tsc-leaf": (
         "published", _leaf,

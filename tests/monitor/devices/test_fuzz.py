@@ -28,7 +28,7 @@ from monitor.devices.virtio.driver import (
 )
 from timehands.kvm.memory import GuestMemory
 from timehands.monitor.bus import Bus, Device
-from timehands.monitor.devices import i8042, i8254, rtc, serial, signals
+from timehands.monitor.devices import i8042, i8254, i8259, ioapic, rtc, serial, signals
 from timehands.monitor.devices.signals import Ending
 from timehands.monitor.devices.virtio.block import Block
 from timehands.monitor.devices.virtio.disk_file import Disk, DiskFile, Writes
@@ -112,6 +112,27 @@ def make_heard(world: World) -> tuple[int, Device]:
     return signals.BOOT_TIMER_BYTES, signals.Heard(lambda _value: world.pulse())
 
 
+def make_ioapic(world: World) -> tuple[int, Device]:
+    """With pins that are up."""
+    chip = ioapic.Ioapic(lambda _address, _data: world.pulse(), lambda _routes: world.pulse())
+    for pin in (0, 4, 23):
+        chip.set(pin, 1)
+    chip.end(0)
+    return ioapic.BYTES, chip
+
+
+def make_pics(world: World) -> tuple[int, Device]:
+    """The second chip's ports, with lines that are up behind it."""
+    pics = i8259.Pics(world.pulse)
+    for irq in (1, 8, 12):
+        pics.set(irq, 1)
+    return i8259.PORTS, pics.second
+
+
+def make_elcr(world: World) -> tuple[int, Device]:
+    return i8259.ELCR_PORTS, i8259.Pics(world.pulse).elcr
+
+
 def make_entropy(world: World) -> tuple[int, Device]:
     transport = Driver(Entropy()).transport
     return 0x1000, transport
@@ -120,7 +141,8 @@ def make_entropy(world: World) -> tuple[int, Device]:
 @pytest.mark.parametrize(
     "make",
     [make_serial, make_i8254, make_speaker, make_rtc, make_keyboard, make_keyboard_commands,
-     make_reset_control, make_debug_exit, make_heard, make_entropy],
+     make_reset_control, make_debug_exit, make_heard, make_ioapic, make_pics, make_elcr,
+     make_entropy],
     ids=lambda each: each.__name__[5:],
 )  # fmt: skip
 @settings(max_examples=40, suppress_health_check=SUPPRESSED)

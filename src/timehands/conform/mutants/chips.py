@@ -121,8 +121,8 @@ def _again_and_again(every_ns: int, do: Callable[[Microvm], object]) -> Bend:
 
 
 def _pulse(guest: Microvm) -> None:
-    guest.vm.irq_line(0, 1)
-    guest.vm.irq_line(0, 0)
+    guest.irq_line(0, 1)
+    guest.irq_line(0, 0)
 
 
 def _stray(guest: Microvm) -> None:

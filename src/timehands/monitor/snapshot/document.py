@@ -30,7 +30,15 @@ from timehands.monitor.devices.virtio.mmio import Registers as VirtioRegisters
 from timehands.monitor.devices.virtio.rings import MAX_SIZE, Ring
 from timehands.monitor.microvm import MAX_MEMORY, MAX_VCPUS, MIN_MEMORY
 from timehands.monitor.pvclock import MSRS
-from timehands.monitor.settings import MAX_STEP_NS, MAX_TSC_KHZ, MIN_TSC_KHZ, Clocks, Maker
+from timehands.monitor.settings import (
+    MAX_STEP_NS,
+    MAX_TSC_KHZ,
+    MIN_TSC_KHZ,
+    Clocks,
+    IrqChips,
+    Maker,
+)
+from timehands.monitor.snapshot import split
 from timehands.monitor.snapshot.fields import Fields, Unfit, data, listed, parse, whole
 from timehands.monitor.snapshot.state import (
     CHIPS,
@@ -52,7 +60,7 @@ from timehands.monitor.snapshot.state import (
 _L = TypeVar("_L", bound=Layout)
 
 NAME = "state.json"
-FORMAT, VERSION = "timehands snapshot", 3
+FORMAT, VERSION = "timehands snapshot", 4
 #: 64 vCPUs take about 2 MiB.
 MAX_BYTES = 16 << 20
 MAX_MSRS = 4096
@@ -155,6 +163,7 @@ def _plain_devices(devices: Devices) -> dict[str, Any]:
         else None,
         "virtio": {name: asdict(each) for name, each in devices.virtio.items()},
         "disk": _plain_disk(devices.disk) if devices.disk else None,
+        "split": split.plain(devices.split) if devices.split else None,
     }
 
 
@@ -254,8 +263,6 @@ def _msr(value: object, where: str) -> tuple[int, int]:
 def _devices(plain: Fields) -> Devices:
     with plain as devices:
         chips = devices.named("chips", dict.fromkeys(CHIPS), lambda n, v: _layout(v, Irqchip, n))
-        if len(chips) < len(CHIPS):
-            raise Unfit("state.devices.chips lacks some")
         return Devices(
             chips=chips,
             serial=_serial(devices.part("serial")),
@@ -267,6 +274,7 @@ def _devices(plain: Fields) -> Devices:
             pvclock=devices.maybe("pvclock", _our_pvclock),
             virtio=devices.named("virtio", dict.fromkeys(("disk", "entropy")), _virtio),
             disk=devices.maybe("disk", _disk),
+            split=devices.maybe("split", split.parse),
         )
 
 
@@ -278,9 +286,12 @@ def _check_devices(devices: Devices, clocks: Clocks, vcpus: int) -> None:
         ("rtc", devices.rtc, clocks.rtc),
         ("hpet", devices.hpet, clocks.hpet),
         ("pvclock", devices.pvclock, clocks.pvclock is Maker.OURS),
+        ("split", devices.split, clocks.irqchip is IrqChips.SPLIT),
     ):
         if (there is not None) is not wanted:
             raise Unfit(f"state.devices.{name} does not fit state.clocks")
+    if len(devices.chips) != (0 if devices.split else len(CHIPS)):
+        raise Unfit("state.devices.chips does not fit state.clocks")
     for vcpu, msr in devices.pvclock.values if devices.pvclock else ():
         if vcpu >= vcpus or msr not in MSRS:
             raise Unfit("state.devices.pvclock has a register that no vCPU of it has")

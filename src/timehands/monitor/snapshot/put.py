@@ -40,7 +40,7 @@ from timehands.monitor.devices.virtio.disk_file import Disk, DiskFile
 from timehands.monitor.host_tsc import is_near
 from timehands.monitor.microvm import Microvm, Settings
 from timehands.monitor.settings import Policy
-from timehands.monitor.snapshot import document, memory_file, tsc
+from timehands.monitor.snapshot import document, memory_file, split, tsc
 from timehands.monitor.snapshot.host import lacking
 from timehands.monitor.snapshot.state import TSC, TSC_DEADLINE, KeptDisk, Processor, State
 from timehands.monitor.vcpus import Observer
@@ -220,7 +220,10 @@ def put_events(guest: Microvm, state: State, _path: Path) -> None:
 
 
 def put_chips(guest: Microvm, state: State, _path: Path) -> None:
-    """The chips in the kernel. KVM starts its i8254's count anew."""
+    """IOAPIC and PICs, and what else is in the kernel. KVM starts its i8254's count anew."""
+    if guest.split is not None and state.devices.split is not None:
+        lapics = [each.parts["lapic"] for each in state.processors]
+        split.put(guest.split, state.devices.split, lapics)  # type: ignore[arg-type]
     for name, chip in state.devices.chips.items():
         chip.chip_id = IrqChip[name.upper()]
         guest.vm.set_irqchip(chip)
@@ -262,7 +265,7 @@ def put_devices(guest: Microvm, state: State, path: Path) -> None:
         date = devices.rtc
         guest.rtc.restore(date.offset_ns, date.index, date.ram)
         if date.ram[Register.C] & RegisterC.INTERRUPT:
-            guest.vm.irq_line(rtc.IRQ, 1)
+            guest.irq_line(rtc.IRQ, 1)
     if devices.hpet is not None:
         block = devices.hpet
         guest.hpet.restore(

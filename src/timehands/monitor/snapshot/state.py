@@ -26,6 +26,7 @@ from timehands.monitor.devices.hpet import Timer
 from timehands.monitor.devices.virtio.disk_file import Disk, Identity
 from timehands.monitor.devices.virtio.mmio import Registers
 from timehands.monitor.settings import Clocks
+from timehands.monitor.snapshot.split import BoardChips
 
 #: The parts of a vCPU that are KVM's structures. Those of `OPTIONAL` are there when KVM has the
 #: capability; ``fpu`` is kept where ``xsave``, which holds it too, cannot be.
@@ -144,10 +145,11 @@ class KeptDisk:
 
 @dataclass(frozen=True, slots=True)
 class Devices:
-    """Our devices, and the chips in the kernel by the names of `CHIPS`.
+    """Our devices, and the chips in the kernel by the names of `CHIPS`, none where they are split.
 
     What the guest does not have is None: ``i8254`` (ours) with the speaker's bit, ``pit`` (KVM's),
-    the RTC, the HPET, pvclock by us, the disk. ``virtio``: devices by the names of `virtio.places`.
+    the RTC, the HPET, pvclock by us, the disk, ``split`` (IOAPIC and 8259s by us). ``virtio``:
+    devices by the names of `virtio.places`.
     """
 
     chips: Mapping[str, Irqchip]
@@ -160,6 +162,7 @@ class Devices:
     pvclock: OurPvclock | None = None
     virtio: Mapping[str, Registers] = field(default_factory=dict)
     disk: KeptDisk | None = None
+    split: BoardChips | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,13 +22,13 @@ from timehands.errors import KvmRefused, SnapshotError
 from timehands.kvm.numbers import Capability, IrqChip
 from timehands.kvm.structs import Layout
 from timehands.kvm.vcpu import Vcpu
-from timehands.monitor.devices import hpet, i8042, i8254, rtc, serial, signals
+from timehands.monitor.devices import hpet, i8042, i8254, i8259, ioapic, rtc, serial, signals
 from timehands.monitor.devices.virtio.disk_file import Disk, DiskFile
 from timehands.monitor.devices.virtio.mmio import Transport
 from timehands.monitor.jumps import jumps_to_come
 from timehands.monitor.microvm import Microvm
 from timehands.monitor.settings import Maker
-from timehands.monitor.snapshot import document, memory_file, tsc
+from timehands.monitor.snapshot import document, memory_file, split, tsc
 from timehands.monitor.snapshot.state import (
     CHIPS,
     OPTIONAL,
@@ -51,7 +51,7 @@ _KNOWN = (
     serial.Serial, i8254.I8254, i8254.Speaker, rtc.Rtc,
     i8042.Data, i8042.CommandPort, hpet.Hpet,
     signals.ResetControl, signals.Power, signals.DebugExit, signals.Heard,
-    Transport,
+    Transport, ioapic.Ioapic, i8259.Ports, i8259.Elcr,
 )  # fmt: skip
 
 
@@ -202,7 +202,8 @@ def _msr(vcpu: Vcpu, index: int) -> Iterator[int]:
 
 def _devices(guest: Microvm) -> Devices:
     clocks = guest.settings.clocks
-    chips = {name: guest.vm.irqchip(IrqChip[name.upper()]) for name in CHIPS}
+    in_kvm = CHIPS if guest.split is None else ()
+    chips = {name: guest.vm.irqchip(IrqChip[name.upper()]) for name in in_kvm}
     ours = guest.pvclock
     return Devices(
         chips=chips,
@@ -215,6 +216,7 @@ def _devices(guest: Microvm) -> Devices:
         pvclock=OurPvclock(ours.msr_values, ours.wall_offset_ns) if ours else None,
         virtio={name: transport.registers for name, transport in guest.virtio.items()},
         disk=_disk(guest.disk) if guest.disk else None,
+        split=split.take(guest.split) if guest.split else None,
     )
 
 
@@ -268,6 +270,8 @@ def needs(guest: Microvm) -> Iterator[Capability]:
         yield from (Capability.X86_USER_SPACE_MSR, Capability.X86_MSR_FILTER)
     if clocks.pit is Maker.KVM:
         yield from (Capability.PIT2, Capability.PIT_STATE2)
+    if guest.split is not None:
+        yield from (Capability.SPLIT_IRQCHIP, Capability.SIGNAL_MSI, Capability.IRQ_ROUTING)
     if clocks.apic_bus_ns != 1:
         yield Capability.X86_APIC_BUS_CYCLES_NS
     if _told_deadline(guest.vcpus[0]):
