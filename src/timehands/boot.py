@@ -29,7 +29,6 @@ from timehands.kept import plan_and_facts
 from timehands.kernels.enums import Container
 from timehands.kernels.kernel import Kernel
 from timehands.kernels.patch import changes, patched
-from timehands.kernels.unwind.source import inlined_at
 from timehands.machines.host_qemu import find_qemu
 from timehands.machines.machine import Load, Machine
 from timehands.machines.survey import Survey, survey
@@ -393,11 +392,17 @@ def _name_addresses(prepared: Prepared, recorder: Recorder) -> None:
     for address in wanted:
         place = prepared.kernel.symbols.find(address - moved) if address >= _KERNEL_HALF else None
         if place and place.offset:
-            inlined = inlined_at(prepared.kernel, address - moved - 1) if address in callers else ()
+            inlined = _inlined(prepared.kernel, address - moved - 1) if address in callers else ()
             names[address] = INLINED_IN.join((*inlined, f"{place.name}+{place.offset:#x}"))
         elif place:
             names[address] = place.name
     recorder.write_symbols(names)
+
+
+def _inlined(kernel: Kernel, address: int) -> tuple[str, ...]:
+    from timehands.kernels.unwind.source import inlined_at  # only where callers were seen
+
+    return inlined_at(kernel, address)
 
 
 def open_recording(folder: Path) -> Booted:

@@ -142,11 +142,14 @@ def words_of(text: str) -> tuple[str, ...]:
 
 async def _boot(prepared: Prepared, progress: ProgressLine, *, prove: bool) -> Booted:
     from timehands.boot import boot, ready_payloads
-    from timehands.prove import prove as prove_fixes
 
     ready_payloads(prepared)
     booted = await boot(prepared, progress=progress)
-    return await prove_fixes(booted, prepared, progress) if prove else booted
+    if not prove:
+        return booted
+    from timehands.prove import prove as prove_fixes
+
+    return await prove_fixes(booted, prepared, progress)
 
 
 def _command(prepared: Prepared) -> str:
