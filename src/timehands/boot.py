@@ -29,7 +29,6 @@ from timehands.kept import plan_and_facts
 from timehands.kernels.enums import Container
 from timehands.kernels.kernel import Kernel
 from timehands.kernels.patch import changes, patched
-from timehands.kernels.unwind.source import inlined_at
 from timehands.machines.host_qemu import find_qemu
 from timehands.machines.machine import Load, Machine
 from timehands.machines.survey import Survey, survey
@@ -38,8 +37,9 @@ from timehands.reports.model import Report
 from timehands.story.model import Mark, Story
 from timehands.story.outcome import reset_addresses
 from timehands.story.stops import with_stops
+from timehands.watch.entered import chosen
 from timehands.watch.interventions import Did, Intervention
-from timehands.watch.plan import Plan
+from timehands.watch.plan import Function, Plan
 from timehands.watch.plugin import EXITS, INSTRUMENT, UNWATCHED, plugin_path
 from timehands.watch.recorder import Recorder, new_folder
 from timehands.watch.recording import Header, KernelIdentity, Recording
@@ -65,6 +65,7 @@ class Request:
     the same name is given. ``initrd`` None takes our own ramdisk where there is one, unless a disk
     is given. ``entry``: through which entry point; None takes PVH where the kernel has it.
     ``patches`` change the kernel's data in a temporary copy (`timehands.kernels.patch`).
+    ``functions``: each entry of these is an event, on our monitor (`timehands.watch.entered`).
     """
 
     kernel: Path
@@ -83,6 +84,7 @@ class Request:
     watch: bool = True
     qemu: Path | None = None
     patches: tuple[str, ...] = ()
+    functions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,7 @@ class Prepared:
     identity: KernelIdentity
     plan: Plan
     ramdisk_note: str = ""
+    chosen: tuple[Function, ...] = ()
 
     @property
     def watched(self) -> bool:
@@ -118,6 +121,7 @@ def prepare(request: Request) -> Prepared:
     Raises `KernelError`, `HostError`, and `UsageError` or `MachineError` for what does not fit.
     """
     kernel = Kernel.open(request.kernel)
+    functions = _chosen(request, kernel)
     knowledge = knowledge_of(kernel)
     vmm = vmm_for(request.machine, request.qemu, plugin=by_plugin(request))
     for name in ("initrd", "disk"):
@@ -130,7 +134,7 @@ def prepare(request: Request) -> Prepared:
     _check_patches(request, kernel, entry)
     plan, facts = plan_and_facts(kernel, knowledge)
     identity, note = _identity(kernel, entry, facts), _on_ramdisk(kernel, knowledge, load)
-    return Prepared(request, kernel, knowledge, vmm, load, identity, plan, note)
+    return Prepared(request, kernel, knowledge, vmm, load, identity, plan, note, functions)
 
 
 def by_plugin(request: Request) -> bool:
@@ -166,6 +170,19 @@ def _check_patches(request: Request, kernel: Kernel, entry: Entry) -> None:
         advice = "Boot it by --entry pvh: the unpacked kernel is changed then."
         raise UsageError("a packed kernel (bzImage entry) cannot be patched", advice=advice)
     changes(kernel, ",".join(request.patches))
+
+
+def _chosen(request: Request, kernel: Kernel) -> tuple[Function, ...]:
+    if not request.functions:
+        return ()
+    if request.machine.type != "monitor":
+        raise UsageError(
+            f"functions are chosen for our monitor, not for {request.machine.type}",
+            advice="QEMU's plugin watches what the story needs; timehands debug stops at any.",
+        )
+    if request.kaslr:
+        raise UsageError("a kernel that moves itself has its functions at no address known before")
+    return chosen(kernel, request.functions)
 
 
 def _on_ramdisk(kernel: Kernel, knowledge: Knowledge, load: Load) -> str:
@@ -243,8 +260,17 @@ async def boot(
     fails is no reason not to boot: it is left out. Raises `QemuFailed`, `RecordingError`.
     """
     async with begun(prepared, surveyed=surveyed, progress=progress) as start:
-        await run(prepared.vmm, start.recorder, start.plan, start.limits)
+        await run(_vmm_of(prepared), start.recorder, start.plan, start.limits)
     return open_recording(start.recorder.folder)
+
+
+def _vmm_of(prepared: Prepared) -> Vmm:
+    """What runs the kernel itself: of the guest that surveys, no function is watched."""
+    if not prepared.chosen:
+        return prepared.vmm
+    from timehands.watch.exits import MonitorVmm
+
+    return MonitorVmm(prepared.chosen)
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,7 +296,7 @@ async def begun(
         surveyed = await _survey(prepared, progress)
     plan = prepared.plan if prepared.watched else None
     folder = request.folder or new_folder()
-    recorder = Recorder(folder, _header(prepared, surveyed), plan or Plan())
+    recorder = Recorder(folder, _header(prepared, surveyed), plan or Plan(prepared.chosen))
     if prepared.ramdisk_note:
         progress(f"the ramdisk: {prepared.ramdisk_note}")
     progress(f"booting {prepared.identity.os} {prepared.identity.version}")
@@ -321,6 +347,7 @@ def _header(prepared: Prepared, surveyed: Survey | None) -> Header:
         survey=surveyed.to_json() if surveyed else None,
         stopped_by=prepared.request.until,
         ramdisk_note=prepared.ramdisk_note,
+        chosen=bool(prepared.chosen),
     )
 
 
@@ -354,6 +381,8 @@ def _name_addresses(prepared: Prepared, recorder: Recorder) -> None:
     recording = Recording.open(recorder.folder)
     moved = next((e.values[0] for e in recording.events if e.kind is Kind.SLIDE), 0)
     callers = set(prepared.knowledge.addresses(recording))
+    if prepared.chosen:
+        callers.update(e.values[4] for e in recording.events if e.kind is Kind.ENTER)
     wanted = {*callers, *(event.pc for event in recording.events)}
     wanted.update(spot.pc for spot in recording.header.spots)
     wanted.update(reset_addresses(recording.reset_log))
@@ -363,11 +392,17 @@ def _name_addresses(prepared: Prepared, recorder: Recorder) -> None:
     for address in wanted:
         place = prepared.kernel.symbols.find(address - moved) if address >= _KERNEL_HALF else None
         if place and place.offset:
-            inlined = inlined_at(prepared.kernel, address - moved - 1) if address in callers else ()
+            inlined = _inlined(prepared.kernel, address - moved - 1) if address in callers else ()
             names[address] = INLINED_IN.join((*inlined, f"{place.name}+{place.offset:#x}"))
         elif place:
             names[address] = place.name
     recorder.write_symbols(names)
+
+
+def _inlined(kernel: Kernel, address: int) -> tuple[str, ...]:
+    from timehands.kernels.unwind.source import inlined_at  # only where callers were seen
+
+    return inlined_at(kernel, address)
 
 
 def open_recording(folder: Path) -> Booted:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,6 +33,14 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="bzImage, ELF, or compressed ELF")
     parser.add_argument("--prove", action="store_true", help="apply the fixes and boot again")
+    parser.add_argument(
+        "--function",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="record each entry of a function of the kernel, with its caller (--machine monitor: "
+        "by a hardware breakpoint; up to four times)",
+    )
     add_load_options(parser)
     add_run_options(parser)
     add_machine_options(parser)
@@ -82,7 +91,7 @@ def run(args: argparse.Namespace) -> int:
     """Boot and show. Raises every `TimehandsError`."""
     from timehands.boot import prepare
 
-    request = request_from(args)
+    request = replace(request_from(args), functions=tuple(args.function))
     prepared = prepare(request)
     if args.dry_run:
         print(_command(prepared))
@@ -133,11 +142,14 @@ def words_of(text: str) -> tuple[str, ...]:
 
 async def _boot(prepared: Prepared, progress: ProgressLine, *, prove: bool) -> Booted:
     from timehands.boot import boot, ready_payloads
-    from timehands.prove import prove as prove_fixes
 
     ready_payloads(prepared)
     booted = await boot(prepared, progress=progress)
-    return await prove_fixes(booted, prepared, progress) if prove else booted
+    if not prove:
+        return booted
+    from timehands.prove import prove as prove_fixes
+
+    return await prove_fixes(booted, prepared, progress)
 
 
 def _command(prepared: Prepared) -> str:

@@ -109,7 +109,7 @@ def waits_for_ever(case: Case) -> Iterable[Finding]:
     if not waits and not _init_never_woke(case):
         return
     timer = case.story.selected_timer
-    watched = bool(case.recording.header.functions)
+    watched = case.recording.header.planned
     unarmed = "no timer was ever armed" if watched else "which timer it has was not watched"
     ticking = f"its timer is {timer}" if timer else unarmed
     sources = [clock for clock in ("i8254", "lapic", "hpet") if case.offers(clock)]

@@ -12,6 +12,12 @@ from timehands.watch.records import Event, Kind
 
 #: The name of the read that follows frame pointers (`timehands.watch.plan.Read`, ``walk``).
 CALLERS = "callers"
+#: What is unknown where the functions of the plan were not watched, by whether others were.
+NOT_PLANNED = {
+    False: "no function was watched: clocks and calibrations are known from the console only",
+    True: "only chosen functions were watched: clocks and calibrations are known from the console "
+    "only",
+}
 #: Between the name of a function that a compiler put into another and that of the other.
 INLINED_IN = " < "
 #: Between a function and its caller.
@@ -80,7 +86,7 @@ def entries(recording: Recording, *names: str) -> Iterator[Event]:
 
 def watched(recording: Recording, function: str = "tc_init") -> bool:
     """Whether a function was watched: else only the console tells of it."""
-    return function in recording.header.functions
+    return recording.header.planned and function in recording.header.functions
 
 
 def boundary_at(recording: Recording, name: Mark, event: Event | None, how: str) -> Boundary:

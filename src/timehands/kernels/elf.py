@@ -119,7 +119,7 @@ class ElfImage:
             entry=elf.header.e_entry,
             segments=segments,
             sections=sections,
-            notes=tuple(_notes(data, segments, sections)),
+            notes=tuple(notes_in(data, segments, sections)),
         )
 
     def section(self, name: str) -> Section | None:
@@ -244,7 +244,7 @@ def _section_name(elf: Any, header: Any) -> str:
     return name.partition(b"\0")[0].decode("latin-1")
 
 
-def _notes(
+def notes_in(
     data: memoryview, segments: tuple[Segment, ...], sections: tuple[Section, ...]
 ) -> Iterator[Note]:
     """Every note, by program headers where there are any (as boot loaders do), else sections."""
@@ -256,7 +256,7 @@ def _notes(
 
 def _notes_of_sections(data: memoryview, sections: tuple[Section, ...]) -> Iterator[Note]:
     """Also those that no program header names, or whose bytes a partial file has elsewhere."""
-    return _notes(data, (), sections)
+    return notes_in(data, (), sections)
 
 
 def _parse_notes(data: memoryview) -> Iterator[Note]:

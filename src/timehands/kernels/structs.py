@@ -32,6 +32,14 @@ LZOP_VERSIONS: Final = Struct(">HH")
 # 32: st_name, st_value, st_size, st_info, st_other, st_shndx
 ELF64_SYM: Final = Struct("<IBBHQQ")
 ELF32_SYM: Final = Struct("<IIIBBH")
+# Elf64_Ehdr and Elf32_Ehdr behind e_ident: e_type, e_machine, e_version, e_entry, e_phoff, e_shoff,
+# e_flags, e_ehsize, e_phentsize, e_phnum, e_shentsize, e_shnum, e_shstrndx
+ELF64_HEAD: Final = Struct("<HHIQQQIHHHHHH")
+ELF32_HEAD: Final = Struct("<HHIIIIIHHHHHH")
+# Elf64_Phdr: p_type, p_flags, p_offset, p_vaddr, p_paddr, p_filesz, p_memsz, p_align
+# Elf32_Phdr: p_type, p_offset, p_vaddr, p_paddr, p_filesz, p_memsz, p_flags, p_align
+ELF64_PROGRAM: Final = Struct("<IIQQQQQQ")
+ELF32_PROGRAM: Final = Struct("<IIIIIIII")
 NOTE_HEADER: Final = Struct("<III")  # n_namesz, n_descsz, n_type
 
 # struct btf_header (Linux: include/uapi/linux/btf.h):

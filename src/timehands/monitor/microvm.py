@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from timehands.clocks.msr import ClockMsr
 from timehands.errors import MachineError
@@ -32,11 +32,7 @@ from timehands.monitor.caught_up import CaughtUp
 from timehands.monitor.chips import SplitChips
 from timehands.monitor.devices import hpet, i8042, i8254, rtc, serial, signals
 from timehands.monitor.devices.signals import Ending
-from timehands.monitor.devices.virtio.block import Block
 from timehands.monitor.devices.virtio.disk_file import Disk, DiskFile
-from timehands.monitor.devices.virtio.entropy import Entropy
-from timehands.monitor.devices.virtio.mmio import Device as VirtioDevice
-from timehands.monitor.devices.virtio.mmio import Transport
 from timehands.monitor.devices.virtio.places import VirtioPlace, places
 from timehands.monitor.gate import Gate
 from timehands.monitor.host_tsc import host_tsc_here, is_near
@@ -50,6 +46,10 @@ from timehands.monitor.time import Alarms, GuestTime
 from timehands.monitor.told import TSC_ADJUST, Hidden, told, without, without_leaves
 from timehands.monitor.vcpus import Around, Observer, VcpuThread
 from timehands.monitor.whereabouts import Whereabouts, whereabouts
+
+if TYPE_CHECKING:
+    from timehands.monitor.devices.virtio.mmio import Device as VirtioDevice
+    from timehands.monitor.devices.virtio.mmio import Transport
 
 MAX_VCPUS = 64
 MIN_MEMORY, MAX_MEMORY = 2 * MIB, 1024 * GIB
@@ -286,6 +286,10 @@ class Microvm:
     def _virtio(self) -> None:
         self.virtio: dict[str, Transport] = {}
         self.disk: DiskFile | None = None
+        if not self.settings.virtio:
+            return
+        from timehands.monitor.devices.virtio.mmio import Transport  # few guests have any
+
         for place in self.settings.virtio:
             device = self._virtio_device(place.name)
             transport = Transport(device, self.vm.memory, partial(self.irq_line, place.irq))
@@ -293,6 +297,9 @@ class Microvm:
             self.virtio[place.name] = transport
 
     def _virtio_device(self, name: str) -> VirtioDevice:
+        from timehands.monitor.devices.virtio.block import Block
+        from timehands.monitor.devices.virtio.entropy import Entropy
+
         if name == "disk" and self.settings.disk is not None:
             self.disk = self._stack.enter_context(DiskFile(self.settings.disk))
             return Block(self.disk)

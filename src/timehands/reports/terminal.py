@@ -438,6 +438,8 @@ class _Sections(Page):
         self.rows(rows, 10)
         self.gap()
         self.print(self.styled(words.watching_words(report.watching)))
+        entered = report.watching.entered
+        self.rows([(harmless(e.function, 60), words.entered_words(e)) for e in entered], 10)
 
     def more(self, report: Report) -> None:
         """The commands that tell more."""

@@ -25,6 +25,7 @@ from timehands.story.model import (
     Story,
     WallClock,
 )
+from timehands.watch.entered import Entered
 from timehands.watch.recording import KernelIdentity, Watching
 
 ROLES = {ClockRole.SOURCE: "time", ClockRole.EVENTS: "timers", ClockRole.WALL: "date"}
@@ -185,6 +186,17 @@ def watching_words(watching: Watching) -> str:
         parts.append(f"the plugin's own code about {percent(share)} of QEMU's CPU time")
     instrument = harmless(watching.instrument, 60) or "an instrument not named"
     return f"Watched with {instrument}: {', '.join(parts)}"
+
+
+def entered_words(entered: Entered) -> str:
+    """How often a chosen function was entered, and by whom first."""
+    if entered.first_ns is None or entered.caller is None:
+        return "never entered"
+    times = "once" if entered.times == 1 else f"{entered.times:,} times"
+    first = "" if entered.times == 1 else "first "
+    more = "; then it was watched no longer" if entered.let_be else ""
+    by = harmless(entered.caller, 80)
+    return f"entered {times}, {first}after {duration(entered.first_ns)} by {by}{more}"
 
 
 def command_of(report: Report) -> str | None:

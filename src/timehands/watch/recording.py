@@ -30,6 +30,7 @@ from typing import Any, Self, TypeVar
 from timehands.errors import MachineError, RecordingDamaged, RecordingError
 from timehands.machines.machine import Load, Machine
 from timehands.watch.checked import is_a, require_types
+from timehands.watch.entered import Entered, entered_in
 from timehands.watch.interventions import Intervention, Stopped
 from timehands.watch.ours import without_ours
 from timehands.watch.records import Event, Kind, decode
@@ -81,7 +82,8 @@ class Watching:
     """What watching saw and what it cost.
 
     ``callback_ns`` and ``translation_ns`` were measured in the instrument itself (the first by
-    samples); ``qemu_cpu_ns`` is the CPU time of QEMU as a whole. None: not known.
+    samples); ``qemu_cpu_ns`` is the CPU time of QEMU as a whole. None: not known. ``entered`` are
+    the functions that were chosen to be watched.
     """
 
     instrument: str
@@ -92,6 +94,7 @@ class Watching:
     translation_ns: int | None = None
     blocks: int | None = None
     qemu_cpu_ns: int | None = None
+    entered: tuple[Entered, ...] = ()
 
     @property
     def overhead_percent(self) -> float | None:
@@ -139,7 +142,8 @@ class Header:
     """What recording.json holds. Times are host ns (CLOCK_MONOTONIC).
 
     ``functions`` names the watched functions by number; ``points`` are the numbers of those that
-    are watched at their entry only. ``ramdisk_note`` says what the kernel will do with a ramdisk
+    are watched at their entry only; ``chosen``: they are not those of the system's plan, but a few
+    that someone named. ``ramdisk_note`` says what the kernel will do with a ramdisk
     that it does not take for one.
     """
 
@@ -168,6 +172,12 @@ class Header:
     events_dropped: int = 0
     survey: dict[str, Any] | None = None
     ramdisk_note: str = ""
+    chosen: bool = False
+
+    @property
+    def planned(self) -> bool:
+        """Whether the functions that tell a boot's story were watched."""
+        return bool(self.functions) and not self.chosen
 
     def to_json(self) -> dict[str, Any]:
         """The header as JSON types."""
@@ -334,6 +344,7 @@ class Recording:
             translation_ns=cost[2] if cost else None,
             blocks=cost[3] if cost else None,
             qemu_cpu_ns=self.header.qemu_cpu_ns,
+            entered=tuple(entered_in(self)),
         )
 
     def _read(self, name: str, limit: int) -> bytes:

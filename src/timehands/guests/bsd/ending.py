@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from timehands.guests.bsd.messages import without_stamp
-from timehands.guests.telling import boundary_at, entries, watched
+from timehands.guests.telling import NOT_PLANNED, boundary_at, entries, watched
 from timehands.story.model import Boundary, Mark, Outcome, OutcomeKind, References
 from timehands.story.outcome import Signs, outcome_of
 from timehands.story.spans import Call, open_calls
@@ -141,9 +141,8 @@ def _panic(recording: Recording, words: Words) -> tuple[str | None, References]:
 
 def unknown(recording: Recording) -> Iterator[str]:
     """What this recording cannot show, said plainly."""
-    functions = recording.header.functions
-    if not functions:
-        yield "no function was watched: clocks and calibrations are known from the console only"
+    if not recording.header.planned:
+        yield NOT_PLANNED[recording.header.chosen]
     elif not watched(recording):
         yield "the kernel has no symbols: clocks and calibrations are known from the console only"
     if recording.header.console_dropped:

@@ -15,6 +15,7 @@ from timehands.guests.base import (
 from timehands.guests.linux.calibrations import calibrations_of
 from timehands.guests.linux.clocks import Clocks, clocks_of
 from timehands.guests.linux.console import clocks_from_console
+from timehands.guests.telling import NOT_PLANNED
 from timehands.machines.initrd import MARK_END, MARK_INIT, PREFIX
 from timehands.story.model import Boundary, ClockRole, Mark, References, SpanKind, Story
 from timehands.story.outcome import Signs, outcome_of
@@ -51,7 +52,7 @@ def tell(recording: Recording) -> Story:
     """What a Linux recording means."""
     calls = calls_of(recording)
     calibrations = calibrations_of(recording, calls, _jiffies_hz(recording))
-    if recording.header.functions:
+    if recording.header.planned:
         clocks = clocks_of(recording, calls, calibrations)
     else:
         clocks = clocks_from_console(recording)
@@ -209,9 +210,8 @@ def _name_of(recording: Recording, call: Call) -> str:
 
 def _unknown(recording: Recording) -> Iterable[str]:
     """What this recording cannot show, said plainly."""
-    functions = recording.header.functions
-    if not functions:
-        yield "no function was watched: clocks and calibrations are known from the console only"
+    if not recording.header.planned:
+        yield NOT_PLANNED[recording.header.chosen]
     elif not any("name" in names for names in recording.header.read_names):
         yield "the kernel has no BTF: names and ratings of clocks were not read"
     if recording.header.console_dropped:

@@ -18,7 +18,7 @@ _MOST = 100
 
 def calibrations_of(recording: Recording, calls: Iterable[Call]) -> tuple[Calibration, ...]:
     """Every attempt to find a frequency, in order of time."""
-    if not recording.header.functions:
+    if not recording.header.planned:
         return tuple(_from_console(recording))
     found: list[Calibration] = []
     for seen in seen_calls(recording, calls, frozenset(_TELLERS)):

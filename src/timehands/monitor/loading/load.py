@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from timehands.errors import MachineError, NotAKernel
 from timehands.kernels import bzimage as bzimage_format
-from timehands.kernels.elf import ElfImage
+from timehands.kernels.elf_programs import parse_programs
 from timehands.kernels.identity import pvh_entry
 from timehands.kvm.memory import GuestMemory
 from timehands.monitor.acpi import acpi_tables
@@ -92,7 +92,7 @@ def _image(file: memoryview) -> tuple[str, Image]:
     if bzimage_format.is_bzimage(file):
         return "bzImage", bzimage.image(file)
     if bytes(file[:4]) == _ELF_MAGIC:
-        elf = ElfImage.parse(file)
+        elf = parse_programs(file)
         entry = pvh_entry(elf.notes)
         if entry is not None:
             return "PVH", elf_image(elf, entry)

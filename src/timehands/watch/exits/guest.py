@@ -19,9 +19,11 @@ from timehands.monitor.devices.signals import Ending
 from timehands.monitor.microvm import Microvm
 from timehands.monitor.whereabouts import Whereabouts
 from timehands.watch.exits import records
+from timehands.watch.exits.entries import Entries
 from timehands.watch.exits.letters import Letters
 from timehands.watch.exits.made import command_for, loaded, settings_for
 from timehands.watch.exits.registers import registers_text
+from timehands.watch.plan import Function
 from timehands.watch.stuck import CANNOT_GO_ON, NOT_KEPT
 
 if TYPE_CHECKING:
@@ -38,7 +40,9 @@ class MonitorGuest:
     #: It runs in this process.
     process_id: int | None = None
 
-    def __init__(self, sink: Sink, command: tuple[str, ...]) -> None:
+    def __init__(
+        self, sink: Sink, command: tuple[str, ...], functions: tuple[Function, ...] = ()
+    ) -> None:
         self.command = command
         #: Our end of its stub of the GDB remote protocol (`start` with ``gdb``).
         self.gdb: socket.socket | None = None
@@ -48,20 +52,31 @@ class MonitorGuest:
         self._sink = sink
         self._letters = Letters(sink)
         self._accesses = records.Accesses(self._letters.record)
+        self._entries = Entries(functions, self._letters.record)
         self._ending: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._ended: Ended | None = None
         self._made: Microvm | None = None
         self._cpu_ns: dict[int, int] = {}
-        self._let_go = False
+        self._let_go = self._told_let_be = False
 
     @classmethod
-    async def start(cls, machine: Machine, load: Load, sink: Sink, *, gdb: bool = False) -> Self:
+    async def start(
+        cls,
+        machine: Machine,
+        load: Load,
+        sink: Sink,
+        *,
+        gdb: bool = False,
+        functions: tuple[Function, ...] = (),
+    ) -> Self:
         """A guest before its first instruction; with ``gdb``, for a client of that protocol.
+
+        Each entry of ``functions``, four at most, is an event (`Entries`).
 
         Raises `MachineError`, `HostError`, `KernelError`.
         (`KvmUnavailable`, `KvmLacks`, when this host's KVM cannot do it.)
         """
-        guest = cls(sink, command_for(machine, load))
+        guest = cls(sink, command_for(machine, load), functions)
         try:
             await _whole(asyncio.to_thread(guest._make, machine, load))
         except BaseException:
@@ -92,6 +107,7 @@ class MonitorGuest:
             console=self._letters.console,
             observer=self._accesses,
         )
+        self._entries.watch(self._made)
 
     @property
     def _machine(self) -> Microvm:
@@ -208,12 +224,14 @@ class MonitorGuest:
                 self.gdb.close()
             if self._server is not None:
                 await _whole(asyncio.to_thread(self._server.close))
+            await _whole(asyncio.to_thread(self._entries.close))
             if self._made is not None:
                 await _whole(asyncio.to_thread(self._made.close))
         finally:
-            self._letters.record(self._accesses.counts())
+            self._letters.record(self._accesses.counts() + self._entries.counts())
             self._letters.close()
             self._tell_lost()
+            self._tell_let_be()
 
     def _tell_lost(self) -> None:
         letters = self._letters
@@ -221,6 +239,12 @@ class MonitorGuest:
             data = {"console_bytes": letters.lost_console, "records": letters.lost_records}
             letters.lost_console = letters.lost_records = 0
             self._sink.machine_event(time.monotonic_ns(), NOT_KEPT, data)
+
+    def _tell_let_be(self) -> None:
+        if not self._told_let_be:
+            self._told_let_be = True
+            for when_ns, name, data in self._entries.let_be():
+                self._sink.machine_event(when_ns, name, data)
 
     @property
     def resets(self) -> str:
