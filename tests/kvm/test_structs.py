@@ -54,7 +54,8 @@ LAYOUTS: dict[str, type[Layout]] = {
 #: Parts of others, and not structures of their own in C or compared with their owner.
 NESTED = {
     "ExceptionEvent", "InterruptEvent", "NmiEvent", "SmiEvent", "TripleFaultEvent", "Xcr",
-    "GuestDebugArch", "IrqRoutingMsi", "PicState", "IoapicState", "PitChannelState",
+    "GuestDebugArch", "IrqRoutingIrqchip", "IrqRoutingMsi", "PicState", "IoapicState",
+    "PitChannelState",
 }  # fmt: skip
 
 

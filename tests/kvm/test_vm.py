@@ -278,6 +278,15 @@ def test_a_line_can_be_a_message(vm: Vm) -> None:
     assert vcpu.lapic().regs[0x220] == 1 << 1
 
 
+def test_a_line_can_lead_to_another_pin(vm: Vm) -> None:
+    need(vm.kvm, Capability.IRQCHIP, Capability.IRQ_ROUTING)
+    vm.create_irqchip()
+    vm.route_lines([(0, IrqChip.PIC_MASTER, 0), (0, IrqChip.IOAPIC, 2)])
+    vm.irq_line(0, 1)
+    assert vm.irqchip(IrqChip.PIC_MASTER).chip.pic.irr == 1
+    assert vm.irqchip(IrqChip.IOAPIC).chip.ioapic.irr == 1 << 2
+
+
 def test_there_is_one_i8254(vm: Vm) -> None:
     need(vm.kvm, Capability.IRQCHIP, Capability.PIT2)
     vm.create_irqchip()

@@ -51,10 +51,9 @@ def test_the_rtc_interrupts_by_the_second_8259(clocks: Clocks) -> None:
         assert guest.ask(b"c") == [0x28, 1, 1 << 2, 0]
 
 
-def test_the_i8254_ticks_by_the_ioapic(kvm: None) -> None:
+def test_the_i8254_ticks_by_the_ioapic(clocks: Clocks) -> None:
     """By pin 2, as the tables say. (KVM's own has it at pin 0 unless it is routed.)"""
-    need_split()
-    with talk(SPLIT) as guest:
+    with talk(clocks) as guest:
         guest.wait_line()
         assert guest.ask(b"i") == [BY_IOAPIC] * 5
 

@@ -338,6 +338,6 @@ class VcpuEventFlags(IntFlag):
 TSC_OFFSET_ATTRIBUTE = (0, 0)
 #: ``flags`` of KVM_CREATE_PIT2: port 0x61 is KVM's too (KVM_PIT_SPEAKER_DUMMY).
 PIT_SPEAKER_DUMMY = 1
-#: ``type`` of a route by message (KVM_IRQ_ROUTING_MSI).
-ROUTE_MSI = 2
+#: ``type`` of a route to a chip in the kernel (KVM_IRQ_ROUTING_IRQCHIP), and by message (.._MSI).
+ROUTE_IRQCHIP, ROUTE_MSI = 1, 2
 IO_IN, IO_OUT = 0, 1

@@ -367,6 +367,12 @@ class Msi(Layout):
     ]
 
 
+class IrqRoutingIrqchip(Layout):
+    """Where a route to a chip in the kernel leads."""
+
+    _fields_: ClassVar[_Fields] = [("irqchip", c_uint32), ("pin", c_uint32)]
+
+
 class IrqRoutingMsi(Layout):
     """Where a route of messages leads."""
 
@@ -376,11 +382,15 @@ class IrqRoutingMsi(Layout):
 
 
 class _Route(Union):
-    _fields_: ClassVar[_Fields] = [("msi", IrqRoutingMsi), ("pad", c_uint32 * 8)]
+    _fields_: ClassVar[_Fields] = [
+        ("irqchip", IrqRoutingIrqchip),
+        ("msi", IrqRoutingMsi),
+        ("pad", c_uint32 * 8),
+    ]
 
 
 class IrqRoutingEntry(Layout):
-    """One route; ``type`` is `numbers.ROUTE_MSI`."""
+    """One route; ``type`` is `numbers.ROUTE_IRQCHIP` or `numbers.ROUTE_MSI`."""
 
     _fields_: ClassVar[_Fields] = [
         *((name, c_uint32) for name in ("gsi", "type", "flags", "pad")),

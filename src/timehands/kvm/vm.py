@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from timehands.errors import KvmLacks
@@ -10,6 +10,7 @@ from timehands.kvm.memory import GuestMemory, MemorySlot, make_slot
 from timehands.kvm.msr_filter import MsrRange, filter_of
 from timehands.kvm.numbers import (
     PIT_SPEAKER_DUMMY,
+    ROUTE_IRQCHIP,
     ROUTE_MSI,
     Capability,
     ClockFlags,
@@ -213,14 +214,30 @@ class Vm(Asked):
         With `split_irqchip` KVM learns so of which vectors the IOAPIC's owner wants the EOI: those
         of level-triggered messages. Raises `KvmLacks`, `KvmRefused`.
         """
-        self.need(Capability.IRQ_ROUTING, "KVM_SET_GSI_ROUTING")
-        table = bytearray(bytes(IrqRouting(nr=len(messages))))
+        entries = []
         for line, (address, data) in enumerate(messages):
             entry = IrqRoutingEntry(gsi=line, type=ROUTE_MSI)
             entry.u.msi.address_lo, entry.u.msi.address_hi = address & 0xFFFF_FFFF, address >> 32
             entry.u.msi.data = data
-            table += bytes(entry)
-        self.ask(Request.SET_GSI_ROUTING, table)
+            entries.append(entry)
+        self._route(entries)
+
+    def route_lines(self, pins: Iterable[tuple[int, IrqChip, int]]) -> None:
+        """Connect lines with chips in the kernel: line, chip, pin. No other line leads anywhere.
+
+        Raises `KvmLacks`, `KvmRefused`.
+        """
+        entries = []
+        for line, chip, pin in pins:
+            entry = IrqRoutingEntry(gsi=line, type=ROUTE_IRQCHIP)
+            entry.u.irqchip.irqchip, entry.u.irqchip.pin = chip, pin
+            entries.append(entry)
+        self._route(entries)
+
+    def _route(self, entries: Sequence[IrqRoutingEntry]) -> None:
+        self.need(Capability.IRQ_ROUTING, "KVM_SET_GSI_ROUTING")
+        table = bytes(IrqRouting(nr=len(entries))) + b"".join(map(bytes, entries))
+        self.ask(Request.SET_GSI_ROUTING, bytearray(table))
 
     def place_intel_pages(
         self, tss: int = TSS_ADDRESS, identity_map: int = IDENTITY_MAP_ADDRESS

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 
-from timehands.kvm.numbers import Capability
+from timehands.kvm.numbers import Capability, IrqChip
 from timehands.kvm.vcpu import Vcpu
 from timehands.kvm.vm import Vm
 from timehands.monitor.bus import Bus
@@ -18,8 +18,20 @@ from timehands.monitor.devices import i8259, ioapic
 
 #: A pin of the IOAPIC that is another one than the ISA interrupt's: the i8254 is at pin 2.
 _PINS = {0: 2}
+#: KVM's default has it at pin 0, of which neither the MP table nor the MADT tells.
+_ROUTES = tuple(
+    [(irq, IrqChip(irq // 8), irq % 8) for irq in range(i8259.IRQS)]
+    + [(irq, IrqChip.IOAPIC, _PINS.get(irq, irq)) for irq in range(ioapic.PINS) if irq != 2]
+)
 #: An interrupt that was given is in the guest when the vCPU has come out so often.
 _SURE = 2
+
+
+def chips_of_kvm(vm: Vm) -> None:
+    """KVM's chips, wired as a PC's are, and as our tables say. Raises `KvmLacks`, `KvmRefused`."""
+    vm.create_irqchip()
+    if vm.has(Capability.IRQ_ROUTING):
+        vm.route_lines(_ROUTES)
 
 
 class SplitChips:

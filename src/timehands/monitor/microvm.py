@@ -29,7 +29,7 @@ from timehands.kvm.vcpu import Vcpu
 from timehands.kvm.vm import Vm
 from timehands.monitor.bus import Bus
 from timehands.monitor.caught_up import CaughtUp
-from timehands.monitor.chips import SplitChips
+from timehands.monitor.chips import SplitChips, chips_of_kvm
 from timehands.monitor.devices import hpet, i8042, i8254, rtc, serial, signals
 from timehands.monitor.devices.signals import Ending
 from timehands.monitor.devices.virtio.disk_file import Disk, DiskFile
@@ -177,7 +177,7 @@ class Microvm:
         if clocks.irqchip is IrqChips.SPLIT:
             self.split = SplitChips(self.vm, self.ports, self.addresses)
         else:
-            self.vm.create_irqchip()
+            chips_of_kvm(self.vm)
         if clocks.apic_bus_ns != 1:
             self.vm.enable(Capability.X86_APIC_BUS_CYCLES_NS, clocks.apic_bus_ns)
         if clocks.pit is Maker.KVM:
