@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import select
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -35,26 +38,45 @@ def kvm() -> None:
         pytest.skip(error.message)
 
 
-def started(*words: str | Path) -> subprocess.Popen[bytes]:
-    """The command, with pipes for its streams."""
+@contextmanager
+def started(*words: str | Path) -> Iterator[subprocess.Popen[bytes]]:
+    """The command, with pipes for its streams. It is ended when it is left."""
     command = [sys.executable, "-m", "timehands", *map(str, words)]
     pipe = subprocess.PIPE
-    return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe)
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, bufsize=0) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def hear(process: subprocess.Popen[bytes], last: bytes) -> None:
+    """What the guest says up to there. Before it has set up its line, what is typed is lost."""
+    assert process.stdout is not None
+    said = b""
+    while not said.endswith(last):
+        readable, _, _ = select.select([process.stdout], [], [], PATIENCE_S)
+        byte = process.stdout.read(1) if readable else b""
+        assert byte, said
+        said += byte
 
 
 def test_what_is_typed_goes_to_the_guest_and_what_it_says_comes_back(tmp_path: Path) -> None:
     guest = build_guest(tmp_path, ASK)
     with started("run", guest, "--machine", "monitor", "--memory", "32") as process:
+        hear(process, b"waiting")
         out, errors = process.communicate(b"y", PATIENCE_S)
-    assert out.replace(b"\r", b"") == b"waiting\ny\n"
+    assert out.replace(b"\r", b"") == b"\ny\n"
     assert errors.startswith(b"the guest ended by guest-reset: triple fault")
     assert process.returncode == 0
 
 
 def test_a_snapshot_can_be_gone_on_with_more_than_once(tmp_path: Path) -> None:
+    """It is taken a second after the start: then the guest has long set up its line."""
     guest, folder = build_guest(tmp_path, ASK), tmp_path / "kept"
-    words = ("run", guest, "--machine", "monitor", "--memory", "32", "--snapshot-after", "0.2")
+    words = ("run", guest, "--machine", "monitor", "--memory", "32", "--snapshot-after", "1")
     with started(*words, folder) as process:
+        hear(process, b"waiting")
         assert process.stderr is not None
         process.stderr.readline()  # an empty one: the guest's may not be at its end
         assert process.stderr.readline().strip() == b"the guest as it is now is kept in %s" % (
