@@ -10,9 +10,10 @@ from timehands.machines.build import BARE_FLAGS, PAYLOADS, build
 
 SOURCES = (
     "bare.S", "conform_start.S", "bare_serial.c", "conform.c", "conform_words.c", "conform_smp.c",
-    "conform_discovery.c", "conform_tsc.c", "conform_pvclock.c", "conform_pvclock_smp.c",
-    "conform_lapic.c", "conform_i8254.c", "conform_rtc.c", "conform_sleeping.c", "conform_host.c",
-    "bare.h", "conform.h", "conform_pvclock.h", "conform.ld",
+    "conform_turns.c", "conform_discovery.c", "conform_tsc.c", "conform_pvclock.c",
+    "conform_pvclock_smp.c", "conform_lapic.c", "conform_i8254.c", "conform_rtc.c",
+    "conform_sleeping.c", "conform_host.c", "bare.h", "conform.h", "conform_turns.h",
+    "conform_pvclock.h", "conform.ld",
 )  # fmt: skip
 
 

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from timehands.monitor.aml import definitions
 from timehands.monitor.devices import hpet, signals
 from timehands.monitor.devices.virtio.places import VirtioPlace
-from timehands.monitor.layout import IOAPIC, LAPIC, RSDP
+from timehands.monitor.layout import I8254_PIN, IOAPIC, LAPIC, RSDP
 
 #: Who made the tables: 6, 8 and 4 bytes.
 _OEM, _TABLE, _MAKER = b"TIMEHD", b"MONITOR ", b"TIME"
@@ -118,14 +118,14 @@ def _table(signature: bytes, revision: int, body: bytes) -> bytes:
 
 
 def _madt(vcpus: int, *, with_sci: bool) -> Iterator[bytes]:
-    """LAPICs, the IOAPIC, the i8254 on its pin 2, NMIs on each LAPIC's second input.
+    """LAPICs, the IOAPIC, the i8254 on its pin, NMIs on each LAPIC's second input.
 
     ``with_sci``: ACPI's own interrupt, which never comes, is active high and level-triggered.
     """
     for number in range(vcpus):
         yield struct.pack("<BBBBI", 0, 8, number, number, _ENABLED)
     yield struct.pack("<BBBBII", 1, 12, vcpus, 0, IOAPIC, 0)
-    yield struct.pack("<BBBBIH", 2, 10, 0, 0, 2, 0)
+    yield struct.pack("<BBBBIH", 2, 10, 0, 0, I8254_PIN, 0)
     if with_sci:
         yield struct.pack("<BBBBIH", 2, 10, 0, _SCI, _SCI, 1 | 3 << 2)
     yield struct.pack("<BBBHB", 4, 6, _ALL, 0, 1)

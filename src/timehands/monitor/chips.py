@@ -14,14 +14,15 @@ from timehands.kvm.numbers import Capability, IrqChip
 from timehands.kvm.vcpu import Vcpu
 from timehands.kvm.vm import Vm
 from timehands.monitor.bus import Bus
-from timehands.monitor.devices import i8259, ioapic
+from timehands.monitor.devices import i8254, i8259, ioapic
+from timehands.monitor.layout import I8254_PIN
 
-#: A pin of the IOAPIC that is another one than the ISA interrupt's: the i8254 is at pin 2.
-_PINS = {0: 2}
+#: A pin of the IOAPIC that is another one than the ISA interrupt's.
+_PINS = {i8254.IRQ: I8254_PIN}
 #: KVM's default has it at pin 0, of which neither the MP table nor the MADT tells.
 _ROUTES = tuple(
     [(irq, IrqChip(irq // 8), irq % 8) for irq in range(i8259.IRQS)]
-    + [(irq, IrqChip.IOAPIC, _PINS.get(irq, irq)) for irq in range(ioapic.PINS) if irq != 2]
+    + [(irq, IrqChip.IOAPIC, _PINS.get(irq, irq)) for irq in range(ioapic.PINS) if irq != I8254_PIN]
 )
 #: An interrupt that was given is in the guest when the vCPU has come out so often.
 _SURE = 2

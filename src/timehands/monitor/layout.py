@@ -20,7 +20,6 @@ MODULE_LIST = 0x6040
 MEMORY_MAP = 0x7000
 ZERO_PAGE = 0x7000
 MULTIBOOT_INFO = 0x9500
-STACK_TOP = 0x8FF0
 COMMAND_LINE = 0x20000
 COMMAND_LINE_BYTES = 0x10000
 #: The MP floating pointer and table: the last KiB of the 640 KiB, where every kernel looks.
@@ -38,6 +37,9 @@ VIRTIO_MMIO_STEP = PAGE
 VIRTIO_FIRST_IRQ = 5
 IOAPIC = 0xFEC0_0000
 LAPIC = 0xFEE0_0000
+#: The IOAPIC's pin of the i8254, as on a PC: the others' pins have the ISA interrupt's number. The
+#: cascade of the 8259s, which has that number, is no interrupt.
+I8254_PIN = 2
 
 
 class MemoryKind(IntEnum):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 
-from timehands.monitor.layout import IOAPIC, LAPIC, MP_TABLE
+from timehands.monitor.layout import I8254_PIN, IOAPIC, LAPIC, MP_TABLE
 
 APIC_VERSION = 0x14
 IOAPIC_VERSION = 0x11
@@ -80,10 +80,10 @@ def _ioapic(number: int) -> bytes:
 
 
 def _interrupts(ioapic: int) -> Iterator[bytes]:
-    """ISA interrupts go to the pins of their number, the i8254's to pin 2; then the LAPICs'."""
-    yield struct.pack("<BBHBBBB", 3, _INT, 0, _ISA_BUS, 0, ioapic, 2)
+    """ISA interrupts go to the pins of their number, but the i8254's; then the LAPICs'."""
+    yield struct.pack("<BBHBBBB", 3, _INT, 0, _ISA_BUS, 0, ioapic, I8254_PIN)
     for irq in range(1, ISA_IRQS):
-        if irq != 2:  # the cascade of the PICs is no interrupt
+        if irq != I8254_PIN:
             yield struct.pack("<BBHBBBB", 3, _INT, 0, _ISA_BUS, irq, ioapic, irq)
     yield struct.pack("<BBHBBBB", 4, _EXTINT, 0, _ISA_BUS, 0, 0, 0)
     yield struct.pack("<BBHBBBB", 4, _NMI, 0, _ISA_BUS, 0, _ALL_LAPICS, 1)

@@ -3,8 +3,9 @@
  * of another one's record while that is written.
  */
 #include "conform_pvclock.h"
+#include "conform_turns.h"
 
-enum { READS = 4000, READS_MOST = 1 << 18, UPDATES = 1000 };
+enum { READS = 4000, UPDATES = 1000 };
 #define SPOILT 0xa5a5a5a5u
 
 static struct load load;
@@ -88,39 +89,19 @@ void conform_pvclock_version_across(void)
     put_end();
 }
 
-static volatile uint32_t guard, reads, warps, taken, reader;
-static volatile uint64_t last, worst, until;
-
 static void register_own(unsigned cpu)
 {
     pvclock_register(&pvclock_pages[cpu]);
 }
 
-/* As with the TSC, by each one's own record. */
-static void read_in_turn(unsigned cpu)
+/* By each one's own record. */
+static uint64_t own_time(unsigned cpu, uint64_t *tsc)
 {
     struct seen seen = {0};
+    uint64_t now = pvclock_read(&pvclock_pages[cpu].page, &seen);
 
-    for (unsigned i = 0; i < READS_MOST; i++) {
-        uint64_t now;
-        int64_t over;
-
-        lock(&guard);
-        now = pvclock_read(&pvclock_pages[cpu].page, &seen);
-        if (now < last) {
-            warps++;
-            if (last - now > worst)
-                worst = last - now;
-        }
-        last = now;
-        reads++;
-        taken += reader != cpu;
-        reader = cpu;
-        unlock(&guard);
-        over = (int64_t)(seen.tsc - until);
-        if (taken >= TURNS_WANTED ? over > 0 || i > READS : over > PATIENT_WAIT)
-            break;
-    }
+    *tsc = seen.tsc;
+    return now;
 }
 
 /* Each processor's page read at one TSC value: they are of one clock when they say the same. */
@@ -150,18 +131,12 @@ void conform_pvclock_across(void)
         skip("pvclock.across", "one-vcpu");
         return;
     }
-    last = worst = 0;
-    reads = warps = taken = reader = 0;
-    if (!smp_run(register_own) || (until = rdtsc() + LONG_WAIT, !smp_run(read_in_turn))) {
+    if (!smp_run(register_own) || !turns_take(own_time, READS)) {
         skip("pvclock.across", "a-vcpu-did-not-come");
         return;
     }
     data("pvclock.across");
-    value("cpus", cpus);
-    value("reads", reads);
-    value("turns", taken);
-    value("warps", warps);
-    value("worst_ns", worst);
+    put_turns("worst_ns");
     put_agreement(cpus);
     put_end();
 }

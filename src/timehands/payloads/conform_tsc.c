@@ -4,19 +4,17 @@
  *
  * Sources: Intel SDM volume 3, 17.17 (TSC, IA32_TSC_ADJUST), 10.5.4.1 (TSC-deadline mode).
  */
-#include "conform.h"
+#include "conform_turns.h"
 
 enum {
-    READS = 20000, READS_LEAST = 100, READS_MOST = 1 << 18, PINGS = 64, BIG_TURNS = 1 << 22,
+    READS = 20000, READS_LEAST = 100, PINGS = 64, BIG_TURNS = 1 << 22,
     ADJUST_FEATURE = 1 << 1, DEADLINE_FEATURE = 1 << 24,
 };
 #define FAR ((uint64_t)1 << 40)         /* how far the TSC is moved: minutes */
 
 /* What the shared variables of a case that runs on several processors hold. */
-static volatile uint32_t guard, reads, warps, taken, reader, go;
-static volatile uint64_t last, worst, until;
+static volatile uint32_t go, asked;
 static volatile uint64_t answer;
-static volatile uint32_t asked;
 
 static void monotonic(void)
 {
@@ -47,30 +45,10 @@ static void monotonic(void)
     put_end();
 }
 
-/* One after the other, under a lock: nobody may read less than the one before. On a busy host it
-   takes longer until each has had its turns. */
-static void read_in_turn(unsigned cpu)
+static uint64_t own_tsc(unsigned cpu, uint64_t *tsc)
 {
-    for (unsigned i = 0; i < READS_MOST; i++) {
-        uint64_t now;
-        int64_t over;
-
-        lock(&guard);
-        now = ordered_tsc();
-        if (now < last) {
-            warps++;
-            if (last - now > worst)
-                worst = last - now;
-        }
-        last = now;
-        reads++;
-        taken += reader != cpu;
-        reader = cpu;
-        unlock(&guard);
-        over = (int64_t)(now - until);
-        if (taken >= TURNS_WANTED ? over > 0 || i > READS : over > PATIENT_WAIT)
-            break;
-    }
+    (void)cpu;
+    return *tsc = ordered_tsc();
 }
 
 static void across(void)
@@ -80,19 +58,12 @@ static void across(void)
         skip("tsc.across", "one-vcpu");
         return;
     }
-    last = worst = 0;
-    reads = warps = taken = reader = 0;
-    until = rdtsc() + LONG_WAIT;
-    if (!smp_run(read_in_turn)) {
+    if (!turns_take(own_tsc, READS)) {
         skip("tsc.across", "a-vcpu-did-not-come");
         return;
     }
     data("tsc.across");
-    value("cpus", smp_cpus());
-    value("reads", reads);
-    value("turns", taken);
-    value("warps", warps);
-    value("worst", worst);
+    put_turns("worst");
     put_end();
 }
 

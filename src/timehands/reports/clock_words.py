@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from timehands.reports.done_words import callers
 from timehands.reports.plain import clipped, harmless
 from timehands.reports.units import seconds
-from timehands.story.model import Clock, Fact, LogSpan, References, Step, Story
+from timehands.story.model import Clock, Fact, References, Step, Story
 
 #: Facts worth a look in a short report: the kernel's own word on what it uses.
 _MOST_FACTS = 10
@@ -91,8 +91,3 @@ def fact_rows(story: Story, most: int = _MOST_FACTS) -> list[tuple[str, str, str
 def value(fact: Fact) -> str:
     """A variable's value; numbers as they are, so that they can be searched for."""
     return "could not be read" if fact.value is None else clipped(harmless(str(fact.value)), 120)
-
-
-def log_length_ns(spans: tuple[LogSpan, ...]) -> int:
-    """From the first record of the kernel's boot log to the last, in ns."""
-    return max((max(s.start_ns, s.end_ns or 0) for s in spans), default=0)

@@ -13,7 +13,6 @@ from timehands.story.model import Calibration, Clock, Mark, References, Span, St
 
 MOST_SPANS = 4000
 MOST_MARKS = 1000
-MOST_CLOCKS = 200
 MOST_DEPTH = 24
 MOST_REFERENCES = 12
 MOST_LOG = 1500

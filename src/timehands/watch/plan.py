@@ -11,12 +11,10 @@ from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 MAX_READS = 8
-MAX_READ_BYTES = 80
 MAX_FUNCTIONS = 4096
 #: As payloads/watch_stops.c.
 MAX_STOPS = 1 << 16
-#: A read starts from one of the six argument registers, or from an address.
-ARGUMENT_REGISTERS = ("rdi", "rsi", "rdx", "rcx", "r8", "r9")
+#: A read starts from one of the six argument registers (0 to 5), or from an address.
 _FROM_ADDRESS = 6
 _WALK = "w"
 

@@ -136,10 +136,6 @@ def _with(old: Program, name: str, edit: Callable[[Op], Op]) -> Program:
     return edited(old, name, lambda op: (edit(op),))
 
 
-def _loads(op: Op, field: str) -> bool:
-    return isinstance(op, Load) and op.field == field
-
-
 def _no_recheck() -> Program:
     return without(
         _LINUX,

@@ -228,8 +228,3 @@ def _scopes_of(kernel: Kernel) -> Scopes:
         assert kernel.dwarf is not None
         found = _scopes[kernel] = Scopes(kernel.dwarf)
     return found
-
-
-def file_view(kernel: Kernel, constants: Mapping[str, int]) -> View:
-    """A kernel as its file has it, before it runs: for what is wanted before a guest exists."""
-    return View(kernel, {}, kernel.file_memory, constants)
