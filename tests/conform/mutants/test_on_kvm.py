@@ -35,6 +35,7 @@ def able() -> None:
         "wall-in-ms",  # the wall clock
         "rtc-century",  # a device
         "restore-untold",  # a guest that was restored
+        "vcpus-far-apart",  # what two processors tell each other
     ],
 )
 def test_the_case_sees_it(name: str) -> None:
