@@ -45,9 +45,8 @@ class Names(Explainer):
         self.displaced: dict[str, str] = {}
 
     def _there(self, rule: Rule) -> Callable[[str], bool]:
-        if rule.file in self._tables.counted:
-            devices = self._tables.devices
-            return lambda name: name in devices and devices[name].units > 0
+        if rule.file in self._tables.files.counted:
+            return lambda name: self._tables.units(name) > 0
         return lambda name: name in self._selected
 
     def chain(self, rule: Rule) -> Chain:

@@ -13,13 +13,16 @@ from timehands.sources.config.ledger import Ledger
 from timehands.sources.config.model import Chain, Step
 from timehands.sources.config.netbsd.definitions import Definitions
 from timehands.sources.config.netbsd.instances import Instance, Instances
-from timehands.sources.config.netbsd.scanner import Malformed, Quoted, Statement, statements
+from timehands.sources.config.netbsd.scanner import Malformed, Quoted, Statement, lines, words
 from timehands.sources.config.netbsd.selected import Selected
+from timehands.sources.config.netbsd.tables import Said
 from timehands.sources.config.reading import Place, Reader
 
-_CONDITIONALS = ("ifdef", "ifndef", "elifdef", "elifndef", "else", "endif")
-_INCLUDES = ("include", "cinclude", "package")
+_CONDITIONALS = frozenset({"ifdef", "ifndef", "elifdef", "elifndef", "else", "endif"})
+_INCLUDES = frozenset({"include", "cinclude", "package"})
 _ATTACHED = "device"
+#: Statements between two looks at the clock.
+_BETWEEN_LOOKS = 200
 _Handlers = Mapping[str, Callable[[Statement, Place], None]]
 
 
@@ -48,8 +51,8 @@ class Selection:
         self._while_selecting = {**defining, **self._selecting()}
         tables = self.definitions.tables
         self.selected, self.instances = Selected(tables), Instances(tables)
-        tables.attribute("netbsd").steps = (Step(None, "every kernel"),)
-        self.selected.add("netbsd", tables.attribute("netbsd").steps)
+        tables.attribute("netbsd")
+        self.selected.add("netbsd", (Step(None, "every kernel"),))
 
     # ---- files
 
@@ -58,14 +61,16 @@ class Selection:
         wanted_by = place.route[-1].where if place.route else None
         text = self.reader.text(place.file, wanted_by)
         regions = Regions()
-        for statement in statements(text) if text is not None else ():
-            if self.reader.late(place.where(statement.line)):
+        for count, (line, source) in enumerate(lines(text) if text is not None else ()):
+            if count % _BETWEEN_LOOKS == 0 and self.reader.late(place.where(line)):
                 return
             try:
-                self._carry_out(statement, place, regions)
+                if regions.ignored or not self.definitions.plain_file(line, source, place):
+                    statement = Statement(line, source, words(source))
+                    self._carry_out(statement, place, regions)
             except Malformed as error:
-                words = f"{statement.words[0]}: {error}"
-                self.reader.complaints.add(place.where(statement.line), words)
+                told = f"{words(source)[0]}: {error}"
+                self.reader.complaints.add(place.where(line), told)
         if regions.open:
             self.reader.complaints.add(place.where(1), "an ifdef has no endif")
 
@@ -108,9 +113,10 @@ class Selection:
     def _include(self, keyword: str, statement: Statement, place: Place) -> None:
         name = statement.take("a file")
         if keyword == "package":
+            before = list(self.definitions.folders)
             self.definitions.push_prefix(posixpath.dirname(name))
             self._included(posixpath.basename(name), keyword, statement, place)
-            self.definitions.prefixes.pop()
+            self.definitions.folders = before
         else:
             self._included(name, keyword, statement, place)
 
@@ -133,7 +139,8 @@ class Selection:
         self.machine = names[0]
         self.ledger.set("machine", names[0], None, self._chain(statement, place))
         for name in names:
-            self.definitions.tables.attribute(name).steps = self._chain(statement, place)
+            attribute = self.definitions.tables.attribute(name)
+            attribute.said = Said(place, statement.line, statement.source)
         self.defining = True
         for one in ("", *names[1:], names[0]):
             file = f"arch/{one}/conf/files.{one}" if one else "conf/files"
@@ -294,23 +301,26 @@ def _assignments(statement: Statement) -> list[tuple[str, str, str]]:
 
 
 class Regions:
-    """``ifdef`` and its kin: which lines of a file count. A region nests in others."""
+    """``ifdef`` and its kin: which lines of a file count. A region nests in others.
+
+    ``ignored`` says whether lines do not count here.
+    """
 
     def __init__(self) -> None:
         self._stack: list[tuple[bool, bool]] = []
+        self.ignored = False
 
     @property
     def open(self) -> bool:
         """Whether a region was not ended."""
         return bool(self._stack)
 
-    @property
-    def ignored(self) -> bool:
-        """Whether lines do not count here."""
-        return bool(self._stack) and any(not active for active, _ in self._stack)
-
     def carry_out(self, keyword: str, defined: bool) -> None:
         """Take in one of the keywords. Raises `Malformed` for one that is out of place."""
+        self._change(keyword, defined)
+        self.ignored = any(not active for active, _ in self._stack)
+
+    def _change(self, keyword: str, defined: bool) -> None:
         if keyword in ("ifdef", "ifndef"):
             active = defined == (keyword == "ifdef")
             self._stack.append((active, active))
