@@ -53,7 +53,7 @@ def test_linux_and_openbsd(tmp_path: Path) -> None:
     openbsd = resolve(planted(tmp_path / "o", OPENBSD), "GENERIC")
     assert meaning(linux, "KVM clock (pvclock)").words == "symbol KVM_GUEST"
     assert meaning(openbsd, "KVM clock (pvclock)").words == "device pvclock* at pvbus?"
-    assert meaning(openbsd, "kernel debugger").words == "options DDB"
+    assert meaning(openbsd, "kernel debugger").words == "option DDB"
     assert not meaning(openbsd, "consistency checks").on
     assert meaning(linux, "ticks a second").value == "250"
     assert all(meaning(linux, subject) for subject in subjects())

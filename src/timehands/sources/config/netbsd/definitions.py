@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -12,6 +13,7 @@ from timehands.sources.config.netbsd.scanner import Malformed, Statement
 from timehands.sources.config.netbsd.tables import Attachment, Option, Said, Tables
 from timehands.sources.config.reading import MAX_RULES, Place, Reader, joined
 
+_VARIABLE = re.compile(r"\$\{(\w+)\}")
 #: Definitions that say nothing about what is compiled.
 _SILENT = frozenset(
     {"maxpartitions", "version", "major", "device-major", "buildprefix", "ioconf", "braces"}
@@ -20,11 +22,16 @@ _SILENT = frozenset(
 
 @dataclass(slots=True)
 class Definitions:
-    """Carries out definitions. ``folders`` are the kernel's, then those of prefixes in effect."""
+    """Carries out definitions.
+
+    ``folders`` are the kernel's, then those of prefixes in effect; ``values`` stand for the
+    variables in files' names.
+    """
 
     reader: Reader
     tables: Tables = field(default_factory=Tables)
     folders: list[str] = field(init=False)
+    values: dict[str, str] = field(default_factory=dict)
     make_options: list[tuple[str, Chain]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -57,7 +64,20 @@ class Definitions:
         self.folders.append("" if folder == "." else folder)
 
     def _file(self, statement: Statement, place: Place) -> None:
-        self._keep(*file_statement(statement, place))
+        names, line = file_statement(statement, place)
+        paths = [self._expanded(name) for name in names]
+        there = [one for one in paths if self.reader.has(joined(self.folders[-1], one))]
+        first = there[0] if there and len(paths) > 1 else paths[0]
+        self._keep(first, line)
+        files, chosen = self.tables.files, joined(self.folders[-1], first)
+        for other in paths:
+            file = joined(self.folders[-1], other)
+            if file != chosen and files.lines.setdefault(file, line) is line:
+                files.passed_over[file] = chosen
+
+    def _expanded(self, name: str) -> str:
+        """A name with the values of its variables; unknown ones stay."""
+        return _VARIABLE.sub(lambda match: self.values.get(match[1], match[0]), name)
 
     def plain_file(self, line: int, source: str, place: Place) -> bool:
         """Take in a line if it names a file plainly, as most lines do. Raises `Malformed`."""
@@ -140,7 +160,7 @@ class Definitions:
         device.pseudo = kind not in ("device",)
         own = self.tables.attribute(name)
         own.said = own.said or device.said
-        if interface:
+        if interface or own.interface:
             own.interface = True
             device.attributes = [*needs, name]
         for other in needs:

@@ -56,13 +56,18 @@ def file_line(line: int, source: str, place: Place) -> tuple[str, Listed] | None
     return name, Listed(place, line, source, word or "", ALWAYS, (note,) if note else ())
 
 
-def file_statement(statement: Statement, place: Place) -> tuple[str, Listed]:
-    """Any line with the file that it names. Raises `Malformed`."""
-    name = statement.take("a file")
-    if name == "{":
+def file_statement(statement: Statement, place: Place) -> tuple[list[str], Listed]:
+    """Any line with the file that it names, and those that stand in for it if it is not there.
+
+    Raises `Malformed`.
+    """
+    names = [statement.take("a file")]
+    if names[0] == "{":
         raise Malformed("a list of files in braces is not known")
+    while statement.take_if("|"):
+        names.append(statement.take("another file"))
     condition, notes = _condition_and_notes(statement)
-    return name, Listed(place, statement.line, statement.source, "", condition, notes)
+    return names, Listed(place, statement.line, statement.source, "", condition, notes)
 
 
 def _condition_and_notes(statement: Statement) -> tuple[Condition, tuple[str, ...]]:
@@ -82,12 +87,14 @@ class Files(Mapping[str, tuple[Rule, ...]]):
     """The files by name, in order, each with the rule that its line makes.
 
     ``lines`` are those of the tree, ``counted`` those of them that ask for a device's number of
-    units; after them come the files that config itself makes.
+    units, ``passed_over`` those for which another of the same line is there; after them come the
+    files that config itself makes.
     """
 
     def __init__(self) -> None:
         self.lines: dict[str, Listed] = {}
         self.counted: set[str] = set()
+        self.passed_over: dict[str, str] = {}
         self._extra: dict[str, Rule] = {}
         self._rules: dict[str, Rule] = {}
 
@@ -132,7 +139,7 @@ class Files(Mapping[str, tuple[Rule, ...]]):
                 holding = line.word in selected
             else:
                 holding = holds(line.condition, there)
-            if holding:
+            if holding and file not in self.passed_over:
                 yield file
         yield from self._extra
 

@@ -12,13 +12,15 @@ from dataclasses import dataclass, field
 from timehands.sources.config.conditions import DEEPEST, All, Any, Condition, Name, Not
 
 _TOKEN = re.compile(
-    r"""(?P<skip>\s+)|(?P<word>[-\w./]+)|(?P<quoted>"(?:\\.|[^\\"])*")|(?P<sign>[+:]=|.)"""
+    r"""(?P<skip>\s+)|(?P<word>(?:[-\w./]|\$\{\w+\})+)|(?P<quoted>"(?:\\.|[^\\"])*")|(?P<sign>[+:]=|.)"""
 )
 _COMMENT = re.compile(r'("(?:\\.|[^\\"])*")|#[^\n]*')
 #: Words between blanks; signs are words of their own wherever they are.
 _WORDS = re.compile(r"[^\s(){}\[\]|&!,:*?=]+|\S")
 #: A line that is not empty, and no comment, with those after it that begin with a blank.
 _LOGICAL = re.compile(r"^[^#\n][^\n]*(?:\n[ \t][^\n]*)*", re.MULTILINE)
+#: A statement without these has words and single signs alone.
+_COMPOUND = ('"', "+=", ":=", "${")
 _MOST_WORDS = 4000
 
 
@@ -163,7 +165,7 @@ def _without_comment(line: str) -> str:
 
 def words(source: str) -> list[str]:
     """A statement's words and signs."""
-    if '"' not in source and "+=" not in source and ":=" not in source:
+    if not any(sign in source for sign in _COMPOUND):
         return _WORDS.findall(source)[:_MOST_WORDS]
     found: list[str] = []
     for match in _TOKEN.finditer(source):

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from timehands.sources.config.ledger import Ledger
 from timehands.sources.config.model import Chain, Step
 from timehands.sources.config.netbsd.definitions import Definitions
+from timehands.sources.config.netbsd.dialect import NETBSD, Dialect
 from timehands.sources.config.netbsd.instances import Instance, Instances
 from timehands.sources.config.netbsd.scanner import Malformed, Quoted, Statement, lines, words
 from timehands.sources.config.netbsd.selected import Selected
@@ -31,11 +32,12 @@ class Selection:
     """What was defined and selected so far."""
 
     reader: Reader
+    dialect: Dialect = NETBSD
     definitions: Definitions = field(init=False)
     selected: Selected = field(init=False)
     instances: Instances = field(init=False)
     ledger: Ledger = field(default_factory=Ledger)
-    machine: str = ""
+    machines: list[str] = field(default_factory=list)
     conditional_make_options: list[Statement] = field(default_factory=list)
     defining: bool = False
     _while_defining: _Handlers = field(init=False)
@@ -53,6 +55,11 @@ class Selection:
         self.selected, self.instances = Selected(tables), Instances(tables)
         tables.attribute("netbsd")
         self.selected.add("netbsd", (Step(None, "every kernel"),))
+
+    @property
+    def machine(self) -> str:
+        """The machine's name, if a line said it."""
+        return self.machines[0] if self.machines else ""
 
     # ---- files
 
@@ -101,6 +108,7 @@ class Selection:
         return {
             "machine": self._machine, "options": self._options, "option": self._options,
             "file-system": self._file_systems, "makeoptions": self._make_options,
+            "makeoption": self._make_options, "rmoptions": self._remove_options,
             "pseudo-device": self._pseudo, "select": self._select, "no": self._no,
             "rmoption": self._remove_options, "maxusers": self._one_value,
             "ident": self._one_value, "config": self._config, "source": self._skip,
@@ -136,11 +144,12 @@ class Selection:
             raise Malformed("no name")
         if self.machine:
             raise Malformed("a second machine: left out")
-        self.machine = names[0]
+        self.machines = names
         self.ledger.set("machine", names[0], None, self._chain(statement, place))
         for name in names:
             attribute = self.definitions.tables.attribute(name)
             attribute.said = Said(place, statement.line, statement.source)
+        self.definitions.values = {"MACHINE": names[0], "MACHINE_ARCH": names[-1]}
         self.defining = True
         for one in ("", *names[1:], names[0]):
             file = f"arch/{one}/conf/files.{one}" if one else "conf/files"
@@ -173,6 +182,9 @@ class Selection:
             raise Malformed(f"{name} must have a value")
         if declared is not None and declared.kind == "defflag" and value is not None:
             raise Malformed(f"{name} must not have a value")
+        if self.dialect.once and self.ledger.on("options", name):
+            before = self.ledger.chain("options", name)[-1].where
+            raise Malformed(f"{name} is set already, at {before}: config stops here")
         self.ledger.set("options", name, value, chain)
         self.selected.remove(name.lower())
         self.selected.add(name.lower(), chain, because or None)
@@ -229,12 +241,23 @@ class Selection:
         statement.rest()
         cut = words.index("at")
         name = "".join(words[:cut])
+        if words[-1] == "enable":
+            self._enable(name, "".join(words[cut + 1 : -1]), chain)
+            return
         at = "".join(words[cut + 1 : cut + 3]) if words[cut + 2 : cut + 3] == ["?"] else None
         at = at or (words[cut + 1] if len(words) > cut + 1 else "")
         locators = " ".join(words[cut + (3 if at.endswith("?") else 2) :])
         instance = self.instances.add(name, at, chain)
         instance.disabled = "disable" in words
         self.ledger.set(_ATTACHED, instance.name, locators or None, chain)
+
+    def _enable(self, name: str, at: str, chain: Chain) -> None:
+        found = [one for one in self.instances.all if one.name == f"{name} at {at}"]
+        if not found:
+            raise Malformed(f"there is no {name} at {at}")
+        for one in found:
+            one.disabled = False
+            self.ledger.note(_ATTACHED, one.name, chain)
 
     # ---- what is taken away
 
