@@ -107,6 +107,33 @@ def test_openbsd_s_config_names_the_same_files() -> None:
         assert (ours, kernel.complaints) == (theirs, ()), (kernel.arch, kernel.name)
 
 
+def test_netbsd_s_config_names_the_same_files() -> None:
+    for kernel, makefile in made("TIMEHANDS_NETBSD_CONFIG"):
+        theirs = {
+            posixpath.normpath(f"sys/{word}") if "/" in word else word
+            for word in words(makefile, "ALLFILES")
+        }
+        assert (set(kernel.files), kernel.complaints) == (theirs, ()), (kernel.arch, kernel.name)
+
+
+def object_of(file: str, kernel: Configuration) -> str:
+    """The object that a file of FreeBSD's makes."""
+    noted = [note[6:] for note in kernel.files[file].rule.notes if note.startswith("makes ")]
+    stem, ending = posixpath.splitext(posixpath.basename(noted[0] if noted else file))
+    return f"{stem}{ending if ending == '.fwo' else '.o'}"
+
+
+def test_freebsd_s_config_names_the_same_files() -> None:
+    linked = {"config.o", "env.o", "hints.o", "locore.o", "vers.o", "vnode_if.o"}
+    for kernel, makefile in made("TIMEHANDS_FREEBSD_CONFIG"):
+        listed = {word for kind in "CSM" for word in words(makefile, f"{kind}FILES")}
+        assert listed <= set(kernel.files), (kernel.arch, kernel.name)
+        theirs = {posixpath.basename(word) for word in words(makefile, "OBJS")}
+        theirs = {word.replace("$M", kernel.arch) for word in theirs}
+        ours = {object_of(file, kernel) for file in kernel.files}
+        assert (ours - linked, kernel.complaints) == (theirs, ()), (kernel.arch, kernel.name)
+
+
 def test_linux_s_modules_are_those_that_are_built() -> None:
     _tree, kernel, installed = named("TIMEHANDS_LINUX")
     assert kernel.files

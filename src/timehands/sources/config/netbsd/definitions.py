@@ -16,7 +16,16 @@ from timehands.sources.config.reading import MAX_RULES, Place, Reader, joined
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 #: Definitions that say nothing about what is compiled.
 _SILENT = frozenset(
-    {"maxpartitions", "version", "major", "device-major", "buildprefix", "ioconf", "braces"}
+    {
+        "maxpartitions",
+        "version",
+        "major",
+        "device-major",
+        "buildprefix",
+        "ioconf",
+        "braces",
+        "mkflagvar",
+    }
 )
 
 
