@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from timehands.errors import FileUnusable
 from timehands.sources.config.conditions import ALWAYS, All, Any, Condition, Name, Not
 from timehands.sources.config.linux import makefile
 from timehands.sources.config.linux.dotconfig import DotConfig
@@ -150,12 +149,7 @@ class Kbuild:
     def _listing(self, folder: str) -> frozenset[str]:
         found = self._listings.get(folder)
         if found is None:
-            try:
-                path = self.reader.tree.path(folder) if folder else self.reader.tree.root
-                found = frozenset(one.name for one in path.iterdir())
-            except (FileUnusable, OSError):
-                found = frozenset()
-            self._listings[folder] = found
+            found = self._listings[folder] = self.reader.names(folder)
         return found
 
     # ---- one makefile
