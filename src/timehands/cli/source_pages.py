@@ -78,9 +78,9 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _configuration(tree: SourceTree, options: argparse.Namespace) -> Configuration | None:
-    from timehands.sources.config import resolve
+    from timehands.cli.source_show import resolved
 
-    return resolve(tree, options.config, options.arch) if options.config else None
+    return resolved(tree, options.config, options.arch) if options.config else None
 
 
 def _files(tree: SourceTree, options: argparse.Namespace) -> Iterator[str]:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from timehands.reports.page import Page
+    from timehands.sources.config import Configuration
     from timehands.sources.document import Block, Cell, Document
     from timehands.sources.tree import SourceTree
 
@@ -52,6 +53,22 @@ def opened(options: argparse.Namespace) -> SourceTree:
     for complaint in tree.complaints:
         print(f"timehands: {tree.root}: {complaint}", file=sys.stderr)
     return tree
+
+
+def resolved(tree: SourceTree, name: str, arch: str) -> Configuration:
+    """A configuration of a tree; what is worth keeping is kept for the next time.
+
+    Raises `ConfigurationUnknown`.
+    """
+    from timehands.errors import HostError
+    from timehands.kernels.cache import default_folder
+    from timehands.sources.config import resolve
+
+    try:
+        cache = default_folder().parent / "sources"
+    except HostError:
+        cache = None  # nobody's home: then it is worked out each time
+    return resolve(tree, name, arch, cache=cache)
 
 
 def show(options: argparse.Namespace, document: Document, data: dict[str, Any]) -> None:

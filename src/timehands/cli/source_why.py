@@ -49,11 +49,11 @@ def add_config_options(parser: argparse.ArgumentParser, required: bool = True) -
 
 def run(options: argparse.Namespace) -> int:
     """Print the answer. Raises `ConfigurationUnknown`, `TreeUnusable`."""
-    from timehands.cli.source_show import opened, show
-    from timehands.sources.config import asking, pages, plain, resolve
+    from timehands.cli.source_show import opened, resolved, show
+    from timehands.sources.config import asking, pages, plain
 
     tree = opened(options)
-    configuration = resolve(tree, options.config, options.arch)
+    configuration = resolved(tree, options.config, options.arch)
     asked, answers = asking.why(tree, configuration, options.file)
     if len(answers) == 1:
         document = pages.why_page(configuration, answers[0])

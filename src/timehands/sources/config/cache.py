@@ -59,7 +59,9 @@ _SCHEMA: Final = (
 )
 #: The table with what an entry rests on.
 _SEEN: Final = ""
-_WRONG_SHAPE: Final = (KeyError, IndexError, TypeError, ValueError, AttributeError)
+_WRONG_SHAPE: Final = (
+    KeyError, IndexError, TypeError, ValueError, AttributeError, RecursionError,
+)  # fmt: skip
 
 State = tuple[int, int, int, int]
 
@@ -90,6 +92,13 @@ class Seen:
         now = state(name)
         if self._states.setdefault(name, now) != now:
             self._whole = False
+
+    def adopt(self, other: Seen) -> None:
+        """All that another answer rests on."""
+        for name, was in other._states.items():
+            if self._states.setdefault(name, was) != was:
+                self._whole = False
+        self._whole = self._whole and other._whole
 
     def spoil(self) -> None:
         """The answer is not whole (it took too long, there was too much): do not keep it."""

@@ -6,6 +6,7 @@ known by the path that was given.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import posixpath
 import stat
@@ -77,22 +78,44 @@ class Reader:
     def _path(self, file: str) -> str:
         """Where a file is on disk, or would be. Raises `FileUnusable`: its folder is outside."""
         folder, _, name = file.rpartition("/")
-        found = self._folders.get(folder)
-        if found is None:
-            found = str(self.tree.path(folder) if folder else self.tree.root)
-            self._folders[folder] = found
         if name in ("", ".", "..") or "\0" in name:
             raise FileUnusable("not a path within the tree", file=file)
-        return f"{found}/{name}"
+        return f"{self._folder(folder)}/{name}"
+
+    def _folder(self, folder: str) -> str:
+        """Where a folder is, its links followed. Raises `FileUnusable`: outside."""
+        if not folder:
+            return str(self.tree.root)
+        found = self._folders.get(folder)
+        if found is None:
+            found = self._path(folder)
+            with contextlib.suppress(OSError):
+                if stat.S_ISLNK(os.lstat(found).st_mode):
+                    found = str(self.tree.path(folder))
+            self._folders[folder] = found
+        return found
 
     def names(self, folder: str) -> frozenset[str]:
         """What a folder has; nothing, when there is none or it cannot be read."""
         try:
-            path = str(self.tree.path(folder) if folder else self.tree.root)
+            path = self._folder(folder)
             self.seen.note(path)
             return frozenset(os.listdir(path))  # noqa: PTH208 - names alone, of thousands
         except (FileUnusable, OSError):
             return frozenset()
+
+    def place(self, file: str) -> str:
+        """Where a file is on disk, for telling it from others of that name."""
+        return str(Path(file).absolute() if file in self.outside else self.tree.root / file)
+
+    def again(self, seen: Seen, *, adopt: bool = False) -> Reader:
+        """A reader of the same files that begins anew, for an answer that is kept by itself.
+
+        With ``adopt`` that answer rests on all that this one has read so far, too.
+        """
+        if adopt:
+            seen.adopt(self.seen)
+        return Reader(self.tree, seen=seen, cache=self.cache, outside=dict(self.outside))
 
     def late(self, where: Where | None = None) -> bool:
         """Whether reading has to end, because it took too long; then the answer is partial."""
