@@ -2,7 +2,8 @@
 
 ``--json`` prints one object: ``schema`` (1), ``kernel``, ``files`` (each with ``file``,
 ``compiled`` (null where the configuration does not decide it), ``note`` and ``rules``: ``where``,
-``text``, ``condition``, ``holds``, ``chain``, ``changes``) and ``complaints``; with ``--recording``
+``text``, ``condition``, ``holds``, ``chain``, ``changes``; and ``modules``, the lines that put it
+into a loadable module instead) and ``complaints``; with ``--recording``
 also ``recording``: ``functions`` (each with ``function``, ``file``, ``line``, ``ran``, ``entries``,
 ``seen``, ``note``) and ``complaints``. The exit status is 1 when a single file
 was asked for and is not compiled.

@@ -58,6 +58,8 @@ def one(tree: SourceTree, configuration: Configuration, file: str) -> Why:
     answer = configuration.why(file)
     if answer.verdicts or answer.note:
         return answer
+    if answer.modules:
+        return replace(answer, note=_UNNAMED)
     return _unnamed(tree, answer)
 
 
