@@ -262,14 +262,14 @@ def _links(result: Scan, read: _Read) -> None:
         how = "->" if member[at - 1] else "="
         link = Link(int(name[at - 1]), int(name[at]), number, int(read.line[at]), how)
         result.links.append(link)
-    hooked = set(read.file[np.isin(name, names.numbers(_HOOKS))].tolist())
-    for file, (number, masked, parsed) in enumerate(
-        zip(batch.numbers.tolist(), batch.masked, batch.parsed, strict=True)
-    ):
-        if parsed.values or file in hooked:
+    hooked = np.flatnonzero(np.isin(name, names.numbers(_HOOKS)))
+    for file, (number, parsed) in enumerate(zip(batch.numbers.tolist(), batch.parsed, strict=True)):
+        places = hooked[read.file[hooked] == file]
+        if parsed.values or len(places):
+            masked, offsets = batch.masked[file], read.found.at[places] - batch.base[file]
             lines = _Lines(masked.plain)
             result.links.extend(_tables(number, parsed, lines, names))
-            result.links.extend(_registered(number, masked, lines, names) if file in hooked else ())
+            result.links.extend(_registered(number, masked, offsets.tolist(), lines, names))
 
 
 def _tables(number: int, parsed: Structure, lines: _Lines, names: Names) -> Iterable[Link]:
@@ -279,8 +279,10 @@ def _tables(number: int, parsed: Structure, lines: _Lines, names: Names) -> Iter
         yield Link(through, function, number, lines.of(value.at), how)
 
 
-def _registered(number: int, masked: Masked, lines: _Lines, names: Names) -> Iterable[Link]:
-    for hook in hooks(masked.text):
+def _registered(
+    number: int, masked: Masked, places: list[int], lines: _Lines, names: Names
+) -> Iterable[Link]:
+    for hook in hooks(masked.text, places):
         through, function = names.number(hook.through), names.number(hook.function)
         yield Link(through, function, number, lines.of(hook.at), hook.macro)
 
