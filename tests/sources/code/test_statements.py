@@ -89,6 +89,7 @@ def test_what_is_extern_in_a_function_is_declared_elsewhere() -> None:
         ("table[n = 3];", []),
         ("x[ = 1;", []),
         ("y] = 1; z[2] = 3;", ["z"]),
+        ("a[b[1] = 2; c[3] = 4;", ["b", "c"]),
     ],
 )
 def test_parts_of_arrays_and_structures_are_written(statement: str, parts: list[str]) -> None:

@@ -35,13 +35,14 @@ def _square(solids: Bytes) -> tuple[Places, Places]:
     """Where ``[`` stand, in order, and the ``]`` of each."""
     places = np.flatnonzero((solids == ord("[")) | (solids == ord("]")))
     opens = solids[places] == ord("[")
-    level = np.cumsum(np.where(opens, 1, -1))
+    depth = np.cumsum(np.where(opens, 1, -1))
+    level = np.where(opens, depth, depth + 1)
     # On a level of its own, each one that opens stands right before the one that closes it.
-    order = np.argsort(np.where(opens, level, level + 1), kind="stable")
-    pairs = np.flatnonzero(opens[order[:-1]] & ~opens[order[1:]]) if len(order) else order
-    first, second = places[order[pairs]], places[order[pairs + 1]]
-    good = np.flatnonzero(second > first)
-    sort = good[np.argsort(first[good])]
+    order = np.argsort(level, kind="stable")
+    one, next_ = order[:-1], order[1:]
+    pairs = opens[one] & ~opens[next_] & (level[one] == level[next_]) & (one < next_)
+    first, second = places[one[pairs]], places[next_[pairs]]
+    sort = np.argsort(first)
     return first[sort], second[sort]
 
 

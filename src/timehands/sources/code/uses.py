@@ -23,7 +23,7 @@ from timehands.sources.code.tokens import (
     Words,
     is_member,
     table_of,
-)  # fmt: skip
+)
 
 #: Chains of ``a.b.c`` are followed this far.
 _CHAIN: Final = 6
