@@ -160,7 +160,22 @@ def test_an_edit_a_new_file_and_one_that_went_are_taken_up(tmp_path: Path, index
     anew = Index.open(index.tree, cache=tmp_path / "other", jobs=1)
     assert everything(again) == everything(anew)
     assert rows(again.find("tsc_freq").definitions) == [(TSC, 2, "")]
-    assert again.path("fresh", "tc_init") if again.find("tc_init").definitions else True
+    assert [p.function for p in again.find("tc_init").callers if "new.c" in p.where.file] == [
+        "fresh"
+    ]
+
+
+def test_an_edit_that_leaves_size_and_time_as_they_were_is_seen(
+    tmp_path: Path, index: Index
+) -> None:
+    edited = index.tree.root / TSC
+    index.close()
+    facts, text = edited.stat(), edited.read_text()
+    edited.write_text(text.replace("tsc_freq", "tsc_fast"))
+    os.utime(edited, ns=(facts.st_atime_ns, facts.st_mtime_ns))
+    again = Index.open(index.tree, cache=tmp_path / "cache", jobs=1)
+    assert (again.built.scanned, again.built.gone) == (1, 1)
+    assert again.find("tsc_fast").definitions
 
 
 def test_a_worn_index_is_made_anew(tmp_path: Path, index: Index) -> None:
