@@ -25,7 +25,7 @@ from timehands.errors import FileUnusable, SourcesError
 from timehands.sources.code.segment import Segment, make
 from timehands.sources.tree import SourceTree
 
-SCHEMA: Final = 2
+SCHEMA: Final = 3
 _SUFFIXES: Final = (".c", ".h")
 _SEGMENT_BYTES: Final = 12 << 20
 _LAST_BYTES: Final = 2 << 20
@@ -149,7 +149,10 @@ def _worn(database: sqlite3.Connection, files: int, gone: int) -> bool:
 
 
 def files_of(tree: SourceTree, base: str, arch: str) -> Iterator[tuple[str, int, int]]:
-    """The C files of an architecture: path, size, time of change (ns)."""
+    """The C files of an architecture: path, size, the inode's time of change (ns).
+
+    No tool that writes a file can leave that time as it was, as it can the content's.
+    """
     skip = _skipped(tree, arch)
     start = tree.path(base) if base else tree.root
     if not start.is_dir():
@@ -168,7 +171,7 @@ def files_of(tree: SourceTree, base: str, arch: str) -> Iterator[tuple[str, int,
                     stack.append((entry.path, below))
             elif entry.name.endswith(_SUFFIXES) and entry.is_file(follow_symlinks=False):
                 facts = entry.stat(follow_symlinks=False)
-                yield below, facts.st_size, facts.st_mtime_ns
+                yield below, facts.st_size, facts.st_ctime_ns
 
 
 def _skipped(tree: SourceTree, arch: str) -> frozenset[str]:
