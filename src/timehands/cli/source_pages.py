@@ -55,7 +55,7 @@ def run(options: argparse.Namespace) -> int:
 
     tree = opened(options)
     configuration = _configuration(tree, options)
-    files = list(_files(tree, options))
+    files = list(_files(tree, options, configuration))
     deciding = _deciding(configuration, files)
     looked = look(tree, options) if options.recording else None
     asked = frozenset(files)
@@ -83,7 +83,9 @@ def _configuration(tree: SourceTree, options: argparse.Namespace) -> Configurati
     return resolve(tree, options.config, options.arch) if options.config else None
 
 
-def _files(tree: SourceTree, options: argparse.Namespace) -> Iterator[str]:
+def _files(
+    tree: SourceTree, options: argparse.Namespace, configuration: Configuration | None
+) -> Iterator[str]:
     from timehands.errors import UsageError
 
     if not options.path and not options.recording:
@@ -92,20 +94,28 @@ def _files(tree: SourceTree, options: argparse.Namespace) -> Iterator[str]:
         name = path.rstrip("/")
         yield from tree.files(name) if name and tree.path(name).is_dir() else (name,)
     if not options.path:
-        yield from _recorded(tree, options)
+        yield from _recorded(tree, options, configuration)
 
 
-def _recorded(tree: SourceTree, options: argparse.Namespace) -> Iterator[str]:
-    """The files that the report of a recording speaks of."""
+def _recorded(
+    tree: SourceTree, options: argparse.Namespace, configuration: Configuration | None
+) -> list[str]:
+    """The files that the report of a recording speaks of. Raises `UsageError`: none is known."""
     from timehands.boot import open_recording
+    from timehands.errors import UsageError
+    from timehands.reports.sourced.join import places_of
     from timehands.reports.sourced.mentions import items
-    from timehands.reports.sourced.places import Places, kernel_of
 
     booted = open_recording(options.recording)
-    kernel, _ = kernel_of(booted.recording, options.kernel)
-    found = items(booted.report, booted.recording, Places(booted.recording, tree, kernel))
-    places = (frame.where for item in found for frame in item.frames)
-    yield from sorted({where.file for where in places if where})
+    places, lacks = places_of(booted.recording, tree, options.kernel, configuration)
+    found = items(booted.report, booted.recording, places)
+    files = {frame.where.file for item in found for frame in item.frames if frame.where}
+    if not files:
+        raise UsageError(
+            "; ".join(lacks) or "this recording's report speaks of no function of the tree",
+            advice="Name files.",
+        )
+    return sorted(files)
 
 
 def _deciding(configuration: Configuration | None, files: list[str]) -> list[str]:
@@ -115,7 +125,8 @@ def _deciding(configuration: Configuration | None, files: list[str]) -> list[str
     verdicts = [verdict for file in files for verdict in configuration.why(file).verdicts]
     rules = [verdict.rule.where.file for verdict in verdicts]
     steps = [step.where.file for verdict in verdicts for step in verdict.chain if step.where]
-    return sorted({*rules, *steps})
+    # A configuration of Linux is a file of its own, outside of the tree.
+    return sorted(file for file in {*rules, *steps} if not file.startswith("/"))
 
 
 def _above(

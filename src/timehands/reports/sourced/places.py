@@ -134,6 +134,19 @@ class Places:
             raise SourceUnknown("the kernel has no line tables (DWARF)")
         return lines.functions_of(path)
 
+    def spans(self, name: str) -> list[tuple[int, int]] | None:
+        """Where the kernel's functions of a name begin and end, as linked, by its symbols.
+
+        None: its symbols are not at hand.
+        """
+        if self._kernel is None or self._image is None or not len(self._kernel.symbols):
+            return None
+        symbols = self._kernel.symbols
+        return [
+            (start, start + symbols.size_of(start)) for start in symbols.lookup(name)
+            if self._image.in_text((start + self.slide) % _TOP)
+        ]  # fmt: skip
+
     def known(self, name: str) -> bool:
         """Whether the kernel has a function of that name."""
         if name in self._by_name:
