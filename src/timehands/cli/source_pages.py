@@ -8,17 +8,18 @@ with ``--recording`` which of its functions ran. ``--json`` prints ``schema`` (1
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from timehands.cli.source_recording import Looked
-    from timehands.sources.config import Configuration
+    from timehands.sources.config import Configuration, Why
     from timehands.sources.document import Block
     from timehands.sources.tree import SourceTree
 
 JSON_SCHEMA = 1
+_FEW = 8
 
 
 def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -56,12 +57,15 @@ def run(options: argparse.Namespace) -> int:
     tree = opened(options)
     configuration = _configuration(tree, options)
     files = list(_files(tree, options, configuration))
-    deciding = _deciding(configuration, files)
+    whys = _whys(configuration, files)
+    deciding = _deciding(whys.values())
     looked = look(tree, options) if options.recording else None
     asked = frozenset(files)
 
     def above(file: str) -> tuple[Block, ...]:
-        return _above(tree, configuration, file, looked) if file in asked else ()
+        if file not in asked:
+            return ()
+        return (*_why(configuration, whys.get(file)), *_ran(looked, tree, file))
 
     written, complaints = write_pages(tree, [*files, *deciding], options.out, above)
     data = {
@@ -118,29 +122,37 @@ def _recorded(
     return sorted(files)
 
 
-def _deciding(configuration: Configuration | None, files: list[str]) -> list[str]:
-    """The files whose lines say why these are compiled: they get pages, too."""
+def _whys(configuration: Configuration | None, files: list[str]) -> dict[str, Why]:
+    """Of each file, why it is compiled or not."""
     if configuration is None:
-        return []
-    verdicts = [verdict for file in files for verdict in configuration.why(file).verdicts]
+        return {}
+    if len(files) > _FEW:
+        # Asked once for all files, a language need not look anew for each.
+        len(configuration.files)
+    return {file: configuration.why(file) for file in files}
+
+
+def _deciding(whys: Iterable[Why]) -> list[str]:
+    """The files whose lines say why these are compiled: they get pages, too."""
+    verdicts = [verdict for why in whys for verdict in why.verdicts]
     rules = [verdict.rule.where.file for verdict in verdicts]
     steps = [step.where.file for verdict in verdicts for step in verdict.chain if step.where]
     # A configuration of Linux is a file of its own, outside of the tree.
     return sorted(file for file in {*rules, *steps} if not file.startswith("/"))
 
 
-def _above(
-    tree: SourceTree, configuration: Configuration | None, file: str, looked: Looked | None
-) -> tuple[Block, ...]:
-    """What is told above a file's lines."""
-    from timehands.cli.source_recording import blocks, reached_in
+def _why(configuration: Configuration | None, why: Why | None) -> Iterator[Block]:
     from timehands.sources.config.pages import why_page
     from timehands.sources.document import Heading
 
-    told: list[Block] = []
-    if configuration is not None:
-        page = why_page(configuration, configuration.why(file))
-        told += [Heading(page.title), *page.blocks]
+    if configuration is not None and why is not None:
+        page = why_page(configuration, why)
+        yield Heading(page.title)
+        yield from page.blocks
+
+
+def _ran(looked: Looked | None, tree: SourceTree, file: str) -> Iterator[Block]:
+    from timehands.cli.source_recording import blocks, reached_in
+
     if looked is not None:
-        told += blocks(reached_in(looked, tree, file), looked.recording.folder)
-    return tuple(told)
+        yield from blocks(reached_in(looked, tree, file), looked.recording.folder)
