@@ -8,12 +8,13 @@ with ``--recording`` which of its functions ran. ``--json`` prints ``schema`` (1
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from timehands.cli.source_recording import Looked
+    from timehands.reports.source_pages import Beside
+    from timehands.reports.sourced.reached import FileReached
     from timehands.sources.config import Configuration, Why
     from timehands.sources.document import Block
     from timehands.sources.tree import SourceTree
@@ -50,24 +51,14 @@ def run(options: argparse.Namespace) -> int:
     import json
     import sys
 
-    from timehands.cli.source_recording import look
     from timehands.cli.source_show import opened
     from timehands.reports.source_pages import write_pages
 
     tree = opened(options)
-    configuration = _configuration(tree, options)
-    files = list(_files(tree, options, configuration))
-    whys = _whys(configuration, files)
-    deciding = _deciding(whys.values())
-    looked = look(tree, options) if options.recording else None
-    asked = frozenset(files)
-
-    def above(file: str) -> tuple[Block, ...]:
-        if file not in asked:
-            return ()
-        return (*_why(configuration, whys.get(file)), *_ran(looked, tree, file))
-
-    written, complaints = write_pages(tree, [*files, *deciding], options.out, above)
+    told = _Told(tree, options)
+    written, complaints = write_pages(
+        tree, [*told.files, *told.deciding], options.out, told.above, told.beside
+    )
     data = {
         "schema": JSON_SCHEMA,
         "folder": str(options.out),
@@ -79,6 +70,69 @@ def run(options: argparse.Namespace) -> int:
     many = f"{len(written)} pages" if len(written) != 1 else "1 page"
     print(json.dumps(data, indent=2) if options.json else f"{many} in {options.out}/index.html")
     return 1 if complaints else 0
+
+
+class _Told:
+    """What is told of the files that were asked for, above their lines and in the index."""
+
+    def __init__(self, tree: SourceTree, options: argparse.Namespace) -> None:
+        from timehands.cli.source_recording import look
+
+        self._tree = tree
+        self._configuration = _configuration(tree, options)
+        self.files = list(dict.fromkeys(_files(tree, options, self._configuration)))
+        self._whys = _whys(self._configuration, self.files)
+        self._looked = look(tree, options) if options.recording else None
+        self._ran: dict[str, FileReached] = {}
+
+    @property
+    def deciding(self) -> list[str]:
+        """The files whose lines say why these are compiled: they get pages, too."""
+        verdicts = [verdict for why in self._whys.values() for verdict in why.verdicts]
+        rules = [verdict.rule.where.file for verdict in verdicts]
+        steps = [step.where.file for verdict in verdicts for step in verdict.chain if step.where]
+        # A configuration of Linux is a file of its own, outside of the tree.
+        return sorted(file for file in {*rules, *steps} if not file.startswith("/"))
+
+    def above(self, file: str) -> tuple[Block, ...]:
+        """Why it is compiled, and what of it ran."""
+        if file not in self.files:
+            return ()
+        return (*self._why(file), *self._reached(file))
+
+    def _why(self, file: str) -> Iterator[Block]:
+        from timehands.sources.config.pages import why_page
+        from timehands.sources.document import Heading
+
+        if self._configuration is not None:
+            page = why_page(self._configuration, self._whys[file])
+            yield Heading(page.title)
+            yield from page.blocks
+
+    def _reached(self, file: str) -> Iterator[Block]:
+        from timehands.cli.source_recording import blocks, reached_in
+
+        if self._looked is not None:
+            found = self._ran[file] = reached_in(self._looked, self._tree, file)
+            yield from blocks(found, self._looked.recording.folder)
+
+    @property
+    def beside(self) -> Beside:
+        """The columns of the index."""
+        from timehands.reports.source_pages import Beside
+
+        compiled = ("compiled",) if self._configuration else ()
+        reached = ("reached", "never entered", "not watched") if self._looked else ()
+        return Beside((*compiled, *reached), self._cells)
+
+    def _cells(self, file: str) -> tuple[str, ...]:
+        from timehands.reports.sourced.reached import Ran
+
+        why, ran = self._whys.get(file), self._ran.get(file)
+        known = why is not None and why.verdicts
+        compiled = ("" if not why or not known else "yes" if why.compiled else "no",)
+        counts = tuple(str(ran.count(one) or "") if ran else "" for one in Ran)
+        return (*(compiled if self._configuration else ()), *(counts if self._looked else ()))
 
 
 def _configuration(tree: SourceTree, options: argparse.Namespace) -> Configuration | None:
@@ -130,29 +184,3 @@ def _whys(configuration: Configuration | None, files: list[str]) -> dict[str, Wh
         # Asked once for all files, a language need not look anew for each.
         len(configuration.files)
     return {file: configuration.why(file) for file in files}
-
-
-def _deciding(whys: Iterable[Why]) -> list[str]:
-    """The files whose lines say why these are compiled: they get pages, too."""
-    verdicts = [verdict for why in whys for verdict in why.verdicts]
-    rules = [verdict.rule.where.file for verdict in verdicts]
-    steps = [step.where.file for verdict in verdicts for step in verdict.chain if step.where]
-    # A configuration of Linux is a file of its own, outside of the tree.
-    return sorted(file for file in {*rules, *steps} if not file.startswith("/"))
-
-
-def _why(configuration: Configuration | None, why: Why | None) -> Iterator[Block]:
-    from timehands.sources.config.pages import why_page
-    from timehands.sources.document import Heading
-
-    if configuration is not None and why is not None:
-        page = why_page(configuration, why)
-        yield Heading(page.title)
-        yield from page.blocks
-
-
-def _ran(looked: Looked | None, tree: SourceTree, file: str) -> Iterator[Block]:
-    from timehands.cli.source_recording import blocks, reached_in
-
-    if looked is not None:
-        yield from blocks(reached_in(looked, tree, file), looked.recording.folder)

@@ -33,12 +33,13 @@ class _Part:
     href: str | None = None
 
 
-def render(document: Document, link: Link | None = None) -> str:
-    """The page; places link to where ``link`` says."""
+def render(document: Document, link: Link | None = None, home: str = "") -> str:
+    """The page; places link to where ``link`` says, and its head to ``home``, the index."""
     template, style = _template()
     context = {
         "document": document,
         "link": link,
+        "home": home,
         "version": timehands.__version__,
         "style": Markup(style),
         "policy": policy(style),

@@ -41,6 +41,19 @@ def more(sourced: Sourced, one: Frame, told: Set[str | Where] = frozenset()) -> 
         yield changed(last)
 
 
+def beside(sourced: Sourced, one: Frame) -> Iterator[str]:
+    """What stands beside a place where a table has the reasons of all files: the last change, and
+    that its file is not compiled, which no running kernel's should be.
+    """
+    if one.where is None:
+        return
+    file, last = sourced.file(one.where.file), sourced.changes.get(one.where)
+    if file is not None and file.compiled is False:
+        yield condition(file)
+    if last is not None:
+        yield changed(last)
+
+
 def condition(file: File) -> str:
     """``compiled by sys/conf/files.x86:379 (optional kvm_clock | xenhvm)``"""
     if file.compiled is None or not file.lines:
