@@ -23,7 +23,8 @@ from reports.build import (
 from reports.build_bsd import ALL_REPORTS, freebsd_report, netbsd_report
 from timehands.machines.machine import Machine
 from timehands.reports.plain import harmless
-from timehands.reports.terminal import Detail, Surface, render
+from timehands.reports.surface import Surface
+from timehands.reports.terminal import Detail, render
 from timehands.watch.interventions import Did, Intervention, Stopped
 
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")

@@ -75,7 +75,7 @@ def show(options: argparse.Namespace, document: Document, data: dict[str, Any]) 
 def text(document: Document) -> str:
     """A document as text for standard output."""
     from timehands.reports.page import Page
-    from timehands.reports.terminal import Surface
+    from timehands.reports.surface import Surface
 
     surface = Surface.of(sys.stdout)
     page = Page(surface.width, surface.color, surface.unicode)

@@ -9,21 +9,22 @@ from dataclasses import replace
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from timehands.errors import SourcesError
 from timehands.sources.code.build import Built, refresh
-from timehands.sources.code.clocks import clocks
 from timehands.sources.code.columns import unpack
 from timehands.sources.code.functions import Functions
-from timehands.sources.code.graph import Graph
 from timehands.sources.code.model import ClockSource, Found, Place, Step, Unparsed
 from timehands.sources.code.roles import DEAD, DEFINITIONS, MEMBER_OF, ROLE_MASK, Role
 from timehands.sources.tree import SourceTree
 from timehands.sources.where import Where
+
+if TYPE_CHECKING:
+    from timehands.sources.code.graph import Graph
 
 _WORDS: Final[dict[int, str]] = {
     Role.READ: "read",
@@ -281,10 +282,14 @@ class Index:
 
     @cached_property
     def _graph(self) -> Graph:
+        from timehands.sources.code.graph import Graph
+
         return Graph(self)
 
     def clocks(self) -> list[ClockSource]:
         """Every clock that the tree can register."""
+        from timehands.sources.code.clocks import clocks
+
         return clocks(self)
 
 
