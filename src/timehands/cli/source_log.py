@@ -150,7 +150,7 @@ def _told_stat(change: Change) -> list[Stat]:
 
 
 def _document(told: dict[str, Any], options: argparse.Namespace) -> Document:
-    from timehands.sources.document import Document, Words
+    from timehands.sources.document import Document, Words, partial
 
     name = options.path or "the whole tree"
     blocks: list[Block] = []
@@ -161,7 +161,7 @@ def _document(told: dict[str, Any], options: argparse.Namespace) -> Document:
     said = f"{len(told['rows'])} changes" if len(told["rows"]) != 1 else "1 change"
     more = ", there may be more" if options.limit and len(told["rows"]) == options.limit else ""
     blocks.append(Words(f"{said}{more}; by {told['way']}", "dim"))
-    return Document(f"History of {name}", tuple(blocks), "; ".join(told["complaints"]))
+    return Document(f"History of {name}", tuple(blocks), partial(told["complaints"]))
 
 
 def _blocks(row: dict[str, Any]) -> Iterator[Block]:

@@ -104,6 +104,23 @@ class Objects(Protocol):
         """End what was opened."""
 
 
+def entry_of(tree: bytes, name: str, size: int = 20) -> str | None:
+    """The hash that a stored tree has for a name; ``size`` is that of hashes, in bytes.
+
+    None: it has none, or the rest of it is damaged.
+    """
+    wanted, at = name.encode("utf-8", "surrogateescape"), 0
+    while at < len(tree):
+        blank = tree.find(b" ", at)
+        end = tree.find(b"\0", blank)
+        if blank < 0 or end < 0:
+            return None
+        if tree[blank + 1 : end] == wanted:
+            return tree[end + 1 : end + 1 + size].hex()
+        at = end + 1 + size
+    return None
+
+
 def parse_commit(id: str, data: bytes) -> tuple[Commit, Details]:
     """A commit from its stored form. Raises `Missing` when that is damaged."""
     head, _, message = data.partition(b"\n\n")
