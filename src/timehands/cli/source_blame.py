@@ -39,9 +39,12 @@ def run(options: argparse.Namespace) -> int:
     from timehands.cli.source_log import change_json, open_history
     from timehands.cli.source_show import show
     from timehands.sources.document import partial
+    from timehands.sources.tree import SourceTree
 
     file, line = parse_place(options.place)
-    with open_history(options) as history:
+    tree = SourceTree.open(options.tree)
+    file = tree.meant(file)
+    with open_history(options, tree) as history:
         found = history.blame(file, line)
         release = history.first_release(found.change.revision) if found.change else None
         way, complaints = history.way, history.complaints

@@ -149,8 +149,8 @@ def _files(
     if not options.path and not options.recording:
         raise UsageError("no files are named", advice="Name some, or a --recording.")
     for path in options.path:
-        name = path.rstrip("/")
-        yield from tree.files(name) if name and tree.path(name).is_dir() else (name,)
+        name = tree.meant(path.rstrip("/") or path)
+        yield from tree.files(name) if tree.path(name).is_dir() else (name,)
     if not options.path:
         yield from _recorded(tree, options, configuration)
 

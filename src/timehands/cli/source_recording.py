@@ -28,33 +28,41 @@ def add_recording_options(parser: argparse.ArgumentParser) -> None:
 
 
 class Looked(NamedTuple):
-    """A recording that was opened; ``lacks`` says what its kernel does not tell, if anything."""
+    """A recording that was opened; ``lacks`` says what its kernel does not tell, if anything, and
+    ``others`` what shows that the tree is not its kernel's.
+    """
 
     recording: Recording
     places: Places
     lacks: str
+    others: tuple[str, ...]
     printed: dict[str, str]
 
 
 def look(tree: SourceTree, options: argparse.Namespace) -> Looked:
     """Open the recording that was named. Raises `RecordingError`."""
     from timehands.boot import open_recording
+    from timehands.reports.sourced.join import others
     from timehands.reports.sourced.places import Places, kernel_of
 
     booted = open_recording(options.recording)
     recording, messages = booted.recording, booted.report.story.messages
     printed = {one.source: one.evidence[0] for one in reversed(messages) if one.evidence}
     kernel, lacks = kernel_of(recording, options.kernel)
-    return Looked(recording, Places(recording, tree, kernel), lacks, printed)
+    places, other = Places(recording, tree, kernel), tuple(others(tree, recording))
+    return Looked(recording, places, lacks, other, printed)
 
 
 def reached_in(looked: Looked, tree: SourceTree, file: str) -> FileReached:
     """What the recording shows of a file's functions."""
+    from dataclasses import replace
+
     from timehands.reports.sourced.reached import reached
 
-    return reached(
+    found = reached(
         looked.recording, looked.places, tree, file, lacks=looked.lacks, printed=looked.printed
     )
+    return replace(found, complaints=(*looked.others, *found.complaints))
 
 
 def blocks(found: FileReached, recording: Path) -> tuple[Block, ...]:

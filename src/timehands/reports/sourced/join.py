@@ -60,7 +60,7 @@ def join(report: Report, recording: Recording, asked: Asked) -> Sourced:
     """
     configuration, complaints = _resolved(asked)
     places, lacks = places_of(recording, asked.tree, asked.kernel, configuration, asked.definitions)
-    complaints = [*asked.tree.complaints, *_other(asked.tree, recording), *lacks, *complaints]
+    complaints = [*asked.tree.complaints, *others(asked.tree, recording), *lacks, *complaints]
     found = items(report, recording, places)
     return Sourced(
         tree=str(asked.tree.root),
@@ -73,8 +73,8 @@ def join(report: Report, recording: Recording, asked: Asked) -> Sourced:
     )
 
 
-def _other(tree: SourceTree, recording: Recording) -> Iterator[str]:
-    """What shows that the tree is not what the kernel was built from."""
+def others(tree: SourceTree, recording: Recording) -> Iterator[str]:
+    """What shows that the tree is not what a recording's kernel was built from."""
     kernel = recording.header.kernel
     if "unknown" not in (tree.kind, kernel.os) and tree.kind != kernel.os:
         yield f"the kernel is {kernel.os}'s, and the tree {tree.kind}'s: its places mean nothing"

@@ -312,7 +312,9 @@ def _objects(path: Path, way: Way | None) -> Objects:
             return command.open_objects(path)
         except command.CommandFailed as error:
             reasons.append(_first_line(error))
-    if all("not found" in reason or "not a git repository" in reason for reason in reasons):
+    if not path.exists():
+        reasons = ["there is no such folder"]
+    elif all("not found" in reason or "not a git repository" in reason for reason in reasons):
         reasons = ["neither in this folder nor above it"]
     raise HistoryUnavailable(
         f"no git repository can be read here ({'; '.join(reasons)})",
