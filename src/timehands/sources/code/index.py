@@ -182,13 +182,8 @@ class Index:
         word = symbol.encode(errors="replace")
         parts = [np.zeros((0, 3), np.int64)]
         for segment in self._segments:
-            row = self._database.execute(
-                "SELECT data FROM block WHERE segment = ? AND first <= ? "
-                "ORDER BY first DESC LIMIT 1",
-                (segment, word),
-            ).fetchone()
-            if row:
-                parts.append(_of_name(_columns(row[0]), word))
+            if columns := self._block(segment, word):
+                parts.append(_of_name(columns, word))
         rows = np.concatenate(parts)
         return np.asarray(rows[self.alive[rows[:, 0]]], np.int64)
 
@@ -269,10 +264,25 @@ class Index:
                 yield Place(Where(self.file(file), int(line[at])), what, name)
 
     def near(self, symbol: str) -> tuple[str, ...]:
-        """Functions whose names are like this one."""
+        """Names like this one: functions, and what stands beside it in the index."""
         head = symbol[:3].encode(errors="replace")
-        names = {n.decode(errors="replace") for n in self.functions.names if n.startswith(head)}
-        return tuple(difflib.get_close_matches(symbol, names, _MAX_NEAR, 0.8))
+        every = (*self.functions.names, *self._beside(symbol.encode(errors="replace")))
+        names = {name.decode(errors="replace") for name in every if name.startswith(head)}
+        return tuple(difflib.get_close_matches(symbol, sorted(names), _MAX_NEAR, 0.8))
+
+    def _beside(self, word: bytes) -> Iterator[bytes]:
+        """The names of the blocks in which a name would stand."""
+        for segment in self._segments:
+            if columns := self._block(segment, word):
+                yield from columns[0]
+
+    def _block(self, segment: int, word: bytes) -> list[Any]:
+        """The block of a segment in which a name is, if it is there; empty: there is none."""
+        row = self._database.execute(
+            "SELECT data FROM block WHERE segment = ? AND first <= ? ORDER BY first DESC LIMIT 1",
+            (segment, word),
+        ).fetchone()
+        return _columns(row[0]) if row else []
 
     def path(
         self, start: str, end: str, *, limit: int = 3, avoid: frozenset[str] = frozenset()
