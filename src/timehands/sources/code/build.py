@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from timehands.sources.code.segment import Segment
 
-SCHEMA: Final = 2
+SCHEMA: Final = 3
 _SUFFIXES: Final = (".c", ".h")
 _SEGMENT_BYTES: Final = 12 << 20
 _LAST_BYTES: Final = 2 << 20
@@ -150,7 +150,10 @@ def _worn(database: sqlite3.Connection, files: int, gone: int) -> bool:
 
 
 def files_of(tree: SourceTree, base: str, arch: str) -> Iterator[tuple[str, int, int]]:
-    """The C files of an architecture: path, size, time of change (ns)."""
+    """The C files of an architecture: path, size, the inode's time of change (ns).
+
+    No tool that writes a file can leave that time as it was, as it can the content's.
+    """
     skip = _skipped(tree, arch)
     start = tree.path(base) if base else tree.root
     if not start.is_dir():
@@ -169,7 +172,7 @@ def files_of(tree: SourceTree, base: str, arch: str) -> Iterator[tuple[str, int,
                     stack.append((entry.path, below))
             elif entry.name.endswith(_SUFFIXES) and entry.is_file(follow_symlinks=False):
                 facts = entry.stat(follow_symlinks=False)
-                yield below, facts.st_size, facts.st_mtime_ns
+                yield below, facts.st_size, facts.st_ctime_ns
 
 
 def _skipped(tree: SourceTree, arch: str) -> frozenset[str]:
