@@ -21,15 +21,14 @@ _ABSENT: Final = "no symbol: left out, or inlined"
 class Function(NamedTuple):
     """A function of a file.
 
-    ``low_pc`` to ``high_pc`` is its code as linked, None where that is not known. ``alike`` counts
-    the kernel's functions of that name where it is not known which is the file's. ``absent``: the
-    kernel has none.
+    ``code`` are the stretches of its code as linked (from, to): more than one where a compiler
+    split it, none where it is not known. ``alike`` counts the kernel's functions of that name where
+    it is not known which is the file's. ``absent``: the kernel has none.
     """
 
     name: str
     line: int = 0
-    low_pc: int | None = None
-    high_pc: int | None = None
+    code: tuple[tuple[int, int], ...] = ()
     note: str = ""
     alike: int = 1
     absent: bool = False
@@ -40,15 +39,19 @@ def by_lines(places: Places, tree: SourceTree, file: str, inlined: Set[str]) -> 
 
     Raises `SourceUnknown` when the kernel has no code from the file, or no line tables.
     """
-    found = [
-        Function(one.name, one.line, one.low_pc, one.high_pc, _INLINED if one.inlined else "")
-        for one in places.functions_of(_below(tree, file))
-    ]
-    for name in inlined - {one.name for one in found}:
+    found: dict[tuple[str, int], Function] = {}
+    for one in places.functions_of(_below(tree, file)):
+        code = () if one.low_pc is None or one.high_pc is None else ((one.low_pc, one.high_pc),)
+        note = _INLINED if one.inlined else ""
+        known = found.get((one.name, one.line), Function(one.name, one.line))
+        found[one.name, one.line] = known._replace(
+            code=(*known.code, *code), note=known.note or note
+        )
+    for name in inlined - {name for name, _ in found}:
         info = places.info(name)
-        if info is not None and info.low_pc is None and places.paths.find(info.file) == file:
-            found.append(Function(name, info.line, note=_INLINED))
-    return sorted(found, key=lambda one: (one.line, one.name))
+        if info is not None and places.paths.find(info.file) == file:
+            found[name, info.line] = Function(name, info.line, note=_INLINED)
+    return sorted(found.values(), key=lambda one: (one.line, one.name))
 
 
 def _below(tree: SourceTree, file: str) -> str:
@@ -73,7 +76,7 @@ def _by_name(places: Places, name: str, line: int) -> Function:
     if spans is None:
         return Function(name, line)
     if len(spans) == 1:
-        return Function(name, line, *spans[0])
+        return Function(name, line, (spans[0],))
     if spans:
         note = f"the kernel has {len(spans)} functions of that name"
         return Function(name, line, note=note, alike=len(spans))

@@ -28,7 +28,6 @@ from timehands.watch.records import Kind
 
 _TOP: Final = 1 << 64
 _NAME: Final = re.compile(r"[A-Za-z_]\w*")
-_INLINED_IN: Final = " < "
 #: Events that are ours, and not of a function of the guest.
 _NOT_OF_CODE: Final = frozenset({Kind.HELLO, Kind.SLIDE, Kind.PROGRESS, Kind.COUNT, Kind.COST})
 
@@ -94,14 +93,15 @@ class _Signs:
     """What the recording shows: of places by their address as linked, of functions by name.
 
     ``watched`` are the starts of the watched functions, ``within`` the events at each place,
-    ``under_way`` return addresses and the like, ``inlined`` what was inlined at any of these.
+    ``under_way`` return addresses and the like, ``inlined`` what was inlined at any of these, by
+    its file (empty: not known) and name.
     """
 
     watched: dict[str, frozenset[int]]
     entries: Counter[str]
     within: Counter[int]
     under_way: frozenset[int]
-    inlined: Counter[str]
+    inlined: Counter[tuple[str, str]]
     stopped: Counter[str]
     logged: frozenset[str]
     printed: Mapping[str, str] = field(default_factory=dict)
@@ -125,9 +125,10 @@ def reached(
             (`timehands.story.model.Message`).
     """
     complaints = list(_complaints(recording))
-    signs = replace(_signs(recording, places.slide), printed=printed or {})
+    signs = replace(_signs(recording, places), printed=printed or {})
     try:
-        functions = by_lines(places, tree, file, signs.inlined.keys())
+        inlined = {name for of, name in signs.inlined if of in ("", file)}
+        functions = by_lines(places, tree, file, inlined)
     except SourceUnknown as error:
         functions = by_names(places, tree, file)
         complaints.append(lacks or f"{error.message}: of its functions only names are known")
@@ -152,7 +153,7 @@ def _complaints(recording: Recording) -> Iterator[str]:
 def _told(one: Function, file: str, signs: _Signs, dropped: bool) -> Reached:
     watched = _is_watched(one, signs)
     entries = signs.entries[one.name] if watched else None
-    seen = tuple(_seen(one, signs))
+    seen = tuple(_seen(one, file, signs))
     where = Where(file, one.line) if one.line else None
     if entries or seen:
         return Reached(one.name, where, Ran.REACHED, entries, seen, one.note)
@@ -165,21 +166,20 @@ def _is_watched(one: Function, signs: _Signs) -> bool:
     starts = signs.watched.get(one.name)
     if starts is None or one.absent:
         return False
-    if one.low_pc is not None:
-        return not starts or one.low_pc in starts
+    if one.code:
+        return not starts or any(start in starts for start, _ in one.code)
     return len(starts) >= one.alike or one.alike == 1
 
 
-def _seen(one: Function, signs: _Signs) -> Iterator[str]:
-    if one.low_pc is not None and one.high_pc is not None:
-        code = range(one.low_pc, one.high_pc)
-        within = sum(times for at, times in signs.within.items() if at in code)
-        if within:
-            yield f"{within:,} events from within it"
-        if any(at in code for at in signs.under_way):
-            yield "it was under way when a watched function ran"
-    if signs.inlined[one.name]:
-        times = signs.inlined[one.name]
+def _seen(one: Function, file: str, signs: _Signs) -> Iterator[str]:
+    code = [range(start, end) for start, end in one.code]
+    within = sum(times for at, times in signs.within.items() if any(at in part for part in code))
+    if within:
+        yield f"{within:,} events from within it"
+    if any(at in part for at in signs.under_way for part in code):
+        yield "it was under way when a watched function ran"
+    times = signs.inlined[file, one.name] + signs.inlined["", one.name]
+    if times:
         yield f"inlined at {times:,} places that ran" if times > 1 else "it ran inlined in another"
     if signs.stopped[one.name]:
         yield f"in {signs.stopped[one.name]:,} stops or their backtraces"
@@ -190,7 +190,8 @@ def _seen(one: Function, signs: _Signs) -> Iterator[str]:
 
 
 @lru_cache(maxsize=2)
-def _signs(recording: Recording, slide: int) -> _Signs:
+def _signs(recording: Recording, places: Places) -> _Signs:
+    slide = places.slide
     entries: Counter[str] = Counter()
     within: Counter[int] = Counter()
     for event in recording.events:
@@ -206,7 +207,7 @@ def _signs(recording: Recording, slide: int) -> _Signs:
         entries=entries,
         within=within,
         under_way=frozenset((address - slide) % _TOP for address in ran) - within.keys(),
-        inlined=Counter(one for name in ran.values() for one in name.split(_INLINED_IN)[:-1]),
+        inlined=Counter(one for address in ran for one in places.inlined_at(address)),
         stopped=_stopped(recording),
         logged=frozenset(_logged(recording)),
     )
