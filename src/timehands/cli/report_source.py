@@ -42,7 +42,8 @@ def add_source_options(parser: argparse.ArgumentParser) -> None:
         "--index",
         action="store_true",
         help="of a kernel without line tables (DWARF): find functions by the tree's cross "
-        "reference, which is made if it is not there yet; of all of Linux that takes minutes",
+        "reference instead of in the files that --config compiles; it is made if it is not there "
+        "yet, and of all of Linux that takes minutes",
     )
 
 
@@ -106,7 +107,11 @@ def _with_pages(sourced: Sourced, asked: Asked, html: Path) -> Sourced:
 
     folder = html.with_name(f"{html.stem}-source")
     frames = (one.where.file for item in sourced.items for one in item.frames if one.where)
-    lines = (where.file for file in sourced.files for where, _ in file.lines if where)
+    # A configuration of Linux is a file of its own, outside of the tree.
+    lines = (
+        where.file for file in sourced.files for where, _ in file.lines
+        if where and not where.file.startswith("/")
+    )  # fmt: skip
     written, complaints = write_pages(asked.tree, [*frames, *lines], folder)
     return replace(
         sourced,

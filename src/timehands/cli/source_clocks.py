@@ -80,9 +80,9 @@ def _compiled(
 ) -> list[_Compiled]:
     if not options.config:
         return [_Compiled(clock, None) for clock in clocks]
-    from timehands.sources.config import resolve
+    from timehands.cli.source_show import resolved
 
-    configuration = resolve(tree, options.config, options.arch)
+    configuration = resolved(tree, options.config, options.arch)
     return [_Compiled(clock, configuration.why(clock.where.file)) for clock in clocks]
 
 

@@ -21,15 +21,21 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
+
+from timehands.sources.where import Where
 
 if TYPE_CHECKING:
+    from rich.table import Table as Columns
     from rich.text import Text
 
     from timehands.reports.page import Page
-    from timehands.sources.document import Block, Cell, Document
+    from timehands.sources.config import Configuration
+    from timehands.sources.document import Block, Cell, Document, Table
     from timehands.sources.tree import SourceTree
 
+#: Which share of the width a first column, and one of places, may have for itself.
+_WHOLE: Final = (0.4, 0.5)
 _STYLES = {"": "", "dim": "dim", "bold": "bold", "good": "green", "bad": "red", "doubt": "yellow"}
 
 
@@ -52,6 +58,22 @@ def opened(options: argparse.Namespace) -> SourceTree:
     for complaint in tree.complaints:
         print(f"timehands: {tree.root}: {complaint}", file=sys.stderr)
     return tree
+
+
+def resolved(tree: SourceTree, name: str, arch: str) -> Configuration:
+    """A configuration of a tree; what is worth keeping is kept for the next time.
+
+    Raises `ConfigurationUnknown`.
+    """
+    from timehands.errors import HostError
+    from timehands.kernels.cache import default_folder
+    from timehands.sources.config import resolve
+
+    try:
+        cache = default_folder().parent / "sources"
+    except HostError:
+        cache = None  # nobody's home: then it is worked out each time
+    return resolve(tree, name, arch, cache=cache)
 
 
 def show(options: argparse.Namespace, document: Document, data: dict[str, Any]) -> None:
@@ -95,15 +117,27 @@ def _write(page: Page, block: Block) -> None:
             label = min(24, max((len(name) for name, _ in rows), default=0))
             plain = [(name, d.plain(cell)) for name, cell in rows]
             page.rows(plain, label, indent)
-        case d.Table(heads, rows):
-            table = page.table(heads)
-            for row in rows:
-                table.add_row(*(_styled(page, cell) for cell in row))
-            page.print(table)
+        case d.Table():
+            page.print(_table(page, block))
         case d.Preformatted(lines, where):
             for number, line in enumerate(lines, where.line if where else 0):
                 mark = f"{number:>6}  " if where else ""
                 page.print(page.styled(mark + line.expandtabs()))
+
+
+def _table(page: Page, block: Table) -> Columns:
+    """Names and places are kept whole, as far as there is room: they are marked and pasted."""
+    from timehands.sources.document import plain
+
+    table = page.table(block.heads)
+    for row in block.rows:
+        table.add_row(*(_styled(page, cell) for cell in row))
+    for number, column in enumerate(table.columns):
+        cells = [row[number] for row in block.rows]
+        names = not number or all(isinstance(cell, Where) or not cell for cell in cells)
+        longest = max((len(plain(cell)) for cell in cells), default=0)
+        column.no_wrap = names and longest <= page.width * _WHOLE[min(number, 1)]
+    return table
 
 
 def _styled(page: Page, cell: Cell, style: str = "") -> Text:

@@ -15,6 +15,7 @@ import re
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Final, Literal, Self
 
@@ -31,6 +32,7 @@ MAX_FILE_BYTES: Final = 16 << 20
 MAX_FILES: Final = 1_000_000
 MAX_DEPTH: Final = 64
 _HEAD: Final = 64 << 10
+_MOST_NAMED: Final = 5
 #: Folders that are no part of the source.
 _NOT_SOURCE: Final = frozenset({".git", ".svn", ".hg", "CVS"})
 #: What makes a tree a BSD's: a file below its sys/, and what that file says.
@@ -112,6 +114,31 @@ class SourceTree:
         if found != root and not found.startswith(root.rstrip("/") + "/"):
             raise FileUnusable("a link leads out of the tree; it is not followed", file=file)
         return found
+
+    def meant(self, asked: str) -> str:
+        """The path that is meant by one of the tree, below its kernel's folder, or absolute.
+
+        What is not there stays as it is.
+        """
+        path = PurePosixPath(asked)
+        if path.is_absolute() and path.is_relative_to(self.root):
+            path = path.relative_to(self.root)
+        for candidate in (str(path), self.below_sys(str(path))):
+            if self._there(candidate):
+                return candidate
+        return asked
+
+    def _there(self, file: str) -> bool:
+        try:
+            return self.path(file).exists()
+        except (FileUnusable, OSError):
+            return False
+
+    def named(self, name: str) -> list[str]:
+        """The first few files with the last part of a path as their name, wherever they are."""
+        last = PurePosixPath(name).name
+        found = (file for file in self.files() if last and PurePosixPath(file).name == last)
+        return list(islice(found, _MOST_NAMED))
 
     def exists(self, file: str) -> bool:
         """Whether the tree has this file, as a regular one."""

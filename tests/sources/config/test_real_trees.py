@@ -137,12 +137,12 @@ def test_freebsd_s_config_names_the_same_files() -> None:
 def test_linux_s_modules_are_those_that_are_built() -> None:
     _tree, kernel, installed = named("TIMEHANDS_LINUX")
     assert kernel.files
-    kbuild = kernel.explainer._kbuild  # type: ignore[attr-defined]
+    objects = kernel.explainer._objects  # type: ignore[attr-defined]
     modules, builtin = set[str](), set[str]()
-    for ways in kbuild.built.values():
-        for one in ways:
-            name = f"kernel/{one.line.folder}/{one.line.word[:-2]}.ko"
-            reached = kbuild.built_level(one)
+    for file in objects.compiled():
+        for one in objects.ways(file):
+            name = f"kernel/{one.line.folder}/{one.module}.ko"
+            reached = objects.built_level(one)
             (modules if reached == 1 else builtin if reached else set()).add(name)
     listed = {
         line.split(":")[0].removesuffix(".xz")

@@ -74,6 +74,18 @@ class Places:
             for row in rows
         )  # fmt: skip
 
+    def inlined_at(self, address: int) -> list[tuple[str, str]]:
+        """What was inlined at an address of the guest: files and names.
+
+        Where the kernel's lines tell nothing, the recording's own names do, without the files.
+        """
+        if self._kernel is not None and self._kernel.lines is not None:
+            inner = self.at(address)[:-1]
+            if inner:
+                return [(one.where.file if one.where else "", one.function) for one in inner]
+        name = self._recording.symbols.get(address, "")
+        return [("", one) for one in name.split(_INLINED_IN)[:-1]]
+
     def _frame(self, function: str, path: str, line: int, exact: bool) -> Frame:
         file = self.paths.find(path)
         return Frame(function, Where(file, line) if file and line else None, exact, path)
@@ -133,6 +145,19 @@ class Places:
         if lines is None:
             raise SourceUnknown("the kernel has no line tables (DWARF)")
         return lines.functions_of(path)
+
+    def spans(self, name: str) -> list[tuple[int, int]] | None:
+        """Where the kernel's functions of a name begin and end, as linked, by its symbols.
+
+        None: its symbols are not at hand.
+        """
+        if self._kernel is None or self._image is None or not len(self._kernel.symbols):
+            return None
+        symbols = self._kernel.symbols
+        return [
+            (start, start + symbols.size_of(start)) for start in symbols.lookup(name)
+            if self._image.in_text((start + self.slide) % _TOP)
+        ]  # fmt: skip
 
     def known(self, name: str) -> bool:
         """Whether the kernel has a function of that name."""

@@ -9,21 +9,22 @@ from dataclasses import replace
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from timehands.errors import SourcesError
 from timehands.sources.code.build import Built, refresh
-from timehands.sources.code.clocks import clocks
 from timehands.sources.code.columns import unpack
 from timehands.sources.code.functions import Functions
-from timehands.sources.code.graph import Graph
 from timehands.sources.code.model import ClockSource, Found, Place, Step, Unparsed
 from timehands.sources.code.roles import DEAD, DEFINITIONS, MEMBER_OF, ROLE_MASK, Role
 from timehands.sources.tree import SourceTree
 from timehands.sources.where import Where
+
+if TYPE_CHECKING:
+    from timehands.sources.code.graph import Graph
 
 _WORDS: Final[dict[int, str]] = {
     Role.READ: "read",
@@ -181,13 +182,8 @@ class Index:
         word = symbol.encode(errors="replace")
         parts = [np.zeros((0, 3), np.int64)]
         for segment in self._segments:
-            row = self._database.execute(
-                "SELECT data FROM block WHERE segment = ? AND first <= ? "
-                "ORDER BY first DESC LIMIT 1",
-                (segment, word),
-            ).fetchone()
-            if row:
-                parts.append(_of_name(_columns(row[0]), word))
+            if columns := self._block(segment, word):
+                parts.append(_of_name(columns, word))
         rows = np.concatenate(parts)
         return np.asarray(rows[self.alive[rows[:, 0]]], np.int64)
 
@@ -268,10 +264,25 @@ class Index:
                 yield Place(Where(self.file(file), int(line[at])), what, name)
 
     def near(self, symbol: str) -> tuple[str, ...]:
-        """Functions whose names are like this one."""
+        """Names like this one: functions, and what stands beside it in the index."""
         head = symbol[:3].encode(errors="replace")
-        names = {n.decode(errors="replace") for n in self.functions.names if n.startswith(head)}
-        return tuple(difflib.get_close_matches(symbol, names, _MAX_NEAR, 0.8))
+        every = (*self.functions.names, *self._beside(symbol.encode(errors="replace")))
+        names = {name.decode(errors="replace") for name in every if name.startswith(head)}
+        return tuple(difflib.get_close_matches(symbol, sorted(names), _MAX_NEAR, 0.8))
+
+    def _beside(self, word: bytes) -> Iterator[bytes]:
+        """The names of the blocks in which a name would stand."""
+        for segment in self._segments:
+            if columns := self._block(segment, word):
+                yield from columns[0]
+
+    def _block(self, segment: int, word: bytes) -> list[Any]:
+        """The block of a segment in which a name is, if it is there; empty: there is none."""
+        row = self._database.execute(
+            "SELECT data FROM block WHERE segment = ? AND first <= ? ORDER BY first DESC LIMIT 1",
+            (segment, word),
+        ).fetchone()
+        return _columns(row[0]) if row else []
 
     def path(
         self, start: str, end: str, *, limit: int = 3, avoid: frozenset[str] = frozenset()
@@ -281,10 +292,14 @@ class Index:
 
     @cached_property
     def _graph(self) -> Graph:
+        from timehands.sources.code.graph import Graph
+
         return Graph(self)
 
     def clocks(self) -> list[ClockSource]:
         """Every clock that the tree can register."""
+        from timehands.sources.code.clocks import clocks
+
         return clocks(self)
 
 

@@ -2,14 +2,15 @@
 
 Comments and the insides of strings become blanks. What the preprocessor would take away (its
 lines, attributes that are macros, ``#else`` branches that would leave braces open) becomes blanks,
-too, in the copy that is parsed. No macro is expanded.
+too, in the copy for the parser. Of that, what it gets to see is made C by `parsable`. No macro is
+expanded.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 _TO_BLANK: Final = bytes(c if c in b"\n" else 0x20 for c in range(256))
 
@@ -51,12 +52,6 @@ _ALIAS: Final = re.compile(
     rb"__(?:strong_alias|weak_alias|weak_reference|strong_reference|sym_compat|warn_references)"
     rb"[ \t]*\(" + _NESTED + rb"\)"
 )
-#: The loop's word begins before that: `_loops` goes back to it.
-_FOREACH: Final = re.compile(
-    rb"(?:FOREACH|foreach|for_each)\w*(?=[ \t]*\([^;{}]{1,300}\)\s{0,80}[{\w])"
-)
-#: NetBSD's ``for (CPU_INFO_FOREACH(a, b)) {``.
-_FOR_FOREACH: Final = re.compile(rb"\bfor[ \t]*\([ \t]*\w{0,40}?FOREACH\w{0,40}+(?=[ \t]*\()")
 _TYPE_ARGUMENT: Final = re.compile(
     rb",[ \t\n]{0,80}(?:const[ \t]+)?(?:(?:struct|union|enum)[ \t]+\w+[ \t]*[* \t]*"
     rb"|\w+[ \t]*\*[* \t]*)(?=[,)])"
@@ -70,19 +65,15 @@ _QUEUE: Final = re.compile(
 _AT_MARGIN: Final = re.compile(
     rb"\n(?:static[ \t\n]+)?[A-Z][A-Z0-9_]{2,60}+\("
     + _NESTED
-    + rb"\)(?![ \t\n]{0,80}[{\w])[ \t]*;?"
+    + rb"\)(?![ \t\n]{0,80}\{|[ \t]*\w)[ \t]*(?:=[^;{}]{0,200};|;)?"
 )
-_NUMBER: Final = rb"(?:0[xX][0-9a-fA-F]+|[0-9]+)[uUlL]*[ \t\n]{0,80},[ \t\n]{0,80}-?"
-_NUMBERS: Final = re.compile(rb"\b" + _NUMBER + rb"(?:\b" + _NUMBER + rb"){7,}")
-_MANY: Final = 1 << 16
-_UNDERSCORE: Final = ord("_")
 _DEPTH: Final = 48
+_CONDITIONS: Final = frozenset((b"if", b"ifdef", b"ifndef", b"elif", b"else", b"endif"))
 #: After these an expression goes on.
 _OPEN: Final = tuple(bytes((c,)) for c in b"=(|&+-*/?<>!")
 
 
-@dataclass(frozen=True, slots=True)
-class Directive:
+class Directive(NamedTuple):
     """One line of the preprocessor (with its continuations): ``text[start:end]``."""
 
     word: bytes
@@ -109,14 +100,13 @@ def mask(data: bytes) -> Masked:
     text = _SKIP.sub(_blank, data.replace(b"\0", b" "))
     if b"__" in text:
         text = _ATTRIBUTE.sub(_spaces, text)
-    if len(text) > _MANY:
-        text = _NUMBERS.sub(_spaces, text)
     directives = [_directive(match) for match in _DIRECTIVE.finditer(b"\n" + text)]
     plain = _without(directives, text)
     conditions = _Conditions(bytearray(plain))
     for directive in directives:
-        conditions.take(directive, text)
-    return Masked(text, plain, _parsable(bytes(conditions.code)), directives, conditions.dead)
+        if directive.word in _CONDITIONS:
+            conditions.take(directive, text)
+    return Masked(text, plain, bytes(conditions.code), directives, conditions.dead)
 
 
 def _without(directives: list[Directive], text: bytes) -> bytes:
@@ -148,9 +138,8 @@ def _spaces(match: re.Match[bytes]) -> bytes:
     return match[0].translate(_TO_BLANK)
 
 
-def _parsable(code: bytes) -> bytes:
-    if b"FOREACH" in code or b"foreach" in code or b"for_each" in code:
-        code = _loops(_FOR_FOREACH.sub(_for_loop, code))
+def parsable(code: bytes) -> bytes:
+    """C whose macros read as C, as long as before: what stands outside of functions."""
     if b"_alias" in code or b"_reference" in code or b"__sym_compat" in code:
         code = _ALIAS.sub(_spaces, code)
     if b"_HEAD(" in code or b"_ENTRY(" in code:
@@ -160,22 +149,6 @@ def _parsable(code: bytes) -> bytes:
 
 def _type(match: re.Match[bytes]) -> bytes:
     return b"int" + match[0][3:].translate(_TO_BLANK)
-
-
-def _loops(code: bytes) -> bytes:
-    """A loop's macro reads as a loop: ``TAILQ_FOREACH(a, b, c) {`` as ``while(a, b, c) {``."""
-    parts, at = [], 0
-    for match in _FOREACH.finditer(code):
-        start = match.start()
-        while start > at and (code[start - 1 : start].isalnum() or code[start - 1] == _UNDERSCORE):
-            start -= 1
-        parts += [code[at:start], b"while", b" " * (match.end() - start - 5)]
-        at = match.end()
-    return b"".join((*parts, code[at:])) if parts else code
-
-
-def _for_loop(match: re.Match[bytes]) -> bytes:
-    return b"while" + b" " * (len(match[0]) - 6) + b"("
 
 
 @dataclass(slots=True)

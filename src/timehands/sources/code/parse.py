@@ -17,7 +17,10 @@ from numpy.typing import NDArray
 from tree_sitter import Language, Node, Parser, Query, QueryCursor
 from tree_sitter_c import language
 
+from timehands.sources.code.bodies import Body, bodies, hidden
+from timehands.sources.code.brackets import STEPS
 from timehands.sources.code.brief import brief
+from timehands.sources.code.mask import parsable
 
 _QUERY: Final = """
 (function_definition) @function
@@ -46,8 +49,6 @@ _QUERY: Final = """
   (identifier) @part (field_expression field: (_) @part)]))
 (ERROR) @error
 """
-_BRACE: Final = re.compile(rb"\n\{")
-_END: Final = re.compile(rb"\n\}")
 _MAX_VALUES: Final = 4000
 _MAX_ERRORS: Final = 3
 #: tree-sitter's nodes are asked no deeper than this for the name in a declarator.
@@ -56,9 +57,6 @@ _MAX_NESTED: Final = 400
 _UNARY: Final = (b"*", b"!", b"-", b"+", b"&", b"~")
 _MANY_UNARY: Final = 4000
 _RUN: Final = re.compile(rb"[*&!~+-]{1000}")
-_STEPS: Final = np.zeros(256, np.int8)
-_STEPS[np.frombuffer(b"{([", np.uint8)] = 1
-_STEPS[np.frombuffer(b"})]", np.uint8)] = -1
 
 
 class Span(NamedTuple):
@@ -112,12 +110,14 @@ def _grammar() -> tuple[Parser, Query]:
 
 def parse(code: bytes) -> Structure:
     """The structure of a masked file (`timehands.sources.code.mask.Masked.code`)."""
-    if _too_deep(code):
+    found_bodies = bodies(code)
+    short, places = brief(code, hidden(code, found_bodies))
+    if _too_deep(short):
         structure = Structure(errors=[0])
-        _recover(structure, code)
+        _recover(structure, code, found_bodies)
         return structure
     parser, query = _grammar()
-    short, places = brief(code)
+    short = parsable(short)
     found = QueryCursor(query).captures(parser.parse(short).root_node)
     structure = Structure()
     for node in found.get("function", ()):
@@ -133,7 +133,7 @@ def parse(code: bytes) -> Structure:
     _tables(structure, found.get("table", ()), short)
     _members(structure, found, short)
     _move(structure, places)
-    _recover(structure, code)
+    _recover(structure, code, found_bodies)
     return structure
 
 
@@ -172,7 +172,7 @@ def _too_deep(code: bytes) -> bool:
         return True
     if code.count(b"{") + code.count(b"(") + code.count(b"[") < _MAX_NESTED:
         return False
-    steps = _STEPS[np.frombuffer(code, np.uint8)]
+    steps = np.frombuffer(code.translate(STEPS), np.int8)
     depth = np.cumsum(steps, dtype=np.int32)
     return bool((depth - np.minimum.accumulate(depth)).max() >= _MAX_NESTED)
 
@@ -316,18 +316,11 @@ def _layout(body: Node, code: bytes) -> Iterator[bytes]:
                 yield _text(name, code) if name else b""
 
 
-def _recover(structure: Structure, code: bytes) -> None:
-    """Functions that were not seen: braces in the first column, a name with parentheses."""
+def _recover(structure: Structure, code: bytes, found: list[Body]) -> None:
+    """Functions that were not seen: the braces of one, a name with parentheses."""
     known = {span.body for span in structure.functions}
-    ends = [match.start() + 1 for match in _END.finditer(code)]
-    at_end = 0
-    for match in _BRACE.finditer(code):
-        start = match.start() + 1
-        while at_end < len(ends) and ends[at_end] < start:
-            at_end += 1
-        if at_end == len(ends):
-            return
-        if start not in known and (span := _header(code, start, ends[at_end] + 1)):
+    for body in found:
+        if body.start not in known and (span := _header(code, body.start, body.end + 1)):
             structure.functions.append(span)
             structure.recovered += 1
 

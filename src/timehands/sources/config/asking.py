@@ -58,6 +58,8 @@ def one(tree: SourceTree, configuration: Configuration, file: str) -> Why:
     answer = configuration.why(file)
     if answer.verdicts or answer.note:
         return answer
+    if answer.modules:
+        return replace(answer, note=_UNNAMED)
     return _unnamed(tree, answer)
 
 
@@ -112,11 +114,14 @@ def _lists(tree: SourceTree, file: str) -> Iterator[str]:
 
 
 def _mention(tree: SourceTree, file: str) -> Where | None:
-    """The first makefile of its folder or of those above that has the file's name."""
+    """The first makefile of its folder or of those above that has the file's name.
+
+    Its object serves as well, by its path from there: others have objects of the same name.
+    """
     folder, _, name = file.rpartition("/")
-    word = re.compile(rf"(?<![\w.-]){re.escape(name)}(?![\w.-])")
     left = _MOST_MAKEFILES
     while folder and left > 0:
+        word = _word(name, file[len(folder) + 1 :])
         for makefile in _named(tree, folder, "Makefile", "Kbuild")[:left]:
             left -= 1
             for number, line in enumerate(_lines(tree, makefile), 1):
@@ -124,6 +129,11 @@ def _mention(tree: SourceTree, file: str) -> Where | None:
                     return Where(makefile, number)
         folder = folder.rpartition("/")[0]
     return None
+
+
+def _word(name: str, path: str) -> re.Pattern[str]:
+    base = path.rpartition(".")[0] or path
+    return re.compile(rf"(?<![\w.-])(?:{re.escape(name)}|{re.escape(base)}\.o)(?![\w.-])")
 
 
 def _named(tree: SourceTree, folder: str, *starts: str) -> list[str]:

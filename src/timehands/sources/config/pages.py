@@ -56,6 +56,9 @@ def why_page(configuration: Configuration, why: Why) -> Document:
             blocks.append(Heading(str(verdict.rule.where), holds))
         blocks += chain_blocks(verdict.chain)
         blocks += _change_blocks(verdict)
+    if why.modules:
+        blocks.append(Words("As a module it is built by:"))
+        blocks += chain_blocks(why.modules)
     return Document(title, (*blocks, *complaint_blocks(configuration.complaints)))
 
 
@@ -88,6 +91,8 @@ def files_page(configuration: Configuration, folder: str, whys: Sequence[Why]) -
         verdict = verdict or (why.verdicts[0] if why.verdicts else None)
         where: Cell = verdict.rule.where if verdict else ""
         condition = str(verdict.rule.condition) if verdict else why.note
+        if why.modules and verdict is None:
+            where, condition = why.modules[0].where or "", f"module: {why.modules[0].words}"
         rows.append((why.file, "yes" if why.compiled else "no", where, condition))
     table = Table(("file", "compiled", "line", "if"), tuple(rows))
     blocks = (table, *complaint_blocks(configuration.complaints))

@@ -26,11 +26,14 @@ _LANGUAGES = {
 _MOST_NAMES = 40
 
 
-def resolve(tree: SourceTree, name: str, arch: str = "amd64") -> Configuration:
+def resolve(
+    tree: SourceTree, name: str, arch: str = "amd64", *, cache: Path | None = None
+) -> Configuration:
     """The configuration of that name for an architecture (``amd64``, ``i386``, ``arm64``).
 
     ``name`` is a configuration's name (``GENERIC``), or the path of one in the tree or outside of
-    it (for Linux: of a ``.config``). Raises `ConfigurationUnknown`.
+    it (for Linux: of a ``.config``). ``cache`` is a folder for what is worth keeping.
+    Raises `ConfigurationUnknown`.
     """
     module = _LANGUAGES.get(tree.kind)
     if module is None:
@@ -38,7 +41,7 @@ def resolve(tree: SourceTree, name: str, arch: str = "amd64") -> Configuration:
             f"the tree at {tree.root} is in no configuration language that is known", name=name
         )
     language = importlib.import_module(module)
-    reader = Reader(tree)
+    reader = Reader(tree, cache=cache)
     below: str = language.folder(arch)
     file = _file(reader, name, below)
     if file is None:
@@ -81,12 +84,12 @@ def configurations(tree: SourceTree, arch: str = "amd64") -> Iterator[str]:
 def _file(reader: Reader, name: str, below: str) -> str | None:
     tree = reader.tree
     for file in (tree.below_sys(joined(below, name)), tree.below_sys(name), name):
-        if not file.startswith(("/", "..")) and tree.exists(file):
+        if not file.startswith(("/", "..")) and reader.has(file):
             return file
     path = Path(name)
     try:
         inside = path.resolve().relative_to(tree.root).as_posix()
-        if path.is_absolute() and tree.exists(inside):
+        if path.is_absolute() and reader.has(inside):
             return inside
     except (ValueError, OSError, RuntimeError):
         pass

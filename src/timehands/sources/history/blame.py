@@ -50,8 +50,17 @@ def blame(
 def _onward(
     objects: Objects, commit: Commit, path: str, blob: str, line: int
 ) -> tuple[Commit, str, str, int] | None:
-    """The parent that has the line, and its place there."""
-    origins = [_origin(objects, objects.commit(id), commit, path, blob) for id in commit.parents]
+    """The parent that has the line, and its place there.
+
+    As git, which asks all parents for the path before it asks which file was renamed.
+    """
+    parents = []
+    for id in commit.parents:
+        parent = objects.commit(id)
+        if objects.entry(parent, path) == blob:
+            return parent, path, blob, line
+        parents.append(parent)
+    origins = [_origin(objects, parent, commit, path, blob) for parent in parents]
     found = [one for one in origins if one is not None]
     for parent, name, id in found:
         if id == blob:

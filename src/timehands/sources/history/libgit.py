@@ -11,6 +11,7 @@ from pygit2.enums import DiffFlag, DiffOption, Option, RepositoryOpenFlag
 
 from timehands.sources.history.model import Stat
 from timehands.sources.history.objects import (
+    KEPT_COMMITS,
     KEPT_HUNKS,
     KEPT_REMOVED,
     MAX_BLOB,
@@ -30,6 +31,8 @@ def open_objects(path: Path) -> Objects:
     # The owner matters to a git that runs what a repository's configuration names; libgit2 only
     # reads, and a tree such as /usr/src is seldom owned by who reads it.
     pygit2.option(Option.SET_OWNER_VALIDATION, False)
+    # As git, which leaves that to fsck: hashing each tree anew takes three times its reading.
+    pygit2.option(Option.ENABLE_STRICT_HASH_VERIFICATION, False)
     return LibgitObjects(pygit2.Repository(str(path), RepositoryOpenFlag.CROSS_FS), path)
 
 
@@ -46,6 +49,8 @@ class LibgitObjects:
         self.shallow = _shallow(self.git_dir)
         self._removed = lru_cache(KEPT_REMOVED)(self._list_removed)
         self._hunks = lru_cache(KEPT_HUNKS)(self._list_hunks)
+        self._commit = lru_cache(KEPT_COMMITS)(self._read_commit)
+        self._entry = lru_cache(KEPT_COMMITS)(self._find_entry)
 
     def resolve(self, revision: str) -> str | None:
         try:
@@ -55,6 +60,9 @@ class LibgitObjects:
         return str(found.id)
 
     def commit(self, id: str) -> Commit:
+        return self._commit(id)
+
+    def _read_commit(self, id: str) -> Commit:
         found = self._object(id)
         if not isinstance(found, pygit2.Commit):
             raise Missing(id)
@@ -84,15 +92,16 @@ class LibgitObjects:
             raise Missing(id) from error
 
     def entry(self, commit: Commit, path: str) -> str | None:
-        if not path:
-            return commit.tree
-        tree = self._object(commit.tree)
+        return self._entry(commit.tree, path) if path else commit.tree
+
+    def _find_entry(self, tree: str, path: str) -> str | None:
+        found = self._object(tree)
         try:
-            return str(tree[path].id)
+            return str(found[path].id)
         except KeyError:
             return None
         except _ERRORS as error:
-            raise Missing(commit.tree) from error
+            raise Missing(tree) from error
 
     def blob(self, id: str) -> bytes:
         found = self._object(id)
@@ -182,8 +191,8 @@ class LibgitObjects:
         return sorted(found)
 
     def close(self) -> None:
-        self._removed.cache_clear()
-        self._hunks.cache_clear()
+        for kept in (self._removed, self._hunks, self._commit, self._entry):
+            kept.cache_clear()
         self._repository.free()
 
 

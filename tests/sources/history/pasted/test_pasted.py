@@ -37,6 +37,23 @@ Dora and Emil authored
 Copy full SHA for abcdef0
 abcdef0
 """
+#: As browsers copy the page's newer form: each part on a line of its own.
+GITHUB_APART = """\
+Commits on Nov 21, 2024
+clock: count upwards
+ada
+ada
+authored and
+bob
+committed
+on Nov 20, 2024
+25af4ef
+clock: committed to memory
+carl
+committed
+last week
+1234567
+"""
 CGIT = """\
 index : src\t
 Age\tCommit message (Expand)\tAuthor\tFiles\tLines
@@ -119,6 +136,16 @@ Do not stop.
 
 def brief(change: Change) -> tuple[str, str, str, str]:
     return change.revision[:10], change.day, change.author, change.subject
+
+
+def test_github_s_page_may_have_each_part_on_its_own_line() -> None:
+    found = parse(GITHUB_APART)
+    assert found is not None
+    told = [(one.revision, one.author, one.day, one.subject, one.body) for one in found.changes]
+    assert told == [
+        ("25af4ef", "ada", "2024-11-20", "clock: count upwards", ""),
+        ("1234567", "carl", "2024-11-21", "clock: committed to memory", ""),
+    ]
 
 
 @pytest.mark.parametrize(
