@@ -202,7 +202,7 @@ class Definitions:
         device.attachments.append(found)
         for one in places:
             if one is not None:
-                self.tables.attribute(one).devices.append(name)
+                self.tables.attribute(one).devices.add(name)
 
     def include_path(self, name: str, place: Place) -> str | None:
         """Where an include leads: beside the file for ``./``, else below the kernel's folder."""
