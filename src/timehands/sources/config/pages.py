@@ -48,7 +48,7 @@ def why_page(configuration: Configuration, why: Why) -> Document:
     if not why.known:
         verb = "is not decided by the configuration of"
     title = f"{why.file} {verb} {kernel(configuration)}"
-    blocks: list[Block] = [Words(why.note, "doubt", 2)] if why.note else []
+    blocks: list[Block] = [Words(_note(why), "doubt", 2)] if why.note else []
     several = len(why.verdicts) > 1
     for verdict in why.verdicts:
         if several:
@@ -60,6 +60,12 @@ def why_page(configuration: Configuration, why: Why) -> Document:
         blocks.append(Words("As a module it is built by:"))
         blocks += chain_blocks(why.modules)
     return Document(title, (*blocks, *complaint_blocks(configuration.complaints)))
+
+
+def _note(why: Why) -> Cell:
+    """The note, with the place in it as one."""
+    before, _, after = why.note.partition(str(why.noted))
+    return (before, why.noted, after) if why.noted is not None else why.note
 
 
 def _change_blocks(verdict: Verdict) -> Iterator[Block]:
