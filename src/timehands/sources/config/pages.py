@@ -23,6 +23,8 @@ _MOST_DEPENDENTS = 20
 #: So many settings are shown with all that depends on them.
 _FEW = 3
 _WIDEST = 48
+#: So many steps of a chain are too many for a table of differences.
+_LONG = 3
 
 
 def kernel(configuration: Configuration) -> str:
@@ -193,11 +195,20 @@ def _pairs_table(pairs: Sequence[Pair], difference: Difference) -> Table:
 def _standing(setting: Setting | None) -> Cell:
     if setting is None:
         return "-"
-    told = _told(setting.chain)
+    told = _in_short(setting.chain) or _told(setting.chain)
     parts = told if isinstance(told, tuple) else (told,)
     if not setting.on:
         return (f"{setting.state}: ", *parts)
     return (f"{setting.value}  ", *parts) if setting.value is not None else told
+
+
+def _in_short(chain: Chain) -> tuple[Part, ...]:
+    """Where a long story begins and ends: all of it is for `config` itself."""
+    steps = [step for step in chain if not step.words.startswith("include ")]
+    places = [step.where for step in steps if step.where]
+    if len(places) < _LONG:
+        return ()
+    return (places[0], " ... ", places[-1])
 
 
 def _folders(files: Iterable[str], most: int = 12) -> str:

@@ -7,6 +7,7 @@ are, and ``resolve(reader, file, name, arch)``.
 from __future__ import annotations
 
 import contextlib
+import difflib
 import gc
 import importlib
 from collections.abc import Iterator
@@ -45,11 +46,10 @@ def resolve(
     below: str = language.folder(arch)
     file = _file(reader, name, below)
     if file is None:
-        known = ", ".join(list(configurations(tree, arch))[:_MOST_NAMES])
         raise ConfigurationUnknown(
             f"there is no configuration {name!r} for {arch} in {tree.root}",
             name=name,
-            advice=f"Known are: {known}" if known else "Name its file.",
+            advice=_advice(name, list(configurations(tree, arch))),
         )
     with _uncollected():
         resolved: Configuration = language.resolve(reader, file, name.rsplit("/", 1)[-1], arch)
@@ -66,6 +66,15 @@ def _uncollected() -> Iterator[None]:
     finally:
         if was:
             gc.enable()
+
+
+def _advice(name: str, known: list[str]) -> str:
+    """The names that may be meant: those like it first."""
+    if not known:
+        return "Name its file."
+    words = f"Known are: {', '.join(known[:_MOST_NAMES])}"
+    near = difflib.get_close_matches(name.upper(), known, 3)
+    return f"Perhaps {' or '.join(near)}. {words}" if near else words
 
 
 def configurations(tree: SourceTree, arch: str = "amd64") -> Iterator[str]:
