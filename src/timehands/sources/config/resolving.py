@@ -6,14 +6,13 @@ are, and ``resolve(reader, file, name, arch)``.
 
 from __future__ import annotations
 
-import contextlib
 import difflib
-import gc
 import importlib
 from collections.abc import Iterator
 from pathlib import Path
 
 from timehands.errors import ConfigurationUnknown
+from timehands.sources.config.cache import uncollected
 from timehands.sources.config.model import Configuration
 from timehands.sources.config.reading import Reader, joined
 from timehands.sources.tree import SourceTree
@@ -51,21 +50,9 @@ def resolve(
             name=name,
             advice=_advice(name, list(configurations(tree, arch))),
         )
-    with _uncollected():
+    with uncollected():
         resolved: Configuration = language.resolve(reader, file, name.rsplit("/", 1)[-1], arch)
     return resolved
-
-
-@contextlib.contextmanager
-def _uncollected() -> Iterator[None]:
-    """Without looking for garbage: all that a configuration makes stays."""
-    was = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was:
-            gc.enable()
 
 
 def _advice(name: str, known: list[str]) -> str:
