@@ -76,9 +76,23 @@ def resolved(tree: SourceTree, name: str, arch: str) -> Configuration:
     return resolve(tree, name, arch, cache=cache)
 
 
-def show(options: argparse.Namespace, document: Document, data: dict[str, Any]) -> None:
-    """Print the answer as text, or ``data`` as JSON with ``--json``; write ``--html``."""
-    if options.html:
+def show(
+    options: argparse.Namespace,
+    document: Document,
+    data: dict[str, Any],
+    *,
+    linked: SourceTree | None = None,
+    own: str = "",
+) -> None:
+    """Print the answer as text, or ``data`` as JSON with ``--json``; write ``--html``.
+
+    With ``linked`` the page's places are links to pages of that tree's files, and of ``own``.
+    """
+    if options.html and linked is not None:
+        from timehands.cli.source_linked import write_linked
+
+        write_linked(options.html, document, linked, own)
+    elif options.html:
         from timehands.cli.show import write_page
         from timehands.reports.source_html import render
 
