@@ -7,8 +7,9 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
+from timehands.sources.config.conditions import ALWAYS
 from timehands.sources.config.model import Chain
-from timehands.sources.config.netbsd.listed import Listed, file_line, file_statement
+from timehands.sources.config.netbsd.listed import PLAIN_FILE, Listed, file_statement
 from timehands.sources.config.netbsd.scanner import Malformed, Statement
 from timehands.sources.config.netbsd.tables import Attachment, Option, Said, Tables
 from timehands.sources.config.reading import MAX_RULES, Place, Reader, joined
@@ -74,26 +75,35 @@ class Definitions:
 
     def _file(self, statement: Statement, place: Place) -> None:
         names, line = file_statement(statement, place)
+        if len(names) == 1:
+            self._keep(self._expanded(names[0]), line)
+            return
         paths = [self._expanded(name) for name in names]
-        there = [one for one in paths if self.reader.has(joined(self.folders[-1], one))]
-        first = there[0] if there and len(paths) > 1 else paths[0]
+        there = (one for one in paths if self.reader.has(joined(self.folders[-1], one)))
+        first = next(there, paths[0])
         self._keep(first, line)
-        files, chosen = self.tables.files, joined(self.folders[-1], first)
-        for other in paths:
-            file = joined(self.folders[-1], other)
-            if file != chosen and files.lines.setdefault(file, line) is line:
-                files.passed_over[file] = chosen
+        self._pass_over([one for one in paths if one != first], line, first)
+
+    def _pass_over(self, names: list[str], line: Listed, chosen: str) -> None:
+        """Note the files for which another of the same line is there."""
+        files, folder = self.tables.files, self.folders[-1]
+        for file in (joined(folder, name) for name in names):
+            if files.lines.setdefault(file, line) is line:
+                files.passed_over[file] = joined(folder, chosen)
 
     def _expanded(self, name: str) -> str:
         """A name with the values of its variables; unknown ones stay."""
+        if "${" not in name:
+            return name
         return _VARIABLE.sub(lambda match: self.values.get(match[1], match[0]), name)
 
     def plain_file(self, line: int, source: str, place: Place) -> bool:
         """Take in a line if it names a file plainly, as most lines do. Raises `Malformed`."""
-        found = file_line(line, source, place)
-        if found is None:
+        match = PLAIN_FILE.fullmatch(source)
+        if match is None:
             return False
-        self._keep(*found)
+        name, word, note = match.groups()
+        self._keep(name, Listed(place, line, source, word or "", ALWAYS, (note,) if note else ()))
         return True
 
     def _keep(self, name: str, line: Listed) -> None:
@@ -192,7 +202,7 @@ class Definitions:
         device.attachments.append(found)
         for one in places:
             if one is not None:
-                self.tables.attribute(one).devices.append(name)
+                self.tables.attribute(one).devices.add(name)
 
     def include_path(self, name: str, place: Place) -> str | None:
         """Where an include leads: beside the file for ``./``, else below the kernel's folder."""

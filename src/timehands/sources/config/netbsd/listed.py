@@ -12,8 +12,8 @@ from timehands.sources.config.netbsd.scanner import Malformed, Statement, as_wri
 from timehands.sources.config.reading import Place
 from timehands.sources.where import Where
 
-#: Most lines have at most one word for a condition, and one of these.
-_FILE = re.compile(
+#: Most lines have the file, at most one word for a condition, and one of these.
+PLAIN_FILE = re.compile(
     r"(?:file|object)\s+([A-Za-z0-9_./-]+)(?:\s+([A-Za-z_][A-Za-z0-9_]*))?"
     r"(?:\s+(needs-flag|needs-count))?\s*"
 )
@@ -45,15 +45,6 @@ class Listed:
     def always(self) -> bool:
         """Whether it has no condition."""
         return not self.word and self.condition is ALWAYS
-
-
-def file_line(line: int, source: str, place: Place) -> tuple[str, Listed] | None:
-    """A plain line with the file that it names; None for one that has to be read word by word."""
-    match = _FILE.fullmatch(source)
-    if match is None:
-        return None
-    name, word, note = match.groups()
-    return name, Listed(place, line, source, word or "", ALWAYS, (note,) if note else ())
 
 
 def file_statement(statement: Statement, place: Place) -> tuple[list[str], Listed]:

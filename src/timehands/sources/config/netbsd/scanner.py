@@ -19,8 +19,6 @@ _COMMENT = re.compile(r'("(?:\\.|[^\\"])*")|#[^\n]*')
 _WORDS = re.compile(r"[^\s(){}\[\]|&!,:*?=]+|\S")
 #: A line that is not empty, and no comment, with those after it that begin with a blank.
 _LOGICAL = re.compile(r"^[^#\n][^\n]*(?:\n[ \t][^\n]*)*", re.MULTILINE)
-#: A statement without these has words and single signs alone.
-_COMPOUND = ('"', "+=", ":=", "${")
 _MOST_WORDS = 4000
 
 
@@ -165,7 +163,7 @@ def _without_comment(line: str) -> str:
 
 def words(source: str) -> list[str]:
     """A statement's words and signs."""
-    if not any(sign in source for sign in _COMPOUND):
+    if '"' not in source and "+=" not in source and ":=" not in source and "${" not in source:
         return _WORDS.findall(source)[:_MOST_WORDS]
     found: list[str] = []
     for match in _TOKEN.finditer(source):

@@ -72,9 +72,9 @@ class Selection:
             if count % _BETWEEN_LOOKS == 0 and self.reader.late(place.where(line)):
                 return
             try:
-                if regions.ignored or not self.definitions.plain_file(line, source, place):
-                    statement = Statement(line, source, words(source))
-                    self._carry_out(statement, place, regions)
+                file = source[:4] == "file" and not regions.ignored
+                if not (file and self.definitions.plain_file(line, source, place)):
+                    self._carry_out(Statement(line, source, words(source)), place, regions)
             except Malformed as error:
                 told = f"{words(source)[0]}: {error}"
                 self.reader.complaints.add(place.where(line), told)

@@ -50,7 +50,7 @@ class Attribute(Defined):
     interface: bool = False
     device_class: bool = False
     needs: list[str] = field(default_factory=list)
-    devices: list[str] = field(default_factory=list)
+    devices: set[str] = field(default_factory=set)
 
 
 @dataclass(slots=True)
