@@ -57,7 +57,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         "--pasted",
         type=Path,
         metavar="FILE",
-        help="a log pasted from GitHub, cgit, cvsweb or ViewVC, or by git, cvs or svn log",
+        help="a log pasted from GitHub, cgit, cvsweb, ViewVC or OpenGrok, or of git, cvs, svn log",
     )
     add_show_options(parser)
     parser.set_defaults(run=run)
@@ -154,7 +154,8 @@ def _pasted(options: argparse.Namespace) -> dict[str, Any]:
          "patch": None}
         for one in changes[: options.limit or None]
     ]  # fmt: skip
-    told = {"path": options.path, "way": f"pasted: {pasted.form}", "rows": rows}
+    path = options.path or f"what {options.pasted} tells"
+    told = {"path": path, "way": f"pasted: {pasted.form}", "rows": rows}
     return {**told, "complaints": list(pasted.complaints)}
 
 
