@@ -154,8 +154,7 @@ def _pasted(options: argparse.Namespace) -> dict[str, Any]:
          "patch": None}
         for one in changes[: options.limit or None]
     ]  # fmt: skip
-    path = options.path or f"what {options.pasted} tells"
-    told = {"path": path, "way": f"pasted: {pasted.form}", "rows": rows}
+    told = {"path": options.path, "way": f"pasted: {pasted.form}", "rows": rows}
     return {**told, "complaints": list(pasted.complaints)}
 
 
@@ -171,7 +170,7 @@ def _told_stat(change: Change) -> list[Stat]:
 def _document(told: dict[str, Any], options: argparse.Namespace) -> Document:
     from timehands.sources.document import Document, Words, partial
 
-    name = told["path"] or "the whole tree"
+    name = told["path"] or (options.pasted.name if options.pasted else "the whole tree")
     blocks: list[Block] = []
     for row in told["rows"]:
         blocks += _blocks(row)

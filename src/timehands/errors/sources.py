@@ -49,7 +49,7 @@ class PastedLogUnusable(SourcesError):
     def __init__(self, message: str, *, path: Path) -> None:
         super().__init__(
             f"{path}: {message}",
-            advice="Known are git, cvs and svn log, and the pages of GitHub, cgit, cvsweb, ViewVC and "
-            "OpenGrok.",
+            advice="Known are git, cvs and svn log, and the pages of GitHub, cgit, cvsweb, ViewVC "
+            "and OpenGrok.",
         )
         self.path = path
