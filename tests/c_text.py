@@ -90,7 +90,8 @@ class CText:
     @cached_property
     def _events(self) -> tuple[list[int], list[tuple[int, ...]]]:
         """Offsets, and from each on the offsets of the brackets that are open."""
-        offsets, open_now = [0], [()]
+        offsets = [0]
+        open_now: list[tuple[int, ...]] = [()]
         stack: tuple[int, ...] = ()
         groups: list[tuple[int, ...]] = []
         for match in _EVENT.finditer("\n" + self._structure):

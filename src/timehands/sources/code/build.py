@@ -25,7 +25,7 @@ from timehands.errors import FileUnusable, SourcesError
 from timehands.sources.code.segment import Segment, make
 from timehands.sources.tree import SourceTree
 
-SCHEMA: Final = 3
+SCHEMA: Final = 4
 _SUFFIXES: Final = (".c", ".h")
 _SEGMENT_BYTES: Final = 12 << 20
 _LAST_BYTES: Final = 2 << 20
