@@ -46,11 +46,15 @@ class CText:
 
     def before(self, at: int, many: int = 300) -> str:
         """The code before an offset, its blanks as one."""
-        return " ".join(self.plain[max(0, at - many) : at].split())
+        return " ".join(self._around(at)[max(0, at - many) : at].split())
 
     def after(self, at: int, many: int = 300) -> str:
         """The code from an offset on, its blanks as one."""
-        return " ".join(self.plain[at : at + many].split())
+        return " ".join(self._around(at)[at : at + many].split())
+
+    def _around(self, at: int) -> str:
+        """The code in which that offset is to be read: of directives or without them."""
+        return self._joined if self.directive(self.line_of(at))[0] else self.plain
 
     # ---- directives
 
@@ -79,6 +83,11 @@ class CText:
     def plain(self) -> str:
         """The code without directives, as long as the file."""
         return _DIRECTIVE.sub(_blank_all, self.text)
+
+    @cached_property
+    def _joined(self) -> str:
+        """The code with directives, whose lines go on without a backslash."""
+        return self.text.replace("\\\n", " \n")
 
     @cached_property
     def _structure(self) -> str:

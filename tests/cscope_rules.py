@@ -188,6 +188,10 @@ RULES = (
     Rule("a macro's body", _DEFINED, CSCOPE, NEITHER,
          "a declaration in a macro's body: we have it under macros",
          lambda spot: spot.directive[0] == "define" and not spot.defines(spot.one.name)),
+    Rule("x_t f;", _DEFINED, CSCOPE, THEIRS,
+         "a declaration by a type's name: the function is defined elsewhere",
+         lambda spot: spot.said("declarations") and "function" in spot.one.kinds
+         and spot.in_file and spot.is_near(r"\w@\s?[;,]")),
     Rule("prototype", _DEFINED, CSCOPE, THEIRS, "a declaration",
          lambda spot: spot.said("declarations") and spot.is_prototype()),
     Rule("a value in an initialiser", _DEFINED, CSCOPE, THEIRS, "it is used there",
@@ -211,10 +215,12 @@ RULES = (
     Rule("member", _DEFINED, INDEX, THEIRS, "a member of a structure",
          lambda spot: spot.what("member") and spot.inside == "struct"
          and spot.is_near(rf"@\s?({_ATTRIBUTE}\s?)*[\[;:,)]")),
-    Rule("x_t f;", _DEFINED, INDEX, OURS,
-         "a function declared by a type's name: types are not followed",
-         lambda spot: spot.what("variable") and "function" in spot.one.kinds and spot.in_file
-         and spot.is_near(r"\w@\s?[;,]") and not spot.is_near(r"\b(struct|union|enum)@")),
+    Rule("piece of a function", _DEFINED, INDEX, OURS,
+         "the file is included within a function: its braces are in none",
+         lambda spot: spot.what("variable") and spot.in_function and not spot.header),
+    Rule("a macro's members", _DEFINED, INDEX, OURS,
+         "MACRO type member; in a structure: the type is taken for the member",
+         lambda spot: spot.what("member") and spot.inside == "struct" and spot.is_near(r"\w@ \w")),
     Rule("pointer to a function", _DEFINED, INDEX, THEIRS, "a variable of the file",
          lambda spot: spot.what("variable") and spot.parentheses == 1
          and spot.is_near(rf"\w ?\( ?\*+ ?(const)?@({_SUBSCRIPT})*\s?\)\s?\(")),
@@ -244,7 +250,8 @@ RULES = (
          lambda spot: spot.one.name == "defined" and spot.directive[0] in ("if", "elif")),
     Rule("in no function", _CALLERS, INDEX, NEITHER,
          "looks like a call in the file's scope: cscope has calls of functions alone",
-         lambda spot: not spot.one.line.function and not spot.in_function and not spot.header),
+         lambda spot: not spot.one.line.function and not spot.in_function
+         and (spot.inside == "=" or not spot.header)),
     Rule("in no function", _CALLERS, CSCOPE, THEIRS,
          "in the file's scope: cscope takes a macro before it for a function",
          lambda spot: spot.one.others == ("",) and not spot.in_function and not spot.header
@@ -264,6 +271,17 @@ RULES = (
     Rule("x++", _ASSIGNED, INDEX, THEIRS, "++ and -- write",
          lambda spot: spot.what("changed in place")
          and (spot.is_near(r"@\s?(\+\+|--)") or spot.is_near(r"(\+\+|--) ?\(*(?:[\w.]|-> ?)*@"))),
+    Rule("an atomic's &x", _ASSIGNED, INDEX, NEITHER, "an atomic function writes it",
+         lambda spot: spot.what("changed in place", "a part of it is written")
+         and spot.is_near(r"\batomic_\w+ ?\( ?& ?\(*(?:[\w.\[\]()+-]|-> ?)*@")),
+    Rule("WRITE_ONCE(x", _ASSIGNED, INDEX, NEITHER, "the macro writes it",
+         lambda spot: spot.what("=") and spot.is_near(r"\bWRITE_ONCE\((?:[\w.]|-> ?)*@")),
+    Rule("asm(... : \"=r\" (x))", _ASSIGNED, INDEX, NEITHER, "assembly writes it",
+         lambda spot: spot.what("written by assembly")
+         and spot.is_near(r"\" *\" ?\( ?(?:[\w.]|-> ?)*@")),
+    Rule("(x) = y", _ASSIGNED, INDEX, NEITHER, "the name is in parentheses",
+         lambda spot: spot.what("=", "changed in place", "what it points to is written")
+         and spot.is_near(rf"@\s?\){_WRITES}")),
     Rule("x.y = z", _ASSIGNED, INDEX, NEITHER, "cscope has the last name alone",
          lambda spot: spot.what("a part of it is written")
          and (spot.is_near(rf"@({_SUBSCRIPT}|\s?\.\s?\w+)+{_WRITES}")
@@ -276,6 +294,7 @@ RULES = (
     # ---- C++
     Rule("C++", (DEFINITION, CALLERS, CALLEES), INDEX, OURS, "C++ in a header: read as C",
          Spot.is_cplusplus),
-    Rule("C++", (DEFINITION, CALLERS, CALLEES), CSCOPE, NEITHER, "C++ in a header: read as C",
+    Rule("C++", (DEFINITION, CALLERS, CALLEES, ASSIGNMENTS), CSCOPE, NEITHER,
+         "C++ in a header: read as C",
          Spot.is_cplusplus),
 )  # fmt: skip

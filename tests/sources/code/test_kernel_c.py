@@ -162,3 +162,10 @@ def test_a_last_brace_behind_a_blank_ends_its_function() -> None:
     """NetBSD's sys/net/pktqueue.c."""
     text = "static int\na(void)\n{\n\tf();\n }\n\nint\nb(void)\n{\n\tg();\n}\n"
     assert functions(text) == [("a", 1, 5), ("b", 7, 11)]
+
+
+def test_a_branch_that_ends_with_a_macro_at_the_margin_stands_beside_the_other() -> None:
+    """FreeBSD's sys/kern/p1003_1b.c."""
+    one = "static int\na(void)\n{\n\tf();\n}\n\nMISSING(a)\nMISSING(b)\n"
+    text = f"#ifndef X\n{one}#else\nint\nb(void)\n{{\n\tg();\n}}\n#endif\n"
+    assert [name for name, *_ in functions(text)] == ["a", "b"]

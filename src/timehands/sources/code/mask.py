@@ -73,6 +73,7 @@ _AT_MARGIN: Final = re.compile(
 _AT_MARGIN_SMALL: Final = re.compile(
     rb"(?<![\w*])\n[a-z_]\w{2,60}+\([\w, \t]{0,200}+\)(?=\n[A-Za-z_])"
 )
+_LAST_AT_MARGIN: Final = re.compile(rb"(?:\n|\A)[A-Z][A-Z0-9_]{2,60}\([\w, \t]{0,200}\)\Z")
 _DEPTH: Final = 48
 _CONDITIONS: Final = frozenset((b"if", b"ifdef", b"ifndef", b"elif", b"else", b"endif"))
 #: After these an expression goes on.
@@ -216,7 +217,7 @@ class _Conditions:
         """Whether statements or declarations stand in it, whole."""
         part = self.code[branch[0] : branch[1]].strip()
         return not part or (
-            part[-1:] in b";},"
+            (part[-1:] in b";}," or bool(_LAST_AT_MARGIN.search(part)))
             and part.count(b"{") == part.count(b"}")
             and part.count(b"(") == part.count(b")")
             and not part.startswith((b"else", b"}"))
