@@ -34,6 +34,8 @@ _WORDS: Final[dict[int, str]] = {
     Role.MODIFY: "changed in place",
     Role.WRITE_PART: "a part of it is written",
     Role.ADDRESS: "its address is taken",
+    Role.WRITE_THROUGH: "what it points to is written",
+    Role.OUTPUT: "written by assembly",
     Role.DESIGNATOR: "initialised",
     Role.INITIAL: "is a value in an initialiser",
     Role.MACRO_BODY: "in a macro's body",
@@ -56,6 +58,8 @@ _LISTS: Final[dict[int, str]] = {
     Role.MODIFY: "writers",
     Role.WRITE_PART: "writers",
     Role.ADDRESS: "writers",
+    Role.WRITE_THROUGH: "writers",
+    Role.OUTPUT: "writers",
     Role.DESIGNATOR: "initialisers",
     Role.INITIAL: "initialisers",
     Role.MACRO_BODY: "macros",
@@ -192,7 +196,7 @@ class Index:
         rows = self.occurrences(symbol)
         if not len(rows):
             return Found(symbol, near=self.near(symbol))
-        rows = _in_order(rows)
+        rows = self._told_apart(_in_order(rows))
         kinds = _KIND_OF[rows[:, 2] & ROLE_MASK]
         shown, left_out = [], []
         for kind, name in enumerate(_KINDS):
@@ -208,6 +212,15 @@ class Index:
         }
         found = Found(symbol, callees=self._callees(symbol), left_out=tuple(left_out))
         return replace(found, **lists)  # type: ignore[arg-type]
+
+    def _told_apart(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """``d_read_t tun_read;`` declares where a function of that name is defined."""
+        role = rows[:, 2] & ROLE_MASK
+        variable, defined = role == Role.VARIABLE, rows[role == Role.FUNCTION, 0]
+        if len(defined) and variable.any():
+            declares = variable & (np.isin(rows[:, 0], defined) | self.headers()[rows[:, 0]])
+            rows[declares, 2] += Role.DECLARATION - Role.VARIABLE
+        return rows
 
     def _places(self, rows: NDArray[np.int64], which: NDArray[np.int64]) -> list[Place]:
         """Those of the rows as places, in their order."""
