@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from timehands.reports.sourced.places import Places
     from timehands.reports.sourced.reached import FileReached, Reached
+    from timehands.sources.code.model import Ran
     from timehands.sources.document import Block, Cell
     from timehands.sources.tree import SourceTree
     from timehands.watch.recording import Recording
@@ -46,6 +47,24 @@ def look(tree: SourceTree, options: argparse.Namespace) -> Looked:
     printed = {one.source: one.evidence[0] for one in reversed(messages) if one.evidence}
     kernel, lacks = kernel_of(recording, options.kernel)
     return Looked(recording, Places(recording, tree, kernel), lacks, printed)
+
+
+def ran_in(options: argparse.Namespace) -> tuple[Ran, tuple[str, ...]]:
+    """The functions that ran in the recording that was named, by their names; and what it lacks.
+
+    Raises `RecordingError`.
+    """
+    from timehands.boot import open_recording
+    from timehands.reports.sourced.reached import names_reached
+    from timehands.sources.code.model import Ran
+
+    booted = open_recording(options.recording)
+    messages = booted.report.story.messages
+    printed = {one.source: one.evidence[0] for one in reversed(messages) if one.evidence}
+    ran, never = names_reached(booted.recording, printed)
+    dropped = booted.recording.header.events_dropped
+    lacks = f"{dropped:,} events were dropped: of no function it is said that it never ran"
+    return Ran(ran, never), (lacks,) if dropped else ()
 
 
 def reached_in(looked: Looked, tree: SourceTree, file: str) -> FileReached:

@@ -258,3 +258,21 @@ def _logged(recording: Recording) -> Iterator[str]:
     log = log_of(recording)
     if log is not None:
         yield from (one.name for one in log.records if one.what in (What.ENTER, What.EXIT))
+
+
+def names_reached(
+    recording: Recording, printed: Mapping[str, str] | None = None
+) -> tuple[frozenset[str], frozenset[str]]:
+    """By their names alone: the functions that ran, and those that were never entered."""
+    signs = _signs(recording, 0)
+    # An address without an offset is a pointer to a function, which says not that it ran.
+    under_way = {
+        one.split("+")[0]
+        for name in recording.symbols.values()
+        if "+" in name
+        for one in name.split(_INLINED_IN)
+    }
+    seen = {*signs.entries, *signs.inlined, *signs.stopped, *signs.logged, *(printed or {})}
+    ran = frozenset(seen | under_way)
+    never = frozenset() if recording.header.events_dropped else signs.watched.keys() - ran
+    return ran, frozenset(never)

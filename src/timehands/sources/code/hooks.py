@@ -19,6 +19,8 @@ RUNNERS: Final[dict[str, tuple[str, ...]]] = {
     "early_param": ("do_early_param", "parse_early_param"),
     "TIMER_OF_DECLARE": ("timer_probe",),
 }
+#: What these register is called by a macro or function whose name is the pointer's in capitals.
+IN_CAPITALS: Final = frozenset(("DEVMETHOD", "KOBJMETHOD"))
 _INITCALLS: Final = (
     "module_init", "early_initcall", "pure_initcall", "core_initcall", "postcore_initcall",
     "arch_initcall", "subsys_initcall", "fs_initcall", "rootfs_initcall", "device_initcall",
@@ -45,14 +47,25 @@ MACROS: Final[dict[str, tuple[tuple[int, str], ...]]] = {
     "TIMER_OF_DECLARE": ((2, "TIMER_OF_DECLARE"),),
     **dict.fromkeys(_INITCALLS, ((0, "initcall"),)),
 }
+#: Macro: how the functions' names end that it makes of its first argument, and through what each
+#: is called (FreeBSD's sys/cons.h).
+PASTED: Final[dict[str, dict[str, str]]] = {
+    "CONSOLE_DRIVER": {
+        f"_cn{word}": f"cn_{word}"
+        for word in ("probe", "init", "term", "getc", "putc", "grab", "ungrab")
+    },
+}
 _CALL: Final = re.compile(
-    rb"\b(" + b"|".join(sorted((m.encode() for m in MACROS), reverse=True)) + rb")[ \t]*\("
+    rb"\b("
+    + b"|".join(sorted((m.encode() for m in (*MACROS, *PASTED)), reverse=True))
+    + rb")[ \t]*\("
     rb"([^;{}]{1,1000}?)\)[ \t\n]*[;,}]"
 )
 #: A text without any of these has no such macro.
 _SIGNS: Final = (
     b"SYSINIT", b"SYSUNINIT", b"METHOD(", b"_MODULE(", b"EVENTHANDLER_", b"CFATTACH_DECL",
     b"initcall", b"module_init", b"early_param", b"__setup", b"TIMER_OF_DECLARE",
+    b"CONSOLE_DRIVER",
 )  # fmt: skip
 _NAME: Final = re.compile(rb"[ \t\n]*(?:\([\w \t*]{1,80}\)[ \t]*)?&?[ \t]*([A-Za-z_]\w*)[ \t\n]*")
 
@@ -73,9 +86,12 @@ def hooks(text: bytes) -> Iterator[Hook]:
     for match in _CALL.finditer(text):
         arguments = _split(match[2])
         macro = match[1].decode()
-        for place, through in MACROS[macro]:
+        first = _NAME.fullmatch(arguments[0])
+        if first:
+            for ending, through in PASTED.get(macro, {}).items():
+                yield Hook(match.start(1), macro, through.encode(), first[1] + ending.encode())
+        for place, through in MACROS.get(macro, ()):
             if place < len(arguments) and (name := _NAME.fullmatch(arguments[place])):
-                first = _NAME.fullmatch(arguments[0])
                 target = through.encode() or (first[1] if first else b"")
                 if target and name[1] != b"NULL":
                     yield Hook(match.start(1), macro, target, name[1])

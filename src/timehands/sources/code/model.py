@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Protocol
 
+from timehands.sources.code.deciding import Macros
 from timehands.sources.where import Where
 
 
@@ -50,12 +52,46 @@ class Found:
         )  # fmt: skip
 
 
+class Build(Protocol):
+    """What a configuration compiles (`timehands.sources.config.compiled.Compiled`)."""
+
+    @property
+    def macros(self) -> Macros:
+        """The macros that it gives."""
+
+    def listed(self, file: str) -> bool | None:
+        """Whether a file is compiled, by its own lines; None: it has none."""
+
+    def compiled(self, file: str) -> bool | None:
+        """Whether a file is compiled; None where that is not decided."""
+
+    def condition(self, file: str) -> str:
+        """Under which condition a file is compiled; empty: always."""
+
+    def refusal(self, file: str) -> str:
+        """Why a file is not compiled."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """What is known of a boot, by functions' names: those that ran, and those that never did."""
+
+    ran: frozenset[str] = frozenset()
+    never: frozenset[str] = frozenset()
+
+    def of(self, name: str) -> str:
+        """``ran``, ``never``, or ``not watched``."""
+        return "ran" if name in self.ran else "never" if name in self.never else "not watched"
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """One step of a path: ``function`` is reached, called at ``where``.
 
     ``how``: ``start``, ``call``, or the words of how a pointer leads there, with ``set`` the line
-    where that was written. A step that is no plain call has a ``doubt``.
+    where that was written. A step that is not certain has a ``doubt``. ``conditions``: under which
+    ``#if`` the call stands, and under which condition its file is compiled. ``ran``: what a
+    recording shows of the function, in the words of `Ran`; empty without one.
     """
 
     function: str
@@ -63,6 +99,27 @@ class Step:
     how: str
     set: Where | None = None
     doubt: str | None = None
+    conditions: tuple[str, ...] = ()
+    ran: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A line that keeps a step from being compiled (None: its file is not), and how."""
+
+    where: Where | None
+    words: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.words}" if self.where else self.words
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Why a configuration has no way: what cuts the one of the tree that lacks the least."""
+
+    lines: tuple[Refused, ...]
+    way: tuple[Step, ...]
 
 
 @dataclass(frozen=True, slots=True)
