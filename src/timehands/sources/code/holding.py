@@ -42,13 +42,19 @@ class Holding:
 
     def refused(self, place: Place) -> Refused | None:
         """Why a line is not compiled, if it is not."""
-        if refused := self.file_refused(place[0]):
-            return refused
+        return self.file_refused(place[0]) or self.refused_by_branch(place)
+
+    def refused_by_branch(self, place: Place) -> Refused | None:
+        """The ``#if`` that keeps a line of its file from being compiled, if one does."""
         for branch in self.texts.branches(place[0]).at(place[1]):
             if branch.holds(_Here(self, place)) is False:
                 where = Where(self.paths[place[0]], branch.line)
                 return Refused(where, f"{branch} does not hold")
         return None
+
+    def included(self, file: int) -> frozenset[int]:
+        """The headers that a file sees."""
+        return self._includes.seen(file)
 
     def file_refused(self, file: int) -> Refused | None:
         """Why a file is not compiled, if it is not."""

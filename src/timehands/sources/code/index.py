@@ -322,9 +322,9 @@ class Index:
     def _calls(self) -> Calls:
         return Calls(self)
 
-    def clocks(self) -> list[ClockSource]:
-        """Every clock that the tree can register."""
-        return clocks(self)
+    def clocks(self, build: Build | None = None) -> list[ClockSource]:
+        """Every clock that the tree can register; as ``build`` compiles them, if it is given."""
+        return clocks(self, build)
 
 
 def _columns(data: bytes) -> list[Any]:

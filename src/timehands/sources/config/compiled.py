@@ -56,6 +56,14 @@ class Compiled:
             return ""
         return f"{reason.rule.condition} ({reason.where})"
 
+    def words(self, file: str) -> str:
+        """The conditions of a file's lines, whether they hold or not."""
+        if reason := self._configuration.files.get(file):
+            return str(reason.rule.condition)
+        verdicts = self._answer(file).verdicts
+        conditions = dict.fromkeys(str(one.rule.condition) for one in verdicts)
+        return "; ".join(conditions) or "no line names the file"
+
     def refusal(self, file: str) -> str:
         """Why a file is not compiled: its lines with their conditions."""
         answer = self._answer(file)
