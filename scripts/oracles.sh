@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Installs the programs that the tests compare with and that nobody needs for anything else. Without
-# them those tests are skipped, each naming what it lacks. Continuous integration runs this.
+# Installs the programs that the tests compare with and that nobody needs for anything else, and the
+# source of a kernel. Without them those tests are skipped, each naming what it lacks. Continuous
+# integration runs this.
 #
 # usage: scripts/oracles.sh
 set -euo pipefail

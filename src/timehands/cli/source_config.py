@@ -52,9 +52,12 @@ def run(options: argparse.Namespace) -> int:
         other_tree = SourceTree.open(options.diff_tree) if options.diff_tree else tree
         other = resolved(other_tree, options.diff, options.diff_arch or options.arch)
         difference = compare(one, other)
-        show(options, pages.difference_page(difference), plain.difference(difference))
+        # Places of two trees cannot be told from each other: they are no links.
+        linked = None if options.diff_tree else tree
+        document = pages.difference_page(difference)
+        show(options, document, plain.difference(difference), linked=linked)
         return 0
     shown = [found for found in one.settings.values() if pages.matches(found, options.words)]
     document = pages.configuration_page(one, options.words)
-    show(options, document, plain.configuration(one, shown))
+    show(options, document, plain.configuration(one, shown), linked=tree, own=one.source)
     return 0

@@ -57,7 +57,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         "--pasted",
         type=Path,
         metavar="FILE",
-        help="a log pasted from GitHub, cgit, cvsweb or ViewVC, or by git, cvs or svn log",
+        help="a log pasted from GitHub, cgit, cvsweb, ViewVC or OpenGrok, or of git, cvs, svn log",
     )
     add_show_options(parser)
     parser.set_defaults(run=run)
@@ -170,7 +170,7 @@ def _told_stat(change: Change) -> list[Stat]:
 def _document(told: dict[str, Any], options: argparse.Namespace) -> Document:
     from timehands.sources.document import Document, Words, partial
 
-    name = told["path"] or "the whole tree"
+    name = told["path"] or (options.pasted.name if options.pasted else "the whole tree")
     blocks: list[Block] = []
     for row in told["rows"]:
         blocks += _blocks(row)

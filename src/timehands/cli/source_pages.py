@@ -8,11 +8,12 @@ with ``--recording`` which of its functions ran. ``--json`` prints ``schema`` (1
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from timehands.cli.source_recording import Looked
     from timehands.reports.source_pages import Beside
     from timehands.reports.sourced.reached import FileReached
     from timehands.sources.config import Configuration, Why
@@ -51,11 +52,14 @@ def run(options: argparse.Namespace) -> int:
     import json
     import sys
 
+    from timehands.cli.source_recording import look
     from timehands.cli.source_show import opened
     from timehands.reports.source_pages import write_pages
 
     tree = opened(options)
-    told = _Told(tree, options)
+    configuration = _configuration(tree, options)
+    files = list(dict.fromkeys(_files(tree, options, configuration)))
+    told = Told(tree, configuration, files, look(tree, options) if options.recording else None)
     written, complaints = write_pages(
         tree, [*told.files, *told.deciding], options.out, told.above, told.beside
     )
@@ -72,17 +76,22 @@ def run(options: argparse.Namespace) -> int:
     return 1 if complaints else 0
 
 
-class _Told:
-    """What is told of the files that were asked for, above their lines and in the index."""
+class Told:
+    """What is told of ``files`` above their lines and in the index: why they are compiled, and what
+    of them ran. Without a configuration or a recording that is left out.
+    """
 
-    def __init__(self, tree: SourceTree, options: argparse.Namespace) -> None:
-        from timehands.cli.source_recording import look
-
-        self._tree = tree
-        self._configuration = _configuration(tree, options)
-        self.files = list(dict.fromkeys(_files(tree, options, self._configuration)))
-        self._whys = _whys(self._configuration, self.files)
-        self._looked = look(tree, options) if options.recording else None
+    def __init__(
+        self,
+        tree: SourceTree,
+        configuration: Configuration | None,
+        files: Collection[str],
+        looked: Looked | None,
+    ) -> None:
+        self._tree, self._configuration, self.files, self._looked = (
+            tree, configuration, files, looked
+        )  # fmt: skip
+        self._whys = _whys(configuration, files)
         self._ran: dict[str, FileReached] = {}
 
     @property
@@ -176,7 +185,7 @@ def _recorded(
     return sorted(files)
 
 
-def _whys(configuration: Configuration | None, files: list[str]) -> dict[str, Why]:
+def _whys(configuration: Configuration | None, files: Collection[str]) -> dict[str, Why]:
     """Of each file, why it is compiled or not."""
     if configuration is None:
         return {}

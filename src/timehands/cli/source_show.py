@@ -20,6 +20,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -34,8 +35,9 @@ if TYPE_CHECKING:
     from timehands.sources.document import Block, Cell, Document, Table
     from timehands.sources.tree import SourceTree
 
-#: Which share of the width a first column, and one of places, may have for itself.
-_WHOLE: Final = (0.4, 0.5)
+#: What is left to each column of a table, and what is between two.
+_FEW_WORDS: Final = 18
+_GAP: Final = 2
 _STYLES = {"": "", "dim": "dim", "bold": "bold", "good": "green", "bad": "red", "doubt": "yellow"}
 
 
@@ -76,9 +78,23 @@ def resolved(tree: SourceTree, name: str, arch: str) -> Configuration:
     return resolve(tree, name, arch, cache=cache)
 
 
-def show(options: argparse.Namespace, document: Document, data: dict[str, Any]) -> None:
-    """Print the answer as text, or ``data`` as JSON with ``--json``; write ``--html``."""
-    if options.html:
+def show(
+    options: argparse.Namespace,
+    document: Document,
+    data: dict[str, Any],
+    *,
+    linked: SourceTree | None = None,
+    own: str = "",
+) -> None:
+    """Print the answer as text, or ``data`` as JSON with ``--json``; write ``--html``.
+
+    With ``linked`` the page's places are links to pages of that tree's files, and of ``own``.
+    """
+    if options.html and linked is not None:
+        from timehands.cli.source_linked import write_linked
+
+        write_linked(options.html, document, linked, own)
+    elif options.html:
         from timehands.cli.show import write_page
         from timehands.reports.source_html import render
 
@@ -126,18 +142,28 @@ def _write(page: Page, block: Block) -> None:
 
 
 def _table(page: Page, block: Table) -> Columns:
-    """Names and places are kept whole, as far as there is room: they are marked and pasted."""
-    from timehands.sources.document import plain
-
+    """Names and places are kept whole where there is room: they are marked and pasted."""
     table = page.table(block.heads)
     for row in block.rows:
         table.add_row(*(_styled(page, cell) for cell in row))
-    for number, column in enumerate(table.columns):
-        cells = [row[number] for row in block.rows]
-        names = not number or all(isinstance(cell, Where) or not cell for cell in cells)
-        longest = max((len(plain(cell)) for cell in cells), default=0)
-        column.no_wrap = names and longest <= page.width * _WHOLE[min(number, 1)]
+    for number in _whole(block, page.width):
+        table.columns[number].no_wrap = True
     return table
+
+
+def _whole(block: Table, width: int) -> Iterator[int]:
+    """The first column and those of places, as long as the others keep room for a few words."""
+    from timehands.sources.document import plain
+
+    columns = list(zip(block.heads, *block.rows, strict=True))
+    longest = [max(len(plain(cell)) for cell in column) for column in columns]
+    left = width - sum(min(wide, _FEW_WORDS) + _GAP for wide in longest)
+    for number, column in enumerate(columns):
+        is_name = not number or all(isinstance(cell, Where) or not cell for cell in column[1:])
+        more = max(0, longest[number] - _FEW_WORDS)
+        if is_name and more <= left:
+            left -= more
+            yield number
 
 
 def _styled(page: Page, cell: Cell, style: str = "") -> Text:

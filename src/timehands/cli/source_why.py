@@ -63,7 +63,7 @@ def run(options: argparse.Namespace) -> int:
     data = plain.why(configuration, answers)
     if options.recording:
         document, data = _with_recording(tree, asked, options, document, data)
-    show(options, document, data)
+    show(options, document, data, linked=tree, own=configuration.source)
     return 0 if len(answers) != 1 or answers[0].compiled else 1
 
 

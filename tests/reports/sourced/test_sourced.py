@@ -68,6 +68,9 @@ def test_each_link_of_the_pages_leads_somewhere(
     told = {link for _, link, _ in found}
     assert "report-source/sys/x86/x86/clock.c.html#L3" in told
     assert {"../../../index.html", "sys/x86/x86/clock.c.html"} <= told
+    page = (tmp_path / "report-source/sys/x86/x86/clock.c.html").read_text()
+    assert "is compiled into SMALL" in page
+    assert "it ran inlined in another" in page
     index = (tmp_path / "pages" / "index.html").read_text()
     row = next(line for line in index.splitlines() if "x86/clock.c" in line)
     assert re.findall(r">(\w*)</td>", row) == ["yes", "2", "1", "1"]

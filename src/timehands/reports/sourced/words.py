@@ -21,9 +21,14 @@ KINDS = {
 def place(one: Frame) -> str:
     """``tc_init at sys/kern/kern_tc.c:747``"""
     if one.where is None:
-        of = f" of {one.path.rsplit('/', 1)[-1]}, which the tree has not" if one.path else ""
-        return f"{one.function}{of or ', of no known file'}"
+        return f"{one.function}{unplaced(one)}"
     return f"{one.function} {'at' if one.exact else 'begins at'} {one.where}"
+
+
+def unplaced(one: Frame) -> str:
+    """What is known of a function without a place: `` of vnode_if.c, which the tree has not``."""
+    file = one.path.rsplit("/", 1)[-1]
+    return f" of {file}, which the tree has not" if file else ", of no known file"
 
 
 def more(sourced: Sourced, one: Frame, told: Set[str | Where] = frozenset()) -> Iterator[str]:

@@ -79,11 +79,12 @@ def _unnamed(tree: SourceTree, answer: Why) -> Why:
         return replace(answer, note=f"{_UNNAMED}, and the tree has no such file")
     if (other := _other_list(tree, file)) is not None:
         words = f"but {other} does: another machine's list, or one that is not taken in"
-        return replace(answer, note=f"{_UNNAMED}, {words}")
+        return replace(answer, note=f"{_UNNAMED}, {words}", noted=other)
     if file.endswith((".h", ".inc")):
         note = "a header is not compiled by itself, but with the files that include it"
     elif (mention := _mention(tree, file)) is not None:
         note = f"{_UNNAMED}, but {mention} does: it is that makefile's matter"
+        answer = replace(answer, noted=mention)
     else:
         note = f"{_UNNAMED}: it may be included by another file, or unused"
     return replace(answer, note=note, known=False)

@@ -29,6 +29,7 @@ from __future__ import annotations
 
 import array
 import contextlib
+import gc
 import hashlib
 import json
 import os
@@ -36,7 +37,7 @@ import sqlite3
 import tempfile
 import time
 import zlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -77,6 +78,18 @@ def state(path: str) -> State:
     except (OSError, ValueError):
         return _MISSING
     return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino & (1 << 63) - 1
+
+
+@contextlib.contextmanager
+def uncollected() -> Iterator[None]:
+    """Without looking for garbage: all that a configuration makes stays."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
 
 
 class Seen:
@@ -184,10 +197,11 @@ class Kept:
 
     def _made(self) -> _Made:
         seen = Seen()
-        tables = self._make(seen)
-        if self._file is not None and seen.settled(self._now_ns()):
-            with contextlib.suppress(OSError, sqlite3.Error):
-                _write(self._file, seen, tables)
+        with uncollected():
+            tables = self._make(seen)
+            if self._file is not None and seen.settled(self._now_ns()):
+                with contextlib.suppress(OSError, sqlite3.Error):
+                    _write(self._file, seen, tables)
         return _Made(tables)
 
     def close(self) -> None:

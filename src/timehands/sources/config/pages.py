@@ -23,6 +23,8 @@ _MOST_DEPENDENTS = 20
 #: So many settings are shown with all that depends on them.
 _FEW = 3
 _WIDEST = 48
+#: So many steps of a chain are too many for a table of differences.
+_LONG = 3
 
 
 def kernel(configuration: Configuration) -> str:
@@ -48,7 +50,7 @@ def why_page(configuration: Configuration, why: Why) -> Document:
     if not why.known:
         verb = "is not decided by the configuration of"
     title = f"{why.file} {verb} {kernel(configuration)}"
-    blocks: list[Block] = [Words(why.note, "doubt", 2)] if why.note else []
+    blocks: list[Block] = [Words(_note(why), "doubt", 2)] if why.note else []
     several = len(why.verdicts) > 1
     for verdict in why.verdicts:
         if several:
@@ -60,6 +62,12 @@ def why_page(configuration: Configuration, why: Why) -> Document:
         blocks.append(Words("As a module it is built by:"))
         blocks += chain_blocks(why.modules)
     return Document(title, (*blocks, *complaint_blocks(configuration.complaints)))
+
+
+def _note(why: Why) -> Cell:
+    """The note, with the place in it as one."""
+    before, _, after = why.note.partition(str(why.noted))
+    return (before, why.noted, after) if why.noted is not None else why.note
 
 
 def _change_blocks(verdict: Verdict) -> Iterator[Block]:
@@ -187,11 +195,20 @@ def _pairs_table(pairs: Sequence[Pair], difference: Difference) -> Table:
 def _standing(setting: Setting | None) -> Cell:
     if setting is None:
         return "-"
-    told = _told(setting.chain)
+    told = _in_short(setting.chain) or _told(setting.chain)
     parts = told if isinstance(told, tuple) else (told,)
     if not setting.on:
         return (f"{setting.state}: ", *parts)
     return (f"{setting.value}  ", *parts) if setting.value is not None else told
+
+
+def _in_short(chain: Chain) -> tuple[Part, ...]:
+    """Where a long story begins and ends: all of it is for `config` itself."""
+    steps = [step for step in chain if not step.words.startswith("include ")]
+    places = [step.where for step in steps if step.where]
+    if len(places) < _LONG:
+        return ()
+    return (places[0], " ... ", places[-1])
 
 
 def _folders(files: Iterable[str], most: int = 12) -> str:

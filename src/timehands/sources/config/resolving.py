@@ -6,13 +6,13 @@ are, and ``resolve(reader, file, name, arch)``.
 
 from __future__ import annotations
 
-import contextlib
-import gc
+import difflib
 import importlib
 from collections.abc import Iterator
 from pathlib import Path
 
 from timehands.errors import ConfigurationUnknown
+from timehands.sources.config.cache import uncollected
 from timehands.sources.config.model import Configuration
 from timehands.sources.config.reading import Reader, joined
 from timehands.sources.tree import SourceTree
@@ -45,27 +45,23 @@ def resolve(
     below: str = language.folder(arch)
     file = _file(reader, name, below)
     if file is None:
-        known = ", ".join(list(configurations(tree, arch))[:_MOST_NAMES])
         raise ConfigurationUnknown(
             f"there is no configuration {name!r} for {arch} in {tree.root}",
             name=name,
-            advice=f"Known are: {known}" if known else "Name its file.",
+            advice=_advice(name, list(configurations(tree, arch))),
         )
-    with _uncollected():
+    with uncollected():
         resolved: Configuration = language.resolve(reader, file, name.rsplit("/", 1)[-1], arch)
     return resolved
 
 
-@contextlib.contextmanager
-def _uncollected() -> Iterator[None]:
-    """Without looking for garbage: all that a configuration makes stays."""
-    was = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was:
-            gc.enable()
+def _advice(name: str, known: list[str]) -> str:
+    """The names that may be meant: those like it first."""
+    if not known:
+        return "Name its file."
+    words = f"Known are: {', '.join(known[:_MOST_NAMES])}"
+    near = difflib.get_close_matches(name.upper(), known, 3)
+    return f"Perhaps {' or '.join(near)}. {words}" if near else words
 
 
 def configurations(tree: SourceTree, arch: str = "amd64") -> Iterator[str]:

@@ -46,6 +46,7 @@ class History:
         self.complaints: list[str] = []
         self.way = objects.way
         self._releases: dict[str, Release | None] = {}
+        self._runs: one_line.Runs = {}
 
     @classmethod
     def open(
@@ -207,7 +208,9 @@ class History:
             return Blamed(None, file, line, text)
         budget = self._budget()
         try:
-            found = one_line.blame(self._objects, self._start, path, before, budget)
+            found = one_line.blame(
+                self._objects, self._start, path, before, budget, runs=self._runs
+            )
             step, number = found if found else (None, 0)
             change = change_of(self._objects, step) if step else None
         except Missing as error:

@@ -23,6 +23,8 @@ from timehands.sources.history.objects import (
     parse_commit,
 )
 
+#: What libgit2 keeps of objects that it unpacked.
+_CACHE_BYTES = 64 << 20
 _ERRORS = (KeyError, ValueError, TypeError, pygit2.GitError, OSError)
 
 
@@ -33,6 +35,7 @@ def open_objects(path: Path) -> Objects:
     pygit2.option(Option.SET_OWNER_VALIDATION, False)
     # As git, which leaves that to fsck: hashing each tree anew takes three times its reading.
     pygit2.option(Option.ENABLE_STRICT_HASH_VERIFICATION, False)
+    pygit2.option(Option.SET_CACHE_MAX_SIZE, _CACHE_BYTES)
     return LibgitObjects(pygit2.Repository(str(path), RepositoryOpenFlag.CROSS_FS), path)
 
 
@@ -50,7 +53,7 @@ class LibgitObjects:
         self._removed = lru_cache(KEPT_REMOVED)(self._list_removed)
         self._hunks = lru_cache(KEPT_HUNKS)(self._list_hunks)
         self._commit = lru_cache(KEPT_COMMITS)(self._read_commit)
-        self._entry = lru_cache(KEPT_COMMITS)(self._find_entry)
+        self._child = lru_cache(KEPT_COMMITS)(self._find_child)
 
     def resolve(self, revision: str) -> str | None:
         try:
@@ -92,12 +95,16 @@ class LibgitObjects:
             raise Missing(id) from error
 
     def entry(self, commit: Commit, path: str) -> str | None:
-        return self._entry(commit.tree, path) if path else commit.tree
+        id: str | None = commit.tree
+        for part in path.split("/") if path else ():
+            id = self._child(id, part) if id else None
+        return id
 
-    def _find_entry(self, tree: str, path: str) -> str | None:
+    def _find_child(self, tree: str, name: str) -> str | None:
+        """An entry of a tree: most commits leave most folders as they are, and these are kept."""
         found = self._object(tree)
         try:
-            return str(found[path].id)
+            return str(found[name].id) if isinstance(found, pygit2.Tree) else None
         except KeyError:
             return None
         except _ERRORS as error:
@@ -191,7 +198,7 @@ class LibgitObjects:
         return sorted(found)
 
     def close(self) -> None:
-        for kept in (self._removed, self._hunks, self._commit, self._entry):
+        for kept in (self._removed, self._hunks, self._commit, self._child):
             kept.cache_clear()
         self._repository.free()
 

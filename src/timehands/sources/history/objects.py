@@ -18,8 +18,9 @@ MAX_BLOB: Final = 16 << 20
 #: How many differences are kept: neighbours in a backtrace are often from the same commits.
 KEPT_REMOVED: Final = 16
 KEPT_HUNKS: Final = 4096
-#: How many commits, and entries of their trees: each is asked for as a parent first, then itself.
-KEPT_COMMITS: Final = 1 << 14
+#: How many commits, and entries of trees: of each some hundred bytes. A commit is asked for as a
+#: parent and then itself, and again for each file and line of a report.
+KEPT_COMMITS: Final = 1 << 18
 _SIGNED: Final = re.compile(r"^(.*?)\s*<(.*?)>\s+(-?\d{1,12})\s+([+-]\d{4})$")
 
 

@@ -76,6 +76,16 @@ It went down before.
 Diffstat
 -rw-r--r--\tsys/kern/clock.c\t8\t
 """
+OPENGROK = """\
+History log of /src/sys/kern/clock.c (Results 1 – 25 of 140)
+Revision\tDate\tAuthor\tComments
+1.140\t2-Sep-2024\tada\tCount upwards:
+it went down
+ before.
+
+/src/sys/kern/clock.c
+ 1.139 \t01-Sep-2024 \tbob \tDo not stop.
+"""
 CVSWEB = """\
 CVS log for src/sys/kern/clock.c
 Default branch: MAIN
@@ -188,6 +198,14 @@ def test_github_s_page_may_have_each_part_on_its_own_line() -> None:
             [("300000", "2016-05-16", "ada", "Count upwards.")],
         ),
         (
+            OPENGROK,
+            "OpenGrok's history",
+            [
+                ("1.140", "2024-09-02", "ada", "Count upwards: it went down before."),
+                ("1.139", "2024-09-01", "bob", "Do not stop."),
+            ],
+        ),
+        (
             CVS,
             "cvs log",
             [
@@ -204,7 +222,7 @@ def test_github_s_page_may_have_each_part_on_its_own_line() -> None:
             ],
         ),
     ],
-    ids=["github", "cgit", "cgit-commit", "cvsweb", "viewvc", "cvs", "svn"],
+    ids=["github", "cgit", "cgit-commit", "cvsweb", "viewvc", "opengrok", "cvs", "svn"],
 )
 def test_each_form_is_known(text: str, form: str, changes: list[tuple[str, ...]]) -> None:
     for shape in (text, text.replace("\n", "\r\n")):
@@ -260,7 +278,7 @@ def test_files_that_are_no_log_are_refused(tmp_path: Path) -> None:
         st.sampled_from(
             [
                 line
-                for text in (GITHUB, CGIT, CGIT_COMMIT, CVSWEB, CVS, SVN)
+                for text in (GITHUB, CGIT, CGIT_COMMIT, CVSWEB, OPENGROK, CVS, SVN)
                 for line in text.splitlines()
             ]
         )

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from timehands.sources.config.conditions import Condition, Literal, Name, names, ways
+from timehands.sources.config.conditions import Condition, names
 from timehands.sources.config.linux.dotconfig import DotConfig
 from timehands.sources.config.linux.expressions import level, symbols
 from timehands.sources.config.linux.kconfig import Clause, Entry
 from timehands.sources.config.linux.known import Known
 from timehands.sources.config.linux.lines import Built
 from timehands.sources.config.linux.objects import Objects
+from timehands.sources.config.linux.remedies import Remedies
 from timehands.sources.config.model import (
     Chain,
-    Change,
     Configuration,
     Explainer,
     Rule,
@@ -23,16 +23,13 @@ from timehands.sources.config.model import (
 )
 from timehands.sources.where import Where
 
-_MOST_CHANGES = 8
-_DEEPEST = 4
-_MOST_SELECTORS = 4
-
 
 class Symbols(Explainer):
     """What Kconfig says about a .config's symbols. Kconfig is read when it is first needed."""
 
     def __init__(self, dot: DotConfig, file: str, known: Known, objects: Objects) -> None:
         self._dot, self._file, self._known, self._objects = dot, file, known, objects
+        self._remedies = Remedies(dot, file, known)
 
     # ---- symbols
 
@@ -101,10 +98,6 @@ class Symbols(Explainer):
 
     # ---- files
 
-    def there(self, name: str) -> bool:
-        """Whether a name of a condition is on."""
-        return level(Name(name), self._dot.value) > 0
-
     def chain(self, rule: Rule) -> Chain:
         """Why a rule holds (or not): the lines that lead to it, then each symbol in it."""
         steps = dict.fromkeys((*rule.route, Step(rule.where, rule.text)))
@@ -133,54 +126,7 @@ class Symbols(Explainer):
         rule = self._objects.rule(built)
         if self._objects.built_level(built):
             return Verdict(rule, True, self.chain(rule))
-        changes: dict[Change, None] = {}
-        for way in ways(rule.condition, self.there):
-            steps = [step for literal in sorted(way) for step in self._remedy(literal, 0)]
-            changes[Change(tuple(dict.fromkeys(steps)))] = None
-        return Verdict(rule, False, self.chain(rule), tuple(changes)[:_MOST_CHANGES])
-
-    def _remedy(
-        self, literal: Literal, depth: int, seen: frozenset[str] = frozenset()
-    ) -> list[Step]:
-        """What to set for a name to hold: the symbol, what it depends on, or what selects it."""
-        found, whole = symbols(literal.name), literal.name.removesuffix("!=n").removesuffix("=y")
-        if not literal.wanted and found == [whole]:
-            return [self._off(whole)]
-        if not literal.wanted or found != [whole]:
-            return [Step(None, f"{'' if literal.wanted else 'not '}{literal.name}")]
-        name = whole
-        entries = self._known.entries(name)
-        if not entries:
-            return [Step(None, f"CONFIG_{name}=y (no Kconfig file that is read here defines it)")]
-        entry = max(entries, key=lambda one: self._level_of(one.depends))
-        if not entry.prompts and depth < _DEEPEST:
-            return self._select(name, entry, depth, seen | {name})
-        return [Step(entry.where, f"CONFIG_{name}=y"), *self._needs(entry, depth, seen | {name})]
-
-    def _off(self, name: str) -> Step:
-        line = self._dot.lines.get(name)
-        return Step(Where(self._file, line) if line else None, f"# CONFIG_{name} is not set")
-
-    def _needs(self, entry: Entry, depth: int, seen: frozenset[str]) -> list[Step]:
-        if depth >= _DEEPEST:
-            return []
-        found = ways(entry.condition, self.there)
-        steps: list[Step] = []
-        for literal in sorted(found[0]) if found else ():
-            if literal.name not in seen:
-                steps += self._remedy(literal, depth + 1, seen)
-        return steps
-
-    def _select(self, name: str, entry: Entry, depth: int, seen: frozenset[str]) -> list[Step]:
-        """A symbol that cannot be set by hand: one that selects it, the easiest to have."""
-        options = [
-            self._remedy(Literal(other, True), depth + 1, seen)
-            for other, _ in self._known.selected_by(name)[:_MOST_SELECTORS]
-            if other not in seen
-        ]
-        if not options:
-            return [Step(entry.where, f"{name} to become y by its defaults: it has no prompt")]
-        return min(options, key=len)
+        return Verdict(rule, False, self.chain(rule), self._remedies.of(rule.condition))
 
     # ---- the other way round
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import NamedTuple
 
 from timehands.sources.config.conditions import ALWAYS, All, Any, Condition, Name, Not
@@ -143,7 +144,7 @@ class Kbuild:
         for where, one, guard in read:
             own = All((*guard.parts, *_asked(one.name))) if isinstance(guard, All) else guard
             list_name = self._list_name(one.name, variables)
-            if one.operator != "+=":
+            if one.operator != "+=" and any(known.list_name == list_name for known in found):
                 found = [_overridden(known, list_name, own) for known in found]
             value = makefile.expand(one.value, variables)
             of = None if lists.match(list_name) else _MEMBERS.match(list_name)
@@ -160,6 +161,8 @@ class Kbuild:
 
     def _list_name(self, name: str, variables: dict[str, str]) -> str:
         """A list's name as this configuration has it; one under a symbol that is off ends in y."""
+        if "$" not in name:
+            return name
         asked = All(_asked(name))
         letter = "m" if level(asked, self.dot.value) == 1 else "y"
         whole = re.sub(r"\$[({](?:subst\s+m,\s*y,\s*)?\$[({]CONFIG_\w+[)}][)}]", "y", name)
@@ -233,6 +236,7 @@ class Kbuild:
         yield from odd.split()
 
 
+@lru_cache(maxsize=8192)
 def _asked(name: str) -> tuple[Condition, ...]:
     """The symbols in a list's name: ``obj-$(CONFIG_X)``; one that m is made y for counts as y."""
     found = CONFIG.findall(name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from timehands.sources.config import coding
 from timehands.sources.config.cache import Kept, Seen, Tables
@@ -26,9 +27,11 @@ class Known:
         kconfig = Kconfig(reader, self._variables)
         if reader.has("Kconfig"):
             kconfig.read(Place("Kconfig"))
+        around: dict[int, Any] = {}
         return {
             "entries": {
-                name: list(map(rows.entry, found)) for name, found in kconfig.entries.items()
+                name: [rows.entry(one, around) for one in found]
+                for name, found in kconfig.entries.items()
             },
             "selected": {
                 name: [[other, rows.clause(clause)] for other, clause in found]

@@ -49,13 +49,20 @@ def read_clause(row: Any) -> Clause:
     return Clause(what, read_condition(under), read_where(place), text)
 
 
-def entry(one: Entry) -> Any:
-    """A definition of a symbol as plain data."""
+def entry(one: Entry, around: dict[int, Any]) -> Any:
+    """A definition of a symbol as plain data.
+
+    ``around`` remembers what the symbols of a menu depend on in common, by identity: only for
+    entries that stay alive meanwhile.
+    """
+    for shared in one.depends:
+        if id(shared) not in around:
+            around[id(shared)] = [condition(shared[0]), step(shared[1])]
     return [
         where(one.where),
         where(one.choice),
         one.type,
-        [[condition(under), step(told)] for under, told in one.depends],
+        [around[id(shared)] for shared in one.depends],
         [clause(found) for found in one.prompts],
         [clause(found) for found in one.defaults],
     ]
