@@ -81,6 +81,28 @@ void cnputc(int c) { cn->cn_ops->cn_putc(c); }
         f"void many{n}(void) {{ DELAY2(1); }}\nstruct driver d{n} = {{ .probe = many{n} }};\n"
         for n in range(30)
     ),
+    "sys/kern/handed.c": """\
+#define later(c, how, fn)	later_on((c), 0, (fn))
+void later_on(struct callout *c, int cpu, void (*func)(void *)) { add(func, c); }
+static void
+add(void (*todo)(void *), struct callout *c)
+{
+	c->c_todo = todo;
+}
+static void limit_cb(void *arg) { }
+void limit(void) { later(&callout, 1, limit_cb); }
+void
+soft(struct callout *c)
+{
+	void (*run)(void *);
+
+	run = c->c_todo;
+	run(c);
+}
+void each(int n, void (*visit)(int)) { visit(n); }
+static void seen(int n) { }
+void all(void) { each(3, &seen); }
+""",
     "sys/kern/pointers.c": """\
 void (*tick_func)(int) = first_tick;
 void first_tick(int n) { }
@@ -225,6 +247,20 @@ def test_a_pointer_that_is_defined_with_its_function(index: Index) -> None:
 
 def test_a_local_pointer_is_none_of_another_function(index: Index) -> None:
     assert not index.path("local_call", "other_tick", limit=1)
+
+
+def test_a_function_that_is_handed_over_to_a_pointer(index: Index) -> None:
+    (way,) = index.path("soft", "limit_cb", limit=1)
+    assert names(way) == ["soft", "limit_cb"]
+    assert way[1].how == "through c_todo (as run), handed over"
+    assert str(way[1].set) == "sys/kern/handed.c:9"
+    assert str(way[1].where) == "sys/kern/handed.c:16"
+
+
+def test_a_function_that_is_handed_over_to_its_caller(index: Index) -> None:
+    (way,) = index.path("each", "seen", limit=1)
+    assert way[1].how == "call of what is handed over"
+    assert str(way[1].set) == "sys/kern/handed.c:20"
 
 
 def test_a_name_with_300_functions(tmp_path: Path) -> None:

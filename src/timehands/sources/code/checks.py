@@ -6,6 +6,7 @@ This reads files; so it is asked only of steps that a search is about to take.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
@@ -16,13 +17,15 @@ from timehands.sources.code.holding import Holding, Place
 from timehands.sources.code.includes import shared
 from timehands.sources.code.model import Build
 from timehands.sources.code.returning import is_declared_so
-from timehands.sources.code.roles import ROLE_MASK, Role
+from timehands.sources.code.roles import DEAD, MEMBER_OF, ROLE_MASK, Role
 from timehands.sources.code.texts import Returning
 
 if TYPE_CHECKING:
     from timehands.sources.code.index import Index
 
 _POINTER: Final = rb"(?:\([ \t]*\*[ \t]*(\w+)[ \t]*\)[ \t]*\([^()]*\))[ \t]*=[ \t]*&?[ \t]*%s\b"
+_COPY: Final = rb"(?<![\w.>])(\w+)[ \t]*=[ \t]*[\w>.()\[\]-]*(?:->|\.)%s[ \t]*[;,)]"
+_COPIES: Final = 60
 #: Of what is called from so many places, the prototypes are looked at, too.
 _OFTEN: Final = 128
 _LOOKED: Final = 6
@@ -152,6 +155,16 @@ class Checks(Holding):
             if line.startswith(b"}"):
                 break
         return ""
+
+    def copies(self, member: str) -> Iterator[tuple[str, Place]]:
+        """Variables that are assigned what is in a member, and where."""
+        rows = self._index.occurrences(member)
+        wanted = (rows[:, 2] & (ROLE_MASK | MEMBER_OF)) == (Role.READ | MEMBER_OF)
+        pattern = re.compile(_COPY % re.escape(member.encode()))
+        for file, line, _ in rows[wanted & ((rows[:, 2] & DEAD) == 0)][:_COPIES].tolist():
+            text = self.texts.branches(file).plain[line - 1 : line]
+            if text and (match := pattern.search(text[0])):
+                yield match[1].decode(errors="replace"), (file, line)
 
     def defined_pointer(self, function: bytes, place: Place) -> str:
         """The pointer that is defined on a line with this function as its value; empty: none."""

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from timehands.sources.code.checks import Checks
     from timehands.sources.code.index import Index
 
-_MAX_TAKEN: Final = 400_000
+_MAX_TAKEN: Final = 50_000
 _MAX_NAMED: Final = 60
 _USED_AGAIN: Final = 8
 _TRIES: Final = 4
@@ -37,6 +37,8 @@ _UNDECIDED: Final = 6
 _CONDITIONAL: Final = 2
 #: For a line that is not compiled, where such are taken.
 _LACKING: Final = 200
+#: What it is taken to cost to come to a function that nobody calls in sight.
+_ORPHAN: Final = 24
 #: For each further function that a call may mean.
 _AMBIGUOUS: Final = 2
 _MANY: Final = 12
@@ -59,6 +61,10 @@ class _Edge(NamedTuple):
     doubt: str | None = None
 
 
+#: What costs more than this nobody believes.
+_MOST: Final = 320
+
+
 @dataclass(slots=True)
 class Asked:
     """A question: from which functions to which, not through ``banned``.
@@ -73,7 +79,7 @@ class Asked:
     used: dict[int, int] = field(default_factory=dict)
     named: bool = False
     done: set[tuple[int, int]] = field(default_factory=set)
-    most: int = 1 << 30
+    most: int = _MOST
     most_used: int = 0
 
 
@@ -187,6 +193,8 @@ class Ways:
         every = self._graph.into(function)
         if not every or function in search.asked.ends:
             every = [*every, *self._graph.defined_with(function)]
+        if not every and (function in search.asked.ends or self._graph.orphans[function]):
+            every = self._graph.handed(function) if search.may_name() else []
         if search.asked.named and not every and search.may_name():
             every = [self._graph.naming(function)]
         for edges in every:
@@ -307,7 +315,9 @@ class Ways:
 
     def cut(self, start: str, end: str, avoid: frozenset[str]) -> Cut | None:
         """What keeps the way that lacks the least from being compiled; None: there is no way."""
-        way = self._way(self._asked(start, end, avoid))
+        asked = self._asked(start, end, avoid)
+        asked.most = 1 << 30
+        way = self._way(asked)
         places = dict.fromkeys(place for edge in way for place in self._places(edge))
         lines = [refused for place in places if (refused := self._checks.refused(place))]
         return Cut(tuple(dict.fromkeys(lines)), tuple(self._steps(way))) if lines else None
@@ -319,7 +329,7 @@ class _Search:
     def __init__(self, asked: Asked, least: Ints) -> None:
         self.asked = asked
         self.onward: dict[int, _Edge] = {}
-        self._least = np.zeros_like(least) if asked.named else least
+        self._least = np.where(least >= FAR, _ORPHAN, least) if asked.named else least
         self._closed = self._least >= FAR
         self._closed[sorted(asked.banned)] = True
         self._heap: list[tuple[int, int, int, _Edge, bool]] = []
