@@ -277,3 +277,25 @@ def test_a_name_with_300_functions(tmp_path: Path) -> None:
     assert way[1].doubt == "one of 300 definitions of that name"
     (own,) = index.path("own", "deep", limit=3)
     assert own[1].doubt is None
+
+
+def test_nothing_hangs_on_texts_that_nobody_writes(tmp_path: Path) -> None:
+    """Long lines, conditions without end, functions that hand each other over in circles."""
+    blank, many = " " * 200_000, "struct a b " * 20_000
+    circle = "".join(
+        f"void c{n}(void (*f)(int)) {{ c{n + 1}(f); c{n + 2}(f); c{(n * 7) % 40}(f); }}\n"
+        for n in range(40)
+    )
+    odd = {
+        "sys/kern/odd.c": f"void goal(int n) {{ }}\nvoid begin2(void) {{ x->{blank}go(1); }}\n"
+        f"{many}\nstruct ops o = {{ .go{blank}= goal }};\n",
+        "sys/kern/open.c": "#if A\n" * 5000 + "void deep2(void) { goal(1); }\n" + "#else\n" * 500,
+        "sys/kern/circle.c": circle + "void lone(int n) { }\nvoid start2(void) { c0(lone); }\n",
+        "sys/kern/bad.c": b"void \xff\xfe(void) { goal(1); } #if (((".decode("latin-1"),
+    }
+    index = Index.open(tree(tmp_path / "src", odd), cache=tmp_path / "cache", jobs=1)
+    assert not index.path("deep2", "goal", build=Build())
+    assert index.path("deep2", "goal", build=Build(A="1"))
+    index.path("begin2", "goal")
+    assert index.path("start2", "lone", limit=1)[0][-1].how == "named, not called"
+    assert index.cut("lone", "goal", Build()) is None

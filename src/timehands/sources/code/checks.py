@@ -29,6 +29,8 @@ _COPIES: Final = 60
 #: Of what is called from so many places, the prototypes are looked at, too.
 _OFTEN: Final = 128
 _LOOKED: Final = 6
+#: Of a line no more than this is looked at.
+_LONGEST: Final = 2000
 _NEAR: Final = 120
 _INITIALISED: Final = re.compile(rb"\bstruct[ \t]+(\w+)[ \t]+\w+[^;()]*=[ \t]*(?:\{|$)")
 _MEMBER: Final = rb"(->|(?<!\.)\.)?[ \t\n]*\b%s\b"
@@ -126,7 +128,8 @@ class Checks(Holding):
         if not 0 < place[1] <= len(lines):
             return None
         before = lines[place[1] - 2] if place[1] > 1 else b""
-        found = re.findall(_MEMBER % name.encode(), before[-8:] + b"\n" + lines[place[1] - 1])
+        line = before[-8:] + b"\n" + lines[place[1] - 1][:_LONGEST]
+        found = re.findall(_MEMBER % name.encode(), line)
         return None if not found else any(found)
 
     def sees_structure(self, caller: int, set_at: Place, how: str) -> bool | None:
@@ -150,7 +153,7 @@ class Checks(Holding):
         """The structure whose initialiser a line stands in, if its declaration is near above."""
         lines = self.texts.branches(place[0]).plain
         for line in reversed(lines[max(0, place[1] - _NEAR) : place[1]]):
-            if match := _INITIALISED.search(line):
+            if match := _INITIALISED.search(line[:_LONGEST]):
                 return match[1].decode(errors="replace")
             if line.startswith(b"}"):
                 break
@@ -163,13 +166,13 @@ class Checks(Holding):
         pattern = re.compile(_COPY % re.escape(member.encode()))
         for file, line, _ in rows[wanted & ((rows[:, 2] & DEAD) == 0)][:_COPIES].tolist():
             text = self.texts.branches(file).plain[line - 1 : line]
-            if text and (match := pattern.search(text[0])):
+            if text and (match := pattern.search(text[0][:_LONGEST])):
                 yield match[1].decode(errors="replace"), (file, line)
 
     def defined_pointer(self, function: bytes, place: Place) -> str:
         """The pointer that is defined on a line with this function as its value; empty: none."""
         lines = self.texts.branches(place[0]).plain[max(0, place[1] - 2) : place[1]]
-        match = re.search(_POINTER % re.escape(function), b" ".join(lines))
+        match = re.search(_POINTER % re.escape(function), b" ".join(lines)[:_LONGEST])
         return match[1].decode(errors="replace") if match else ""
 
     def is_shared(self, variable: str, caller: int, set_at: Place) -> bool:

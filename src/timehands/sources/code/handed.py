@@ -22,6 +22,11 @@ _DEEPEST: Final = 4
 _MOST_PLACES: Final = 12
 _MOST_FUNCTIONS: Final = 3
 _ABOVE: Final = 6
+#: So many calls are looked at for one function that is named; no text is longer than a person's.
+_MOST_CALLS: Final = 400
+_LONGEST_NAME: Final = 200
+_LONGEST_HEAD: Final = 4000
+_LONGEST_BODY: Final = 100_000
 _NAME: Final = re.compile(rb"([A-Za-z_]\w*)[ \t\n]*$")
 _LAST_NAME: Final = re.compile(rb"\(\s*\*\s*(\w+)\s*\)|(\w+)[\s\[\]\d]*$")
 
@@ -40,9 +45,11 @@ class Handed:
     def __init__(self, index: Index, calls: Calls, checks: Checks) -> None:
         self._index, self._calls, self._checks = index, calls, checks
         self._functions = calls.functions
+        self._left = 0
 
     def over(self, function: int) -> Iterator[tuple[Place, Taken]]:
         """What becomes of a function that is named: where it is handed over, and to what."""
+        self._left = _MOST_CALLS
         name = self._functions.names[function]
         rows = self._index.occurrences(name.decode(errors="replace"))
         home = self._functions.at(rows[:, 0], rows[:, 1])
@@ -53,7 +60,8 @@ class Handed:
         ]
         for place in places[:_MOST_PLACES]:
             lines = self._checks.texts.branches(place[0]).plain
-            text = b"\n".join(lines[max(0, place[1] - _ABOVE) : place[1]])
+            near = b"\n".join(lines[max(0, place[1] - _ABOVE) : place[1]])
+            text = near[-_LONGEST_HEAD:]
             for callee, argument in _calls_with(name, text):
                 for taken in self._taken(callee, argument, 0):
                     yield place, taken
@@ -61,6 +69,9 @@ class Handed:
     def _taken(self, callee: bytes, argument: int, depth: int) -> Iterator[Taken]:
         """What becomes of an argument of a function."""
         for function in self._calls.named(callee)[:_MOST_FUNCTIONS]:
+            self._left -= 1
+            if self._left < 0:
+                return
             parameters, body = self._text(function)
             if argument >= len(parameters) or not parameters[argument]:
                 continue
@@ -80,7 +91,7 @@ class Handed:
         functions = self._functions
         cut = slice(int(functions.start[function]) - 1, int(functions.end[function]))
         lines = self._checks.texts.branches(int(functions.file[function])).plain[cut]
-        text = b"\n".join(lines).replace(b"\\\n", b" \n")
+        text = b"\n".join(lines)[:_LONGEST_BODY].replace(b"\\\n", b" \n")
         opened = text.find(functions.names[function] + b"(")
         at = opened + len(functions.names[function]) if opened >= 0 else text.find(b"(")
         inside, end = _brackets(text, at)
@@ -115,7 +126,7 @@ def _calls_with(name: bytes, text: bytes) -> Iterator[tuple[bytes, int]]:
             letter = text[at : at + 1]
             depth += (letter == b")") - (letter == b"(")
             if depth < 0:
-                if called := _NAME.search(text, 0, at):
+                if called := _NAME.search(text[max(0, at - _LONGEST_NAME) : at]):
                     yield called[1], place
                     break
                 depth = place = 0  # brackets around the argument alone
@@ -127,7 +138,7 @@ def _calls_with(name: bytes, text: bytes) -> Iterator[tuple[bytes, int]]:
 def _brackets(text: bytes, at: int) -> tuple[bytes, int]:
     """What stands in the brackets that open at an offset, and where they end."""
     depth = 0
-    for end in range(at, len(text)):
+    for end in range(at, min(len(text), at + _LONGEST_HEAD)):
         depth += (text[end : end + 1] == b"(") - (text[end : end + 1] == b")")
         if depth == 0:
             return text[at + 1 : end], end + 1
@@ -147,5 +158,5 @@ def _split(arguments: bytes) -> list[bytes]:
 
 def _parameter(text: bytes) -> bytes:
     """The name that a parameter's declaration declares."""
-    match = _LAST_NAME.search(text.strip())
+    match = _LAST_NAME.search(text.strip()[-_LONGEST_NAME:])
     return (match[1] or match[2] or b"") if match else b""
