@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from timehands.sources.code.bodies import bodies, hidden
 from timehands.sources.code.brief import brief
 from timehands.sources.code.mask import mask
 from timehands.sources.code.parse import parse
 
 _PIECES = st.sampled_from(
     [
-        "if (", "else", "while (", "return", "a", "b[1]", "f(", "X(", ")", "{", "}", ";", "=", "==",
-        "++", "->c", ",", "\n", "\n\t", "\t ", " ", "*", "\n{\n", "\n}\n",
+        "if (", "else", "return", "a", "b[1]", "f(", ")", "{", "}", ";", "=", "struct s", "int",
+        "\n", "\n\t", "\t ", " ", "\n{\n", "\n}\n", "\nint f(void)\n{\n", ") {\n", "\n};\n",
     ]
 )  # fmt: skip
 
@@ -21,67 +24,58 @@ _PIECES = st.sampled_from(
 @given(st.lists(_PIECES, max_size=60).map("".join))
 def test_a_byte_that_is_left_is_the_files_own_at_that_place(code: str) -> None:
     data = code.encode()
-    text, places = brief(data)
+    text, places = brief(data, hidden(data, bodies(data)))
     assert len(places) == len(text) + 1
     assert places[-1] == len(data)
     assert all(places[1:] > places[:-1]) or not text
-    for byte, place in zip(text, places.tolist(), strict=False):
-        assert byte == data[place] or byte in b" 0"
+    assert bytes(data[place] for place in places[:-1].tolist()) == text
 
 
 @given(st.lists(_PIECES, max_size=60).map("".join))
-def test_braces_and_what_may_write_a_part_stay(code: str) -> None:
-    text, _ = brief(code.encode())
-    for sign in b"{};":
-        assert text.count(sign) == code.encode().count(sign)
-
-
-_FUNCTION = """\
-int
-work(struct softc *sc, int n)
-{
-\tint error, i;
-
-\tif (n == 0 || %s)
-\t\treturn (EINVAL);
-\telse if (n > 3)
-\t\tsc->sc_count = n;
-\tfor (i = 0;
-\t    i < n;
-\t    i = next(i))
-\t\trun(sc, i);
-\t%s;
-\tdo {
-\t\tstruct item *item;
-\t\titem = get(sc);
-\t} while (n--);
-\treturn (error);
-}
-
-int after;
-"""
+def test_what_is_left_out_is_blank_or_within_braces_that_belong_together(code: str) -> None:
+    data = code.encode()
+    ranges = hidden(data, bodies(data))
+    _, places = brief(data, ranges)
+    left = set(places.tolist())
+    inside = {at for start, end in ranges for at in range(start, end)}
+    assert all(data[at] in b" \t\n" for at in set(range(len(data))) - left - inside)
+    for start, end in ranges:
+        assert (data[start - 1], data[end]) == (ord("{"), ord("}"))
+        assert data.count(b"{", start, end) == data.count(b"}", start, end)
 
 
 @pytest.mark.parametrize(
-    ("condition", "statement", "parts"),
+    ("text", "found"),
     [
-        ("busy(sc)", "call(n)", 0),
-        ("sc->sc_table[n] == 3", "error = sc->sc_table[i]", 0),
-        ("busy(sc)", "sc->sc_table[i] = n", 1),
-        ("sc->sc_used[n]++", "n = table[n]--", 2),
-        ("(table[n] = n)", "call(table[i] = 3)", 2),
-        ("busy(sc)", "n = table[i].count = 1", 1),
+        ("int\nf(int a)\n{\n\tg();\n}\n", ["\tg();"]),
+        ("int f(int a) {\n\tg();\n}\n", ["\tg();"]),
+        ("int\nf(a)\n\tint a;\n{\n\tif (a) {\n\t\tg();\n\t}\n}\n", ["\tif (a) {\n\t\tg();\n\t}"]),
+        ("int\nf(int a) CALLS\n{\n}  \n", [""]),
+        ("struct s\n{\n\tint a;\n};\n", []),
+        ("typedef struct _s\n{\n\tint a;\n}\nS;\n", []),
+        ("int a[] =\n{\n\t1,\n}\n;\n", []),
+        ("enum\n{\n\tA,\n}\n", []),
+        ("int f(void)\n{\n\tif (a) {\n}\n", []),
+        ("int f(void)\n{\n\tenum {\n\t\tA,\n\t} s;\n}\n", ["\tenum {\n\t\tA,\n\t} s;"]),
+        ("int f(void)\n{\n\ta();\n}\nint g(void)\n{\n\tb();\n}\n", ["\ta();", "\tb();"]),
     ],
-)
-def test_a_function_shown_in_brief_is_the_same_function(
-    condition: str, statement: str, parts: int
-) -> None:
-    code = _FUNCTION % (condition, statement)
+)  # fmt: skip
+def test_bodies_are_those_of_functions(text: str, found: list[str]) -> None:
+    code = text.encode()
+    assert [code[one.start + 1 : one.end].strip(b"\n").decode() for one in bodies(code)] == found
+
+
+def test_the_parser_sees_types_that_a_function_defines() -> None:
+    code = b"int f(void)\n{\n\tstruct s {\n\t\tint a;\n\t} s;\n}\n"
+    assert not hidden(code, bodies(code))
+    assert len(parse(code).members) == 1
+
+
+def test_a_function_shown_in_brief_is_the_same_function() -> None:
+    code = "int\nwork(struct softc *sc, int n)\n{\n\tint error;\n\n\tX Y Z;\n}\n\nint after;\n"
     found = parse(mask(code.encode()).code)
-    names = [code[at:].split(";")[0].split(",")[0].split(")")[0] for at in sorted(found.names)]
-    assert names == ["sc", "error", "i", "item", "after"]
+    assert [re.split("[,;]", code[at:])[0] for at in found.names] == ["sc", "after"]
     assert not found.errors
-    assert len(found.parts) == parts
     (span,) = found.functions
     assert (span.name, code[span.at :][:4], code[span.end - 1 :][:4]) == (b"work", "work", "}\n\ni")
 
@@ -94,10 +88,11 @@ def test_members_made_by_macros_do_not_hide_the_others() -> None:
     assert b"two" in names
 
 
-def test_a_loop_of_netbsd_over_cpus_is_parsed() -> None:
-    code = (
-        b"void\nf(void)\n{\n\tint a;\n\n\tfor (CPU_INFO_FOREACH(cii, ci)) {\n\t\tint b;\n\t}\n}\n"
-    )
-    found = parse(mask(code).code)
-    assert not found.errors
-    assert len(found.names) == 2
+def test_long_tables_of_numbers_are_not_parsed_and_others_are() -> None:
+    head, row = b"int t[] = {\n", b"\t0x1234, 0x567,\n"
+    numbers = head + row * 4_000 + b"};\nint after;\n"
+    ((start, end),) = hidden(numbers, [])
+    assert (start, numbers[end:]) == (len(head) - 1, b"\n};\nint after;\n")
+    assert len(parse(numbers).names) == 2
+    assert not hidden(head + row * 40 + b"};\n", [])
+    assert not hidden(head + b"\t{ some_function, 1 },\n" * 4_000 + b"};\n", [])

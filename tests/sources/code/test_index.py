@@ -9,7 +9,7 @@ import pytest
 
 from code_trees import FILES, tree
 from timehands.errors import SourcesError
-from timehands.sources.code import Index, Place
+from timehands.sources.code import Index, Place, segment
 from timehands.sources.code import build as building
 
 TSC = "sys/arch/amd64/amd64/tsc.c"
@@ -68,11 +68,8 @@ def test_a_line_within_if_0_says_so(index: Index) -> None:
 def test_parts_of_arrays_and_structures_are_written(index: Index) -> None:
     for name, text in (("counts", "counts[n] = 1"), ("row", "table.row"), ("table", "table.row")):
         last = index.find(name).writers
-        if name == "table":
-            assert not last, "only the member that holds the array is known to be written"
-        else:
-            assert [p.where.line for p in last] == [line_of(TSC, text)]
-            assert last[0].what == "a part of it is written"
+        assert [p.where.line for p in last] == [line_of(TSC, text)]
+        assert last[0].what == "a part of it is written"
     found = index.find("tsc_timecounter").writers
     assert (line_of(TSC, "tc_frequency ="), "a part of it is written") in [
         (p.where.line, p.what) for p in found
@@ -163,7 +160,22 @@ def test_an_edit_a_new_file_and_one_that_went_are_taken_up(tmp_path: Path, index
     anew = Index.open(index.tree, cache=tmp_path / "other", jobs=1)
     assert everything(again) == everything(anew)
     assert rows(again.find("tsc_freq").definitions) == [(TSC, 2, "")]
-    assert again.path("fresh", "tc_init") if again.find("tc_init").definitions else True
+    assert [p.function for p in again.find("tc_init").callers if "new.c" in p.where.file] == [
+        "fresh"
+    ]
+
+
+def test_an_edit_that_leaves_size_and_time_as_they_were_is_seen(
+    tmp_path: Path, index: Index
+) -> None:
+    edited = index.tree.root / TSC
+    index.close()
+    facts, text = edited.stat(), edited.read_text()
+    edited.write_text(text.replace("tsc_freq", "tsc_fast"))
+    os.utime(edited, ns=(facts.st_atime_ns, facts.st_mtime_ns))
+    again = Index.open(index.tree, cache=tmp_path / "cache", jobs=1)
+    assert (again.built.scanned, again.built.gone) == (1, 1)
+    assert again.find("tsc_fast").definitions
 
 
 def test_a_worn_index_is_made_anew(tmp_path: Path, index: Index) -> None:
@@ -245,10 +257,22 @@ def die(*_: object) -> None:
 
 
 def test_a_process_that_is_killed_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(building, "make", die)
+    monkeypatch.setattr(segment, "make", die)
     monkeypatch.setattr(building, "_SEGMENT_BYTES", 1)
     root = tree(tmp_path / "src")
     with pytest.raises(SourcesError, match="was ended from outside"):
         Index.open(root, cache=tmp_path / "cache", jobs=2)
     monkeypatch.undo()
     assert Index.open(root, cache=tmp_path / "cache", jobs=1).find("tsc_freq").definitions
+
+
+def test_a_function_that_a_types_name_declares_is_no_variable(tmp_path: Path) -> None:
+    files = {
+        "sys/kern/tun.h": "read_f other_read;\n",
+        "sys/kern/tun.c": "static read_f tun_read;\nint\ntun_read(int n)\n{\n\treturn n;\n}\n",
+        "sys/kern/other.c": "int other_read(int n) { return n; }\nint tun_read;\n",
+    }
+    index = Index.open(tree(tmp_path / "src", files), cache=tmp_path / "cache", jobs=1)
+    for name, file in (("tun_read", "sys/kern/tun.c"), ("other_read", "sys/kern/tun.h")):
+        assert rows(index.find(name).declarations) == [(file, 1, "")]
+    assert [place.what for place in index.find("tun_read").definitions] == ["variable", "function"]

@@ -62,11 +62,18 @@ def test_a_function_that_cannot_be_parsed_is_found_by_its_braces() -> None:
     assert [span.name for span in structure.functions] == [b"lost"]
 
 
-def test_large_tables_of_numbers_are_not_parsed() -> None:
-    text = b"int t[] = {\n" + b"\t0x1234, 5,\n" * 20_000 + b"};\nint after;\n"
-    masked = mask(text)
-    assert b"0x1234" not in masked.code[:-200]
-    assert masked.code.endswith(b"};\nint after;\n")
+def test_macros_at_the_margin_do_not_hide_the_function_behind_them() -> None:
+    text = (
+        b"COUNT(hits)\nCOUNT(misses)\n\nvoid\ninit(void)\n{\n}\n"
+        b"DEFINE_STATIC(int, x) = 1;\nint\nfor_each_item(int a)\n{\n}\nint\nSHOUT(int a)\n{\n}\n"
+    )
+    structure = parse(mask(text).code)
+    assert sorted(span.name for span in structure.functions) == [
+        b"SHOUT",
+        b"for_each_item",
+        b"init",
+    ]
+    assert not structure.errors
 
 
 def test_a_function_whose_name_a_macro_makes_is_found_by_the_last_word() -> None:

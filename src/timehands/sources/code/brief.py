@@ -1,59 +1,37 @@
-"""A masked file made shorter for the parser: what it need not see of functions, and blanks.
+"""A masked file made shorter for the parser: without what is in functions, and without blanks.
 
-Most of a function's text are statements that the parser has nothing to say of: calls, conditions,
-assignments to plain names. The pass over the identifiers (`timehands.sources.code.tokens`) reads
-those. Here they become empty statements, and runs of blanks become one, so that the parser has
-about a fourth of the text to read, and stumbles over less.
+A function's statements are read by the pass over the identifiers
+(`timehands.sources.code.tokens`). Without them, and with one blank for many, the parser has a
+tenth of the text to read, and stumbles over less.
 """
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-_TO_BLANK: Final = bytes(c if c in b"\n" else 0x20 for c in range(256))
+from timehands.sources.code.tokens import BLANKS, marked, marks_of
 
-# No pattern here goes back over what it took.
-_NESTED = rb"[^(){};]*+"
-for _ in range(4):
-    _NESTED = rb"[^(){};]*+(?:\(" + _NESTED + rb"\)[^(){};]*+)*+"
-_NO_CALL: Final = (
-    rb"(?!(?:if|while|for|switch|return|sizeof|else|do|case|goto|int|void|char|long|short|unsigned|"
-    rb"typedef|__typeof__|__typeof|typeof)\b)"
-)
-#: A statement on its own lines: its beginning, then a condition's inside or the whole of it.
-_PLAIN: Final = re.compile(
-    rb"([;{})][ \t]*+(?:else[ \t]++|\n[ \t\n]*+)(?:else[ \t]++)?(?:(?:if|while|switch)[ \t]*+\()?)"
-    rb"(?:(?<=\()(" + _NESTED + rb")(?=\))|(?<!\()("
-    + _NO_CALL
-    + rb"[A-Za-z_]\w*+[ \t]*+(?:\((?![ \t]*\*)" + _NESTED + rb"\)"
-    rb"|(?:(?:->|\.)\w++)*+[ \t]*+(?:[-+*/|&^%]|<<|>>)?=(?!=)" + _NESTED + rb")"
-    rb"|return\b" + _NESTED + rb"|break|continue|goto[^(){};]*+)(?=;))"
-)  # fmt: skip
-_IS_BLANK: Final = np.zeros(256, np.bool_)
-_IS_BLANK[np.frombuffer(b" \t\n\r\v\f", np.uint8)] = True
+_BLANK: Final = marks_of(BLANKS)
 
 
-def brief(code: bytes) -> tuple[bytes, NDArray[np.int64]]:
-    """The shorter text, and of each of its bytes the offset in ``code``; one more, for its end."""
-    # Where no function begins in the first column, these may be members made by macros.
-    text = _PLAIN.sub(_emptied, code) if b"\n{" in code else code
-    buffer = np.frombuffer(text, np.uint8)
-    blank = _IS_BLANK[buffer]
+def brief(code: bytes, hidden: list[tuple[int, int]]) -> tuple[bytes, NDArray[np.int64]]:
+    """The shorter text, and of each of its bytes the offset in ``code``; one more, for its end.
+
+    ``hidden``: ranges of ``code`` to leave out, in order. Of blanks in a row the last one stays.
+    """
+    bounds = [0, *(offset for pair in hidden for offset in pair), len(code)]
+    pieces = [code[start:end] for start, end in zip(bounds[::2], bounds[1::2], strict=True)]
+    text = b"".join(pieces)
+    blank = marked(text, _BLANK)
     again = np.zeros(len(blank), np.bool_)
-    again[1:] = blank[1:] & blank[:-1]
-    places = np.flatnonzero(~again)
-    return buffer[places].tobytes(), np.append(places, len(code))
-
-
-def _emptied(match: re.Match[bytes]) -> bytes:
-    begin, condition, statement = match[1], match[2], match[3]
-    what = statement if condition is None else condition
-    if b"[" in what and (b"=" in what or b"++" in what or b"--" in what):
-        return match[0]  # a part of something may be written
-    if condition is None:
-        return begin + what.translate(_TO_BLANK)
-    return begin + b"0" + what[1:].translate(_TO_BLANK) if what else match[0]
+    again[:-1] = blank[1:] & blank[:-1]
+    kept = np.flatnonzero(~again)
+    sizes = np.array([len(piece) for piece in pieces])
+    begins = np.cumsum(sizes) - sizes
+    shift = np.array(bounds[::2]) - begins
+    # An empty piece begins where the next one does: the last of those is meant.
+    places = kept + shift[np.searchsorted(begins, kept, "right") - 1]
+    return np.frombuffer(text, np.uint8)[kept].tobytes(), np.append(places, len(code))

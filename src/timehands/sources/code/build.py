@@ -10,22 +10,23 @@ from __future__ import annotations
 import contextlib
 import gc
 import hashlib
-import multiprocessing
 import os
 import sqlite3
 import time
 from collections.abc import Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from timehands.errors import FileUnusable, SourcesError
-from timehands.sources.code.segment import Segment, make
 from timehands.sources.tree import SourceTree
 
-SCHEMA: Final = 2
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+    from timehands.sources.code.segment import Segment
+
+SCHEMA: Final = 5
 _SUFFIXES: Final = (".c", ".h")
 _SEGMENT_BYTES: Final = 12 << 20
 _LAST_BYTES: Final = 2 << 20
@@ -149,7 +150,10 @@ def _worn(database: sqlite3.Connection, files: int, gone: int) -> bool:
 
 
 def files_of(tree: SourceTree, base: str, arch: str) -> Iterator[tuple[str, int, int]]:
-    """The C files of an architecture: path, size, time of change (ns)."""
+    """The C files of an architecture: path, size, the inode's time of change (ns).
+
+    No tool that writes a file can leave that time as it was, as it can the content's.
+    """
     skip = _skipped(tree, arch)
     start = tree.path(base) if base else tree.root
     if not start.is_dir():
@@ -168,7 +172,7 @@ def files_of(tree: SourceTree, base: str, arch: str) -> Iterator[tuple[str, int,
                     stack.append((entry.path, below))
             elif entry.name.endswith(_SUFFIXES) and entry.is_file(follow_symlinks=False):
                 facts = entry.stat(follow_symlinks=False)
-                yield below, facts.st_size, facts.st_mtime_ns
+                yield below, facts.st_size, facts.st_ctime_ns
 
 
 def _skipped(tree: SourceTree, arch: str) -> frozenset[str]:
@@ -223,7 +227,16 @@ def _parts(
 def _made(
     tree: SourceTree, parts: dict[int, list[tuple[int, str]]], jobs: int | None
 ) -> Iterator[tuple[int, Segment]]:
-    """The segments, as they come; a single one is made here."""
+    """The segments, as they come; a single one is made here.
+
+    What reads C is imported when there is something to read.
+    """
+    import multiprocessing
+    from concurrent.futures import ProcessPoolExecutor
+    from concurrent.futures.process import BrokenProcessPool
+
+    from timehands.sources.code.segment import make
+
     many = max(1, min(jobs or os.cpu_count() or 1, len(parts)))
     if many == 1 or len(parts) == 1:
         for at, part in parts.items():

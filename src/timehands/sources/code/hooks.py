@@ -7,7 +7,7 @@ that `timehands.sources.code.graph` connects with who calls through it.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
 #: Who runs what a macro registered: FreeBSD's mi_startup walks SYSINITs, Linux's do_one_initcall
@@ -61,12 +61,6 @@ _CALL: Final = re.compile(
     + rb")[ \t]*\("
     rb"([^;{}]{1,1000}?)\)[ \t\n]*[;,}]"
 )
-#: A text without any of these has no such macro.
-_SIGNS: Final = (
-    b"SYSINIT", b"SYSUNINIT", b"METHOD(", b"_MODULE(", b"EVENTHANDLER_", b"CFATTACH_DECL",
-    b"initcall", b"module_init", b"early_param", b"__setup", b"TIMER_OF_DECLARE",
-    b"CONSOLE_DRIVER",
-)  # fmt: skip
 _NAME: Final = re.compile(rb"[ \t\n]*(?:\([\w \t*]{1,80}\)[ \t]*)?&?[ \t]*([A-Za-z_]\w*)[ \t\n]*")
 
 
@@ -79,11 +73,9 @@ class Hook(NamedTuple):
     function: bytes
 
 
-def hooks(text: bytes) -> Iterator[Hook]:
-    """The functions that macros in a masked text register."""
-    if not any(sign in text for sign in _SIGNS):
-        return
-    for match in _CALL.finditer(text):
+def hooks(text: bytes, places: Iterable[int]) -> Iterator[Hook]:
+    """The functions that macros register whose names stand at these offsets of a masked text."""
+    for match in filter(None, (_CALL.match(text, place) for place in places)):
         arguments = _split(match[2])
         macro = match[1].decode()
         first = _NAME.fullmatch(arguments[0])

@@ -2,16 +2,19 @@
 
 Comments and the insides of strings become blanks. What the preprocessor would take away (its
 lines, attributes that are macros, ``#else`` branches that would leave braces open) becomes blanks,
-too, in the copy that is parsed. No macro is expanded.
+too, in the copy for the parser. Of that, what it gets to see is made C by `parsable`. No macro is
+expanded.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 _TO_BLANK: Final = bytes(c if c in b"\n" else 0x20 for c in range(256))
+#: Of a string's first character only that stays by which assembly says what it writes.
+_OUTPUTS: Final = bytes(c if c in b"=+" else 0x20 for c in range(256))
 
 # No pattern here may go back over what it took: a file is as large as its writer likes.
 _SKIP: Final = re.compile(
@@ -26,7 +29,7 @@ _BARE: Final = (
     b"unused|diagused|debugused|dead2?|packed|read_mostly|read_frequently|pure2?|noinline|"
     b"always_inline|exclusive_cache_line|cacheline_aligned|cold|hot|used|init|exit|initdata|"
     b"initconst|ro_after_init|maybe_unused|user|iomem|percpu|rcu|force|must_check|returns_twice|"
-    b"noprofile|nosanitizeaddress|nosanitizethread|nosanitizecoverage|hidden|noasan|weak|"
+    b"noprofile|nosanitize\\w{2,20}|hidden|noasan|weak|"
     b"weak_symbol|visible|sched|kprobes|"
     b"net_init|net_exit|meminit|latent_entropy|noreturn|result_use_check|BEGIN_DECLS|END_DECLS|"
     b"noubsan|nodebug|cpuinit|devinit|nostackprotector|refdata|ref|exitdata|dso_public"
@@ -51,12 +54,6 @@ _ALIAS: Final = re.compile(
     rb"__(?:strong_alias|weak_alias|weak_reference|strong_reference|sym_compat|warn_references)"
     rb"[ \t]*\(" + _NESTED + rb"\)"
 )
-#: The loop's word begins before that: `_loops` goes back to it.
-_FOREACH: Final = re.compile(
-    rb"(?:FOREACH|foreach|for_each)\w*(?=[ \t]*\([^;{}]{1,300}\)\s{0,80}[{\w])"
-)
-#: NetBSD's ``for (CPU_INFO_FOREACH(a, b)) {``.
-_FOR_FOREACH: Final = re.compile(rb"\bfor[ \t]*\([ \t]*\w{0,40}?FOREACH\w{0,40}+(?=[ \t]*\()")
 _TYPE_ARGUMENT: Final = re.compile(
     rb",[ \t\n]{0,80}(?:const[ \t]+)?(?:(?:struct|union|enum)[ \t]+\w+[ \t]*[* \t]*"
     rb"|\w+[ \t]*\*[* \t]*)(?=[,)])"
@@ -70,19 +67,20 @@ _QUEUE: Final = re.compile(
 _AT_MARGIN: Final = re.compile(
     rb"\n(?:static[ \t\n]+)?[A-Z][A-Z0-9_]{2,60}+\("
     + _NESTED
-    + rb"\)(?![ \t\n]{0,80}[{\w])[ \t]*;?"
+    + rb"\)(?![ \t\n]{0,80}\{|[ \t]*[\w(])[ \t]*(?:=[^;{}]{0,200};|;)?"
 )
-_NUMBER: Final = rb"(?:0[xX][0-9a-fA-F]+|[0-9]+)[uUlL]*[ \t\n]{0,80},[ \t\n]{0,80}-?"
-_NUMBERS: Final = re.compile(rb"\b" + _NUMBER + rb"(?:\b" + _NUMBER + rb"){7,}")
-_MANY: Final = 1 << 16
-_UNDERSCORE: Final = ord("_")
+#: One in small letters: ``check_syscall_args(sys_exit)``, and the next declaration at the margin.
+_AT_MARGIN_SMALL: Final = re.compile(
+    rb"(?<![\w*])\n[a-z_]\w{2,60}+\([\w, \t]{0,200}+\)(?=\n[A-Za-z_])"
+)
+_LAST_AT_MARGIN: Final = re.compile(rb"(?:\n|\A)[A-Z][A-Z0-9_]{2,60}\([\w, \t]{0,200}\)\Z")
 _DEPTH: Final = 48
+_CONDITIONS: Final = frozenset((b"if", b"ifdef", b"ifndef", b"elif", b"else", b"endif"))
 #: After these an expression goes on.
 _OPEN: Final = tuple(bytes((c,)) for c in b"=(|&+-*/?<>!")
 
 
-@dataclass(frozen=True, slots=True)
-class Directive:
+class Directive(NamedTuple):
     """One line of the preprocessor (with its continuations): ``text[start:end]``."""
 
     word: bytes
@@ -109,14 +107,13 @@ def mask(data: bytes) -> Masked:
     text = _SKIP.sub(_blank, data.replace(b"\0", b" "))
     if b"__" in text:
         text = _ATTRIBUTE.sub(_spaces, text)
-    if len(text) > _MANY:
-        text = _NUMBERS.sub(_spaces, text)
     directives = [_directive(match) for match in _DIRECTIVE.finditer(b"\n" + text)]
     plain = _without(directives, text)
     conditions = _Conditions(bytearray(plain))
     for directive in directives:
-        conditions.take(directive, text)
-    return Masked(text, plain, _parsable(bytes(conditions.code)), directives, conditions.dead)
+        if directive.word in _CONDITIONS:
+            conditions.take(directive, text)
+    return Masked(text, plain, bytes(conditions.code), directives, conditions.dead)
 
 
 def _without(directives: list[Directive], text: bytes) -> bytes:
@@ -136,11 +133,13 @@ def _blank(match: re.Match[bytes]) -> bytes:
     found = match[0]
     first = found[:1]
     if first == b"/":
+        if b"\\\n" in found:  # a macro goes on behind a comment in it
+            return b"\\\n".join(part.translate(_TO_BLANK) for part in found.split(b"\\\n"))
         return found.translate(_TO_BLANK)
     if len(found) < 2 or b"\n" in found:
         return found.translate(_TO_BLANK)
     if first == b'"':
-        return b'"' + b" " * (len(found) - 2) + b'"'
+        return b'"' + found[1:-1][:1].translate(_OUTPUTS) + b" " * (len(found) - 3) + b'"'
     return b"0" + b" " * (len(found) - 1)
 
 
@@ -148,34 +147,18 @@ def _spaces(match: re.Match[bytes]) -> bytes:
     return match[0].translate(_TO_BLANK)
 
 
-def _parsable(code: bytes) -> bytes:
-    if b"FOREACH" in code or b"foreach" in code or b"for_each" in code:
-        code = _loops(_FOR_FOREACH.sub(_for_loop, code))
+def parsable(code: bytes) -> bytes:
+    """C whose macros read as C, as long as before: what stands outside of functions."""
     if b"_alias" in code or b"_reference" in code or b"__sym_compat" in code:
         code = _ALIAS.sub(_spaces, code)
     if b"_HEAD(" in code or b"_ENTRY(" in code:
         code = _QUEUE.sub(_type, code)
-    return _TYPE_ARGUMENT.sub(_spaces, _AT_MARGIN.sub(_spaces, b"\n" + code)[1:])
+    code = _AT_MARGIN_SMALL.sub(_spaces, _AT_MARGIN.sub(_spaces, b"\n" + code))
+    return _TYPE_ARGUMENT.sub(_spaces, code[1:])
 
 
 def _type(match: re.Match[bytes]) -> bytes:
     return b"int" + match[0][3:].translate(_TO_BLANK)
-
-
-def _loops(code: bytes) -> bytes:
-    """A loop's macro reads as a loop: ``TAILQ_FOREACH(a, b, c) {`` as ``while(a, b, c) {``."""
-    parts, at = [], 0
-    for match in _FOREACH.finditer(code):
-        start = match.start()
-        while start > at and (code[start - 1 : start].isalnum() or code[start - 1] == _UNDERSCORE):
-            start -= 1
-        parts += [code[at:start], b"while", b" " * (match.end() - start - 5)]
-        at = match.end()
-    return b"".join((*parts, code[at:])) if parts else code
-
-
-def _for_loop(match: re.Match[bytes]) -> bytes:
-    return b"while" + b" " * (len(match[0]) - 6) + b"("
 
 
 @dataclass(slots=True)
@@ -234,7 +217,7 @@ class _Conditions:
         """Whether statements or declarations stand in it, whole."""
         part = self.code[branch[0] : branch[1]].strip()
         return not part or (
-            part[-1:] in b";},"
+            (part[-1:] in b";}," or bool(_LAST_AT_MARGIN.search(part)))
             and part.count(b"{") == part.count(b"}")
             and part.count(b"(") == part.count(b")")
             and not part.startswith((b"else", b"}"))

@@ -17,7 +17,11 @@ from numpy.typing import NDArray
 from tree_sitter import Language, Node, Parser, Query, QueryCursor
 from tree_sitter_c import language
 
+from timehands.sources.code.bodies import Body, bodies, hidden
+from timehands.sources.code.brackets import STEPS
 from timehands.sources.code.brief import brief
+from timehands.sources.code.mask import parsable
+from timehands.sources.code.roles import KEYWORDS
 
 _QUERY: Final = """
 (function_definition) @function
@@ -28,6 +32,17 @@ _QUERY: Final = """
 (parameter_declaration declarator: (identifier) @parameter)
 (parameter_declaration declarator: (pointer_declarator declarator: (identifier) @parameter))
 (parameter_declaration declarator: (array_declarator declarator: (identifier) @parameter))
+(parameter_declaration declarator: (pointer_declarator declarator: [
+  (pointer_declarator declarator: [(identifier) @parameter
+    (pointer_declarator declarator: (identifier) @parameter)])
+  (array_declarator declarator: (identifier) @parameter)]))
+(parameter_declaration declarator: (array_declarator declarator: [
+  (array_declarator declarator: (identifier) @parameter)
+  (parenthesized_declarator (pointer_declarator declarator: (identifier) @parameter))]))
+(parameter_declaration declarator: (function_declarator declarator: (parenthesized_declarator
+  (pointer_declarator declarator: [(identifier) @parameter
+    (pointer_declarator declarator: (identifier) @parameter)
+    (array_declarator declarator: (identifier) @parameter)]))))
 (declaration (storage_class_specifier) @storage) @stored
 (translation_unit (declaration declarator: (init_declarator value: (initializer_list))) @table)
 (field_declaration declarator: (_) @member)
@@ -46,8 +61,6 @@ _QUERY: Final = """
   (identifier) @part (field_expression field: (_) @part)]))
 (ERROR) @error
 """
-_BRACE: Final = re.compile(rb"\n\{")
-_END: Final = re.compile(rb"\n\}")
 _MAX_VALUES: Final = 4000
 _MAX_ERRORS: Final = 3
 #: tree-sitter's nodes are asked no deeper than this for the name in a declarator.
@@ -56,9 +69,6 @@ _MAX_NESTED: Final = 400
 _UNARY: Final = (b"*", b"!", b"-", b"+", b"&", b"~")
 _MANY_UNARY: Final = 4000
 _RUN: Final = re.compile(rb"[*&!~+-]{1000}")
-_STEPS: Final = np.zeros(256, np.int8)
-_STEPS[np.frombuffer(b"{([", np.uint8)] = 1
-_STEPS[np.frombuffer(b"})]", np.uint8)] = -1
 
 
 class Span(NamedTuple):
@@ -112,12 +122,14 @@ def _grammar() -> tuple[Parser, Query]:
 
 def parse(code: bytes) -> Structure:
     """The structure of a masked file (`timehands.sources.code.mask.Masked.code`)."""
-    if _too_deep(code):
+    found_bodies = bodies(code)
+    short, places = brief(code, hidden(code, found_bodies))
+    if _too_deep(short):
         structure = Structure(errors=[0])
-        _recover(structure, code)
+        _recover(structure, code, found_bodies)
         return structure
     parser, query = _grammar()
-    short, places = brief(code)
+    short = parsable(short)
     found = QueryCursor(query).captures(parser.parse(short).root_node)
     structure = Structure()
     for node in found.get("function", ()):
@@ -133,7 +145,7 @@ def parse(code: bytes) -> Structure:
     _tables(structure, found.get("table", ()), short)
     _members(structure, found, short)
     _move(structure, places)
-    _recover(structure, code)
+    _recover(structure, code, found_bodies)
     return structure
 
 
@@ -172,7 +184,7 @@ def _too_deep(code: bytes) -> bool:
         return True
     if code.count(b"{") + code.count(b"(") + code.count(b"[") < _MAX_NESTED:
         return False
-    steps = _STEPS[np.frombuffer(code, np.uint8)]
+    steps = np.frombuffer(code.translate(STEPS), np.int8)
     depth = np.cumsum(steps, dtype=np.int32)
     return bool((depth - np.minimum.accumulate(depth)).max() >= _MAX_NESTED)
 
@@ -215,6 +227,8 @@ def _function(node: Node, code: bytes) -> Span | None:
         return None
     if declarator is not None:
         name = _made_name(name, declarator)
+    if _text(name, code) in KEYWORDS:
+        return None
     static = b"static" in code[node.start_byte : name.start_byte].split()
     return Span(
         node.start_byte,
@@ -316,18 +330,11 @@ def _layout(body: Node, code: bytes) -> Iterator[bytes]:
                 yield _text(name, code) if name else b""
 
 
-def _recover(structure: Structure, code: bytes) -> None:
-    """Functions that were not seen: braces in the first column, a name with parentheses."""
+def _recover(structure: Structure, code: bytes, found: list[Body]) -> None:
+    """Functions that were not seen: the braces of one, a name with parentheses."""
     known = {span.body for span in structure.functions}
-    ends = [match.start() + 1 for match in _END.finditer(code)]
-    at_end = 0
-    for match in _BRACE.finditer(code):
-        start = match.start() + 1
-        while at_end < len(ends) and ends[at_end] < start:
-            at_end += 1
-        if at_end == len(ends):
-            return
-        if start not in known and (span := _header(code, start, ends[at_end] + 1)):
+    for body in found:
+        if body.start not in known and (span := _header(code, body.start, body.end + 1)):
             structure.functions.append(span)
             structure.recovered += 1
 
@@ -340,7 +347,7 @@ def _header(code: bytes, body: int, end: int) -> Span | None:
     if blank >= 0 and before[blank:].strip():
         base, before = base + blank + 2, before[blank + 2 :]
     found = re.match(rb"\s*([\w \t\n*]*?)(\w+)[ \t]*\(", before)
-    if not found or b"=" in before or found[2] in (b"if", b"while", b"for", b"switch"):
+    if not found or b"=" in before or found[2] in KEYWORDS:
         return None
     return Span(
         base + found.start(1),

@@ -4,29 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from timehands.sources.code.hooks import hooks
+from timehands.sources.code.hooks import MACROS, PASTED, hooks
 from timehands.sources.code.mask import Masked, mask
 from timehands.sources.code.parse import Span, Structure, parse
 from timehands.sources.code.roles import DEAD, MEMBER_OF, Role
-from timehands.sources.code.tokens import (
-    Bools,
-    Bytes,
-    Ints,
-    Names,
-    Words,
-    assigned,
-    is_member,
-    roles,
-    words,
-)
+from timehands.sources.code.tokens import Bools, Bytes, Ints, Names, Words, is_member, words
+from timehands.sources.code.uses import assigned, roles, writes
 
 _NAMING: Final = frozenset((b"define", b"undef", b"if", b"ifdef", b"ifndef", b"elif"))
 _UNPARSED_SHOWN: Final = 5
+_HOOKS: Final = tuple(macro.encode() for macro in (*MACROS, *PASTED))
+_NEWLINE: Final = ord("\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +78,7 @@ class _Batch:
         sizes = [len(masked.plain) + 1 for masked in self.masked]
         self.base = np.concatenate(([0], np.cumsum(sizes)[:-1])).astype(np.int64)
         self.text = b"\n".join(masked.plain for masked in self.masked) + b"\n"
-        newlines = np.flatnonzero(np.frombuffer(self.text, np.uint8) == 10)
+        newlines = np.flatnonzero(np.frombuffer(self.text, np.uint8) == _NEWLINE)
         self._newlines = newlines
         self._before = np.searchsorted(newlines, self.base)
 
@@ -268,17 +262,27 @@ def _links(result: Scan, read: _Read) -> None:
         how = "->" if member[at - 1] else "="
         link = Link(int(name[at - 1]), int(name[at]), number, int(read.line[at]), how)
         result.links.append(link)
-    for number, masked, parsed in zip(batch.numbers, batch.masked, batch.parsed, strict=True):
-        result.links.extend(_tables(int(number), masked, parsed, names))
+    hooked = np.flatnonzero(np.isin(name, names.numbers(_HOOKS)))
+    for file, (number, parsed) in enumerate(zip(batch.numbers.tolist(), batch.parsed, strict=True)):
+        places = hooked[read.file[hooked] == file]
+        if parsed.values or len(places):
+            masked, offsets = batch.masked[file], read.found.at[places] - batch.base[file]
+            lines = _Lines(masked.plain)
+            result.links.extend(_tables(number, parsed, lines, names))
+            result.links.extend(_registered(number, masked, offsets.tolist(), lines, names))
 
 
-def _tables(number: int, masked: Masked, parsed: Structure, names: Names) -> Iterable[Link]:
-    lines = _Lines(masked.plain)
+def _tables(number: int, parsed: Structure, lines: _Lines, names: Names) -> Iterable[Link]:
     for value in parsed.values:
         how = "." if value.member else f"{value.type.decode(errors='replace')} {value.place}"
         through, function = names.number(value.member), names.number(value.name)
         yield Link(through, function, number, lines.of(value.at), how)
-    for hook in hooks(masked.text):
+
+
+def _registered(
+    number: int, masked: Masked, places: list[int], lines: _Lines, names: Names
+) -> Iterable[Link]:
+    for hook in hooks(masked.text, places):
         through, function = names.number(hook.through), names.number(hook.function)
         yield Link(through, function, number, lines.of(hook.at), hook.macro)
 
@@ -287,11 +291,13 @@ class _Lines:
     """Line numbers of offsets, made when they are asked for."""
 
     def __init__(self, text: bytes) -> None:
-        self._text, self._newlines = text, np.zeros(0, np.int64)
+        self._text = text
+
+    @cached_property
+    def _newlines(self) -> NDArray[np.int64]:
+        return np.flatnonzero(np.frombuffer(self._text, np.uint8) == _NEWLINE)
 
     def of(self, at: int) -> int:
-        if not len(self._newlines):
-            self._newlines = np.flatnonzero(np.frombuffer(self._text, np.uint8) == 10)
         return int(np.searchsorted(self._newlines, at)) + 1
 
 
@@ -306,6 +312,7 @@ def _macros(result: Scan, batch: _Batch, names: Names) -> None:
     if not used:
         return
     text = b"\n".join(batch.masked[file].text[d.start : d.end] for file, d in used)
+    text = text.replace(b"\\\n", b" \n")
     found = words(text, names)
     sizes = np.array([d.end - d.start + 1 for _, d in used])
     starts = np.concatenate(([0], np.cumsum(sizes)[:-1]))
@@ -317,7 +324,9 @@ def _macros(result: Scan, batch: _Batch, names: Names) -> None:
     called = found.after[0] == ord("(")
     through = (found.before[0] == ord("*")) & (found.after[0] == ord(")"))
     through &= (found.after[1] == ord("(")) & (found.before[1] == ord("("))
-    role = np.where(called, Role.CALL, Role.MACRO_BODY)
+    role = writes(found, names)
+    role[role == Role.READ] = Role.MACRO_BODY
+    role[called] = Role.CALL
     role[through] = Role.CALL_THROUGH
     role[~define] = Role.CONDITION
     role[np.array([d.word == b"undef" for _, d in used], np.bool_)[own]] = Role.UNDEFINED
