@@ -30,8 +30,10 @@ _MAX_NAMED: Final = 60
 _USED_AGAIN: Final = 8
 _TRIES: Final = 4
 _MOST_REFUSED: Final = 60
-#: A way that costs more than one and a half of the best one, and this, is none that helps.
-_FAR_MORE: Final = 60
+#: A way that costs a quarter more than the best one, and this, is none that helps; nor is one that
+#: has more than twice the steps, and these.
+_FAR_MORE: Final = 40
+_LONGER: Final = 2
 #: To a step whose condition is not decided; the second, where there is no configuration to do so.
 _UNDECIDED: Final = 6
 _CONDITIONAL: Final = 2
@@ -42,8 +44,8 @@ _ORPHAN: Final = 24
 #: For each further function that a call may mean.
 _AMBIGUOUS: Final = 2
 _MANY: Final = 12
-#: For a member of a structure that the caller's file does not include.
-_FOREIGN: Final = 24
+#: For a member of another structure than that in which the function was set.
+_FOREIGN: Final = 120
 _COMMON_MEMBER: Final = 2
 #: With a recording: a function that was not watched, and one that never ran.
 _NOT_WATCHED: Final = 4
@@ -131,10 +133,10 @@ class Ways:
             if not way or cost > asked.most:
                 break
             told = tuple(self._functions.names[edge.function] for edge in way)
-            if told not in names:
+            if told not in names and (not found or len(way) <= 2 * len(found[0][1]) + _LONGER):
                 names.add(told)
                 found.append((cost, way))
-                asked.most = min(asked.most, cost * 3 // 2 + _FAR_MORE)
+                asked.most = min(asked.most, cost * 5 // 4 + _FAR_MORE)
             if len(found) == limit:
                 break
             if len(way) == 1:
@@ -250,12 +252,13 @@ class Ways:
         return True
 
     def _foreign(self, edge: _Edge) -> int:
-        """What a member costs more whose structure the caller cannot know, as far as is seen."""
+        """What a member costs more that is one of another structure, as far as is seen."""
         reach = edge.reach
         if not reach.member or not reach.set or reach.structures < _COMMON_MEMBER:
             return 0
-        seen = self._checks.sees_structure(edge.caller, reach.set, reach.link)
-        return _FOREIGN if seen is False else 0
+        call = int(self._functions.file[edge.caller]), edge.line
+        fits = self._checks.is_of(reach.member, call, reach.set, reach.link)
+        return _FOREIGN if fits is False else 0
 
     def _places(self, edge: _Edge) -> Iterator[tuple[int, int]]:
         """The lines that have to be compiled for an edge: the call, what is called, what is set."""
