@@ -81,6 +81,21 @@ void cnputc(int c) { cn->cn_ops->cn_putc(c); }
         f"void many{n}(void) {{ DELAY2(1); }}\nstruct driver d{n} = {{ .probe = many{n} }};\n"
         for n in range(30)
     ),
+    "sys/sys/ops.h": """\
+struct alpha { void (*begin_it)(void); };
+struct beta { void (*begin_it)(void); };
+""",
+    "sys/kern/ops.c": """\
+#include <sys/ops.h>
+static void alpha_begin(void) { alpha_more(); }
+void alpha_more(void) { alpha_most(); }
+void alpha_most(void) { common_end(); }
+static void beta_begin(void) { common_end(); }
+void common_end(void) { }
+struct alpha alpha_ops = { .begin_it = alpha_begin };
+struct beta beta_ops = { .begin_it = beta_begin };
+void use(struct alpha *which) { which->begin_it(); }
+""",
     "sys/kern/handed.c": """\
 #define later(c, how, fn)	later_on((c), 0, (fn))
 void later_on(struct callout *c, int cpu, void (*func)(void *)) { add(func, c); }
@@ -247,6 +262,11 @@ def test_a_pointer_that_is_defined_with_its_function(index: Index) -> None:
 
 def test_a_local_pointer_is_none_of_another_function(index: Index) -> None:
     assert not index.path("local_call", "other_tick", limit=1)
+
+
+def test_a_member_is_that_of_the_structure_which_is_called(index: Index) -> None:
+    first = index.path("use", "common_end", limit=2)[0]
+    assert names(first) == ["use", "alpha_begin", "alpha_more", "alpha_most", "common_end"]
 
 
 def test_a_function_that_is_handed_over_to_a_pointer(index: Index) -> None:

@@ -34,7 +34,7 @@ _NAMED: Final = 36
 _COMMON: Final = 4
 #: To go through what never returns; not for what is called from a place or two, as ``main`` is.
 _NO_RETURN: Final = 140
-_FEW: Final = 12
+_FEW: Final = 4
 #: Files that no line of a configuration names.
 _UNLISTED: Final = 40
 #: Of so many members it is looked up which variables get what they point to.
