@@ -25,7 +25,11 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     )
     parser.add_argument("name", metavar="NAME", help="GENERIC, or its file (Linux: a .config)")
     parser.add_argument(
-        "words", nargs="*", metavar="WORD", help="only settings with one of these in their names"
+        "words",
+        nargs="*",
+        default=[],
+        metavar="WORD",
+        help="only settings with one of these in their names",
     )
     parser.add_argument("--arch", default="amd64", help="the architecture (default amd64)")
     parser.add_argument("--diff", metavar="NAME", help="compare with this configuration")

@@ -80,7 +80,7 @@ def run(options: argparse.Namespace) -> int:
         answer = _answer(index, options, build, ran, complaints)
     finally:
         index.close()
-    show(options, page(answer), as_json(answer))
+    show(options, page(answer), as_json(answer), linked=tree)
     return 0 if answer.paths else 1
 
 
