@@ -94,7 +94,7 @@ def _other_list(tree: SourceTree, file: str) -> Where | None:
     """The first line of the BSDs' lists of files that names it, though this kernel has not."""
     name = file.removeprefix(f"{tree.sys}/") if tree.sys else file
     word = re.compile(rf"^\s*(?:file\s+)?{re.escape(name)}\s", re.MULTILINE)
-    for number, listed in enumerate(_lists(tree)):
+    for number, listed in enumerate(_lists(tree, file)):
         if number >= _MOST_LISTS:
             break
         text = "\n".join(_lines(tree, listed))
@@ -103,8 +103,12 @@ def _other_list(tree: SourceTree, file: str) -> Where | None:
     return None
 
 
-def _lists(tree: SourceTree) -> Iterator[str]:
-    """``files*`` of sys/conf and of each architecture's conf."""
+def _lists(tree: SourceTree, file: str) -> Iterator[str]:
+    """``files*`` beside the file and above it, of sys/conf and of each architecture's conf."""
+    folder = file.rpartition("/")[0]
+    while folder and folder != tree.sys:
+        yield from (one for one in _named(tree, folder, "files") if one != file)
+        folder = folder.rpartition("/")[0]
     yield from _named(tree, tree.below_sys("conf"), "files")
     for machine in _named(tree, tree.below_sys("arch"), ""):
         yield from _named(tree, f"{machine}/conf", "files")

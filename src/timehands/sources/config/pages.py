@@ -224,13 +224,16 @@ def _folders(files: Iterable[str], most: int = 12) -> str:
 
 def _across_page(difference: Difference) -> Document:
     sides = (difference.a, difference.b)
-    width = max(len(side.name) for side in sides)
+    names = [side.name for side in sides]
+    if names[0] == names[1]:
+        names = [f"{side.system} {side.name}" for side in sides]
+    width = max(map(len, names))
     widest = max(len(meant.words) for row in difference.meanings for meant in row[1:])
     blocks: list[Block] = []
     for subject, *meanings in difference.meanings:
         blocks.append(Words(subject, "bold"))
-        for side, meant in zip(sides, meanings, strict=True):
-            blocks.append(Words(_meant(f"{side.name:<{width}}", meant, widest), "", 2))
+        for name, meant in zip(names, meanings, strict=True):
+            blocks.append(Words(_meant(f"{name:<{width}}", meant, widest), "", 2))
     title = f"{kernel(difference.a)} and {kernel(difference.b)}, by what their settings mean"
     complaints = complaint_blocks((*difference.a.complaints, *difference.b.complaints))
     return Document(title, (*blocks, *complaints))
@@ -239,7 +242,7 @@ def _across_page(difference: Difference) -> Document:
 def _meant(name: str, meant: Meant, widest: int) -> Cell:
     if not meant.known:
         return f"{name}  has nothing of the kind"
-    where = meant.chain[-1].where if meant.on and meant.chain else None
+    where = next((step.where for step in reversed(meant.chain) if step.where), None)
     value = f"={meant.value}" if meant.on and meant.value and len(meant.value) < 12 else ""
     words = f"{name}  {'yes' if meant.on else 'no '}  {meant.words}{value}"
     if where is None:

@@ -72,7 +72,8 @@ def configurations(tree: SourceTree, arch: str = "amd64") -> Iterator[str]:
     folder = tree.below_sys(importlib.import_module(module).folder(arch))
     for file in tree.files(folder) if tree.path(folder).is_dir() else ():
         name = file.removeprefix(f"{folder}/")
-        if "/" not in name and "." not in name and name[0].isupper():
+        suffix = name.partition(".")[2]
+        if "/" not in name and name[0].isupper() and suffix == suffix.upper():
             yield name
 
 
