@@ -93,7 +93,8 @@ def run(options: argparse.Namespace) -> int:
         found = index.find(options.symbol, limit=_ALL if options.all else _SHOWN)
         lines = _Lines(tree)
         unparsed = len(index.unparsed())
-        show(options, page(found, lines), as_json(found, lines, index, unparsed))
+        data = as_json(found, lines, index, unparsed)
+        show(options, page(found, lines), data, linked=tree)
     finally:
         index.close()
     return 0 if found else 1
