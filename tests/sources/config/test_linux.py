@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from config_trees import LINUX, planted
+from config_trees import LINUX, let_the_clock_tick, planted
 from timehands.sources.config import Configuration, State, cache, resolve
 from timehands.sources.config.conditions import All, Any, Name, Not
 from timehands.sources.config.linux import dotconfig, expressions, kconfig, makefile
@@ -264,6 +264,7 @@ def test_what_is_kept_is_what_is_found_anew(
     first = kept(tree, "config", folder)
     assert len(list(folder.iterdir())) == 2
     assert kept(tree, "config", folder) == first == kept(tree, "config", tmp_path / "other")
+    let_the_clock_tick(tree.root, tmp_path / "probe")
     planted(tmp_path / "src", {file: text})
     changed = kept(tree, "config", folder)
     assert changed == kept(tree, "config", tmp_path / "third")
