@@ -112,3 +112,27 @@ def test_an_answer_is_a_page_too(
     assert '<span class="added">+int c;</span>' in text
     assert "\x1b" not in text
     assert "default-src &#39;none&#39;" in text
+
+
+def test_a_path_may_be_put_in_other_ways(tree: str, capsys: pytest.CaptureFixture[str]) -> None:
+    Path(tree, "sys/sys").mkdir()
+    Path(tree, "sys/sys/param.h").write_text("#define __NetBSD_Version__ 1099000000\n")
+    for path in ("kern/clock.c", f"{tree}/sys/kern/clock.c", "./sys/kern/clock.c"):
+        assert said(capsys, tree, "log", path).startswith("History of sys/kern/clock.c\n")
+        assert said(capsys, tree, "blame", f"{path}:2").startswith("sys/kern/clock.c:2\n")
+    told = said(capsys, tree, "log", "clock.c", status=1)
+    assert "Neither the history nor the tree has clock.c. Perhaps sys/kern/clock.c." in told
+    told = said(capsys, tree, "log", "sys/sys/param.h", status=1)
+    assert "the history from HEAD on has it not" in told
+    assert "No such change." in said(capsys, tree, "log", "--author", "nobody", status=1)
+
+
+def test_what_cannot_be_is_refused(tree: str, capsys: pytest.CaptureFixture[str]) -> None:
+    for words, message in (
+        (("log", "--limit", "-3"), "--limit -3 is less than none"),
+        (("log", "--git", f"{tree}/none"), "there is no such folder"),
+        (("log", "../../etc"), "not a path within the tree"),
+        (("blame", "/etc/passwd:1"), "not a path within the tree"),
+    ):
+        assert main(["source", tree, *words]) == 2
+        assert message in capsys.readouterr().err

@@ -124,7 +124,7 @@ def _show(comparison: Comparison, args: argparse.Namespace) -> None:
         print(json.dumps(compare_json.to_json(comparison), indent=2))
         return
     from timehands.reports.compare_terminal import render
-    from timehands.reports.terminal import Surface
+    from timehands.reports.surface import Surface
 
     surface = Surface.of(sys.stdout)
     text = render(comparison, width=surface.width, color=surface.color, unicode=surface.unicode)

@@ -252,7 +252,7 @@ class _Show:
     """Prints stops as they happen: as text for people, or a JSON object a line."""
 
     def __init__(self, *, as_json: bool, quiet: bool) -> None:
-        from timehands.reports.terminal import Surface
+        from timehands.reports.surface import Surface
 
         self.quiet = quiet
         self._json = as_json

@@ -8,7 +8,7 @@ import sys
 
 from timehands.findings.catalogue import CATALOGUE, Entry, entry
 from timehands.reports.plain import ascii_only
-from timehands.reports.terminal import Surface
+from timehands.reports.surface import Surface
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -153,7 +153,7 @@ def _show(outcomes: list[Outcome], args: argparse.Namespace, *, alone: bool) -> 
         print(json.dumps(data[0] if alone else {"schema": JSON_SCHEMA, "outcomes": data}))
         return
     from timehands.reports import simulation_terminal
-    from timehands.reports.terminal import Surface
+    from timehands.reports.surface import Surface
 
     surface = Surface.of(sys.stdout)
     ways: dict[str, Any] = {

@@ -42,7 +42,8 @@ def add_source_options(parser: argparse.ArgumentParser) -> None:
         "--index",
         action="store_true",
         help="of a kernel without line tables (DWARF): find functions by the tree's cross "
-        "reference, which is made if it is not there yet; of all of Linux that takes minutes",
+        "reference instead of in the files that --config compiles; it is made if it is not there "
+        "yet, and of all of Linux that takes minutes",
     )
 
 
@@ -65,7 +66,7 @@ def with_source(booted: Booted, args: argparse.Namespace) -> Booted:
         if defined is not None:
             defined.close()
     if args.html:
-        sourced = _with_pages(sourced, asked, args.html)
+        sourced = _with_pages(sourced, asked, booted, args.html)
     return replace(booted, report=replace(booted.report, sources=sourced))
 
 
@@ -100,14 +101,21 @@ def _is_code(where: Where) -> bool:
     return not where.file.endswith(".h")
 
 
-def _with_pages(sourced: Sourced, asked: Asked, html: Path) -> Sourced:
+def _with_pages(sourced: Sourced, asked: Asked, booted: Booted, html: Path) -> Sourced:
     """With pages of all files that it names, in a folder beside the report."""
+    from timehands.cli.source_pages import Told
+    from timehands.cli.source_recording import looked
     from timehands.reports.source_pages import write_pages
+    from timehands.sources.config import resolve
 
     folder = html.with_name(f"{html.stem}-source")
     frames = (one.where.file for item in sourced.items for one in item.frames if one.where)
-    lines = (where.file for file in sourced.files for where, _ in file.lines if where)
-    written, complaints = write_pages(asked.tree, [*frames, *lines], folder)
+    files = dict.fromkeys(frames)
+    configuration = resolve(asked.tree, asked.config, asked.arch) if asked.config else None
+    told = Told(asked.tree, configuration, files, looked(asked.tree, booted, asked.kernel))
+    written, complaints = write_pages(
+        asked.tree, dict.fromkeys([*files, *told.deciding]), folder, told.above, told.beside
+    )
     return replace(
         sourced,
         pages=frozenset(written),

@@ -46,7 +46,8 @@ def show(booted: Booted, args: argparse.Namespace) -> None:
 
         print(json.dumps(to_json(booted.report), indent=2))
         return
-    from timehands.reports.terminal import Detail, Surface, render
+    from timehands.reports.surface import Surface
+    from timehands.reports.terminal import Detail, render
 
     detail = Detail.ALL if args.all else Detail.CLOCKS if args.clocks else Detail.SHORT
     surface = Surface.of(sys.stdout)

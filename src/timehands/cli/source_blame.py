@@ -38,9 +38,13 @@ def run(options: argparse.Namespace) -> int:
     """Print it. Raises `SourcesError`, `UsageError`."""
     from timehands.cli.source_log import change_json, open_history
     from timehands.cli.source_show import show
+    from timehands.sources.document import partial
+    from timehands.sources.tree import SourceTree
 
     file, line = parse_place(options.place)
-    with open_history(options) as history:
+    tree = SourceTree.open(options.tree)
+    file = tree.meant(file)
+    with open_history(options, tree) as history:
         found = history.blame(file, line)
         release = history.first_release(found.change.revision) if found.change else None
         way, complaints = history.way, history.complaints
@@ -54,7 +58,7 @@ def run(options: argparse.Namespace) -> int:
         "way": way,
         "complaints": complaints,
     }
-    show(options, _document(file, line, found, release, "; ".join(complaints)), data)
+    show(options, _document(file, line, found, release, partial(complaints)), data)
     return 0
 
 
@@ -68,7 +72,7 @@ def parse_place(text: str) -> tuple[str, int]:
     return file, int(line)
 
 
-def _document(file: str, line: int, found: Blamed, release: Any, partial: str) -> Document:
+def _document(file: str, line: int, found: Blamed, release: Any, lacks: str) -> Document:
     from timehands.sources.document import Document, Preformatted, Rows, Words
     from timehands.sources.where import Where
 
@@ -76,7 +80,7 @@ def _document(file: str, line: int, found: Blamed, release: Any, partial: str) -
     text = Preformatted((found.text,), where)
     change = found.change
     if change is None:
-        return Document(str(where), (text, Words("This line is not committed.")), partial)
+        return Document(str(where), (text, Words("This line is not committed.")), lacks)
     rows = [
         ("changed by", f"{change.author} <{change.email}>"),
         ("on", change.day),
@@ -88,4 +92,4 @@ def _document(file: str, line: int, found: Blamed, release: Any, partial: str) -
         rows.append(("it was then", f"{found.path}:{found.line}"))
     words = [Words(change.subject, "bold")]
     words += [Words(one, indent=4) for one in change.body.splitlines()[:40]]
-    return Document(str(where), (text, Rows(tuple(rows)), *words), partial)
+    return Document(str(where), (text, Rows(tuple(rows)), *words), lacks)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from timehands.sources.document import Block, Document
     from timehands.sources.history.history import Change, History
     from timehands.sources.history.model import Stat
+    from timehands.sources.tree import SourceTree
 
 JSON_SCHEMA = 1
 LIMIT = 20
@@ -56,7 +57,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         "--pasted",
         type=Path,
         metavar="FILE",
-        help="a log pasted from GitHub, cgit, cvsweb or ViewVC, or by git, cvs or svn log",
+        help="a log pasted from GitHub, cgit, cvsweb, ViewVC or OpenGrok, or of git, cvs, svn log",
     )
     add_show_options(parser)
     parser.set_defaults(run=run)
@@ -74,19 +75,25 @@ def add_where(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print the log; 1 when there is no such change. Raises `SourcesError`, `UsageError`."""
     from timehands.cli.source_show import show
+    from timehands.errors import UsageError
 
+    if options.limit < 0:
+        raise UsageError(f"--limit {options.limit} is less than none", advice="0 shows all.")
     told = _pasted(options) if options.pasted else _told(options)
-    show(options, _document(told, options), _json(told, options))
+    show(options, _document(told, options), _json(told))
     return 0 if told["rows"] else 1
 
 
 def _told(options: argparse.Namespace) -> dict[str, Any]:
     """The changes with all that was asked of each."""
     from timehands.sources.history.filters import day
+    from timehands.sources.tree import SourceTree
 
-    with open_history(options) as history:
+    tree = SourceTree.open(options.tree)
+    path = tree.meant(options.path) if options.path else ""
+    with open_history(options, tree) as history:
         changes = history.log(
-            options.path,
+            path,
             author=options.author,
             since=day(options.since) if options.since else None,
             until=day(options.until, end=True) if options.until else None,
@@ -95,15 +102,25 @@ def _told(options: argparse.Namespace) -> dict[str, Any]:
             follow=not options.no_follow,
         )
         rows = [_row(history, change, options) for change in changes]
-        return {"way": history.way, "rows": rows, "complaints": history.complaints}
+        none = "" if rows else _nothing(tree, path, options)
+        told = {"path": path, "way": history.way, "rows": rows, "none": none}
+        return {**told, "complaints": history.complaints}
 
 
-def open_history(options: argparse.Namespace) -> History:
-    """The history that was named. Raises `TreeUnusable`, `HistoryUnavailable`."""
+def _nothing(tree: SourceTree, path: str, options: argparse.Namespace) -> str:
+    """Why there is no change to tell, in words."""
+    if options.author or options.since or options.until or options.word or not path:
+        return "No such change."
+    if tree.exists(path):
+        return f"The tree has {path}, and the history from {options.revision} on has it not."
+    near = ", ".join(tree.named(path))
+    return f"Neither the history nor the tree has {path}." + (f" Perhaps {near}." if near else "")
+
+
+def open_history(options: argparse.Namespace, tree: SourceTree) -> History:
+    """The history that was named. Raises `HistoryUnavailable`."""
     from timehands.sources.history.history import History
-    from timehands.sources.tree import SourceTree
 
-    tree = SourceTree.open(options.tree)
     return History.open(tree, git_dir=options.git, revision=options.revision)
 
 
@@ -137,7 +154,8 @@ def _pasted(options: argparse.Namespace) -> dict[str, Any]:
          "patch": None}
         for one in changes[: options.limit or None]
     ]  # fmt: skip
-    return {"way": f"pasted: {pasted.form}", "rows": rows, "complaints": list(pasted.complaints)}
+    told = {"path": options.path, "way": f"pasted: {pasted.form}", "rows": rows}
+    return {**told, "complaints": list(pasted.complaints)}
 
 
 def _told_stat(change: Change) -> list[Stat]:
@@ -150,18 +168,18 @@ def _told_stat(change: Change) -> list[Stat]:
 
 
 def _document(told: dict[str, Any], options: argparse.Namespace) -> Document:
-    from timehands.sources.document import Document, Words
+    from timehands.sources.document import Document, Words, partial
 
-    name = options.path or "the whole tree"
+    name = told["path"] or (options.pasted.name if options.pasted else "the whole tree")
     blocks: list[Block] = []
     for row in told["rows"]:
         blocks += _blocks(row)
     if not blocks:
-        blocks.append(Words("No such change."))
+        blocks.append(Words(told.get("none") or "No such change.", "bad"))
     said = f"{len(told['rows'])} changes" if len(told["rows"]) != 1 else "1 change"
     more = ", there may be more" if options.limit and len(told["rows"]) == options.limit else ""
     blocks.append(Words(f"{said}{more}; by {told['way']}", "dim"))
-    return Document(f"History of {name}", tuple(blocks), "; ".join(told["complaints"]))
+    return Document(f"History of {name}", tuple(blocks), partial(told["complaints"]))
 
 
 def _blocks(row: dict[str, Any]) -> Iterator[Block]:
@@ -199,10 +217,10 @@ def stat_words(stat: Stat) -> str:
     return f"{stat.path} | +{stat.added} -{stat.removed}".removeprefix(" | ")
 
 
-def _json(told: dict[str, Any], options: argparse.Namespace) -> dict[str, Any]:
+def _json(told: dict[str, Any]) -> dict[str, Any]:
     return {
         "schema": JSON_SCHEMA,
-        "path": options.path,
+        "path": told["path"],
         "way": told["way"],
         "complaints": told["complaints"],
         "changes": [_json_row(row) for row in told["rows"]],

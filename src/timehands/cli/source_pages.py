@@ -8,17 +8,20 @@ with ``--recording`` which of its functions ran. ``--json`` prints ``schema`` (1
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from timehands.cli.source_recording import Looked
-    from timehands.sources.config import Configuration
+    from timehands.reports.source_pages import Beside
+    from timehands.reports.sourced.reached import FileReached
+    from timehands.sources.config import Configuration, Why
     from timehands.sources.document import Block
     from timehands.sources.tree import SourceTree
 
 JSON_SCHEMA = 1
+_FEW = 8
 
 
 def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -55,15 +58,11 @@ def run(options: argparse.Namespace) -> int:
 
     tree = opened(options)
     configuration = _configuration(tree, options)
-    files = list(_files(tree, options))
-    deciding = _deciding(configuration, files)
-    looked = look(tree, options) if options.recording else None
-    asked = frozenset(files)
-
-    def above(file: str) -> tuple[Block, ...]:
-        return _above(tree, configuration, file, looked) if file in asked else ()
-
-    written, complaints = write_pages(tree, [*files, *deciding], options.out, above)
+    files = list(dict.fromkeys(_files(tree, options, configuration)))
+    told = Told(tree, configuration, files, look(tree, options) if options.recording else None)
+    written, complaints = write_pages(
+        tree, [*told.files, *told.deciding], options.out, told.above, told.beside
+    )
     data = {
         "schema": JSON_SCHEMA,
         "folder": str(options.out),
@@ -77,59 +76,120 @@ def run(options: argparse.Namespace) -> int:
     return 1 if complaints else 0
 
 
+class Told:
+    """What is told of ``files`` above their lines and in the index: why they are compiled, and what
+    of them ran. Without a configuration or a recording that is left out.
+    """
+
+    def __init__(
+        self,
+        tree: SourceTree,
+        configuration: Configuration | None,
+        files: Collection[str],
+        looked: Looked | None,
+    ) -> None:
+        self._tree, self._configuration, self.files, self._looked = (
+            tree, configuration, files, looked
+        )  # fmt: skip
+        self._whys = _whys(configuration, files)
+        self._ran: dict[str, FileReached] = {}
+
+    @property
+    def deciding(self) -> list[str]:
+        """The files whose lines say why these are compiled: they get pages, too."""
+        verdicts = [verdict for why in self._whys.values() for verdict in why.verdicts]
+        rules = [verdict.rule.where.file for verdict in verdicts]
+        steps = [step.where.file for verdict in verdicts for step in verdict.chain if step.where]
+        # A configuration of Linux is a file of its own, outside of the tree.
+        return sorted(file for file in {*rules, *steps} if not file.startswith("/"))
+
+    def above(self, file: str) -> tuple[Block, ...]:
+        """Why it is compiled, and what of it ran."""
+        if file not in self.files:
+            return ()
+        return (*self._why(file), *self._reached(file))
+
+    def _why(self, file: str) -> Iterator[Block]:
+        from timehands.sources.config.pages import why_page
+        from timehands.sources.document import Heading
+
+        if self._configuration is not None:
+            page = why_page(self._configuration, self._whys[file])
+            yield Heading(page.title)
+            yield from page.blocks
+
+    def _reached(self, file: str) -> Iterator[Block]:
+        from timehands.cli.source_recording import blocks, reached_in
+
+        if self._looked is not None:
+            found = self._ran[file] = reached_in(self._looked, self._tree, file)
+            yield from blocks(found, self._looked.recording.folder)
+
+    @property
+    def beside(self) -> Beside:
+        """The columns of the index."""
+        from timehands.reports.source_pages import Beside
+
+        compiled = ("compiled",) if self._configuration else ()
+        reached = ("reached", "never entered", "not watched") if self._looked else ()
+        return Beside((*compiled, *reached), self._cells)
+
+    def _cells(self, file: str) -> tuple[str, ...]:
+        from timehands.reports.sourced.reached import Ran
+
+        why, ran = self._whys.get(file), self._ran.get(file)
+        known = why is not None and why.verdicts
+        compiled = ("" if not why or not known else "yes" if why.compiled else "no",)
+        counts = tuple(str(ran.count(one) or "") if ran else "" for one in Ran)
+        return (*(compiled if self._configuration else ()), *(counts if self._looked else ()))
+
+
 def _configuration(tree: SourceTree, options: argparse.Namespace) -> Configuration | None:
-    from timehands.sources.config import resolve
+    from timehands.cli.source_show import resolved
 
-    return resolve(tree, options.config, options.arch) if options.config else None
+    return resolved(tree, options.config, options.arch) if options.config else None
 
 
-def _files(tree: SourceTree, options: argparse.Namespace) -> Iterator[str]:
+def _files(
+    tree: SourceTree, options: argparse.Namespace, configuration: Configuration | None
+) -> Iterator[str]:
     from timehands.errors import UsageError
 
     if not options.path and not options.recording:
         raise UsageError("no files are named", advice="Name some, or a --recording.")
     for path in options.path:
-        name = path.rstrip("/")
-        yield from tree.files(name) if name and tree.path(name).is_dir() else (name,)
+        name = tree.meant(path.rstrip("/") or path)
+        yield from tree.files(name) if tree.path(name).is_dir() else (name,)
     if not options.path:
-        yield from _recorded(tree, options)
+        yield from _recorded(tree, options, configuration)
 
 
-def _recorded(tree: SourceTree, options: argparse.Namespace) -> Iterator[str]:
-    """The files that the report of a recording speaks of."""
+def _recorded(
+    tree: SourceTree, options: argparse.Namespace, configuration: Configuration | None
+) -> list[str]:
+    """The files that the report of a recording speaks of. Raises `UsageError`: none is known."""
     from timehands.boot import open_recording
+    from timehands.errors import UsageError
+    from timehands.reports.sourced.join import places_of
     from timehands.reports.sourced.mentions import items
-    from timehands.reports.sourced.places import Places, kernel_of
 
     booted = open_recording(options.recording)
-    kernel, _ = kernel_of(booted.recording, options.kernel)
-    found = items(booted.report, booted.recording, Places(booted.recording, tree, kernel))
-    places = (frame.where for item in found for frame in item.frames)
-    yield from sorted({where.file for where in places if where})
+    places, lacks = places_of(booted.recording, tree, options.kernel, configuration)
+    found = items(booted.report, booted.recording, places)
+    files = {frame.where.file for item in found for frame in item.frames if frame.where}
+    if not files:
+        raise UsageError(
+            "; ".join(lacks) or "this recording's report speaks of no function of the tree",
+            advice="Name files.",
+        )
+    return sorted(files)
 
 
-def _deciding(configuration: Configuration | None, files: list[str]) -> list[str]:
-    """The files whose lines say why these are compiled: they get pages, too."""
+def _whys(configuration: Configuration | None, files: Collection[str]) -> dict[str, Why]:
+    """Of each file, why it is compiled or not."""
     if configuration is None:
-        return []
-    verdicts = [verdict for file in files for verdict in configuration.why(file).verdicts]
-    rules = [verdict.rule.where.file for verdict in verdicts]
-    steps = [step.where.file for verdict in verdicts for step in verdict.chain if step.where]
-    return sorted({*rules, *steps})
-
-
-def _above(
-    tree: SourceTree, configuration: Configuration | None, file: str, looked: Looked | None
-) -> tuple[Block, ...]:
-    """What is told above a file's lines."""
-    from timehands.cli.source_recording import blocks, reached_in
-    from timehands.sources.config.pages import why_page
-    from timehands.sources.document import Heading
-
-    told: list[Block] = []
-    if configuration is not None:
-        page = why_page(configuration, configuration.why(file))
-        told += [Heading(page.title), *page.blocks]
-    if looked is not None:
-        told += blocks(reached_in(looked, tree, file), looked.recording.folder)
-    return tuple(told)
+        return {}
+    if len(files) > _FEW:
+        # Asked once for all files, a language need not look anew for each.
+        len(configuration.files)
+    return {file: configuration.why(file) for file in files}

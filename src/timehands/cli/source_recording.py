@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    from timehands.boot import Booted
     from timehands.reports.sourced.places import Places
     from timehands.reports.sourced.reached import FileReached, Reached
-    from timehands.sources.document import Block, Cell
+    from timehands.sources.code.model import Ran
+    from timehands.sources.document import Block
     from timehands.sources.tree import SourceTree
     from timehands.watch.recording import Recording
 
@@ -28,24 +30,52 @@ def add_recording_options(parser: argparse.ArgumentParser) -> None:
 
 
 class Looked(NamedTuple):
-    """A recording that was opened; ``lacks`` says what its kernel does not tell, if anything."""
+    """A recording that was opened; ``lacks`` says what its kernel does not tell, if anything, and
+    ``others`` what shows that the tree is not its kernel's.
+    """
 
     recording: Recording
     places: Places
     lacks: str
+    others: tuple[str, ...]
     printed: dict[str, str]
 
 
 def look(tree: SourceTree, options: argparse.Namespace) -> Looked:
     """Open the recording that was named. Raises `RecordingError`."""
     from timehands.boot import open_recording
+
+    return looked(tree, open_recording(options.recording), options.kernel)
+
+
+def looked(tree: SourceTree, booted: Booted, path: Path | None) -> Looked:
+    """A boot, to be asked what of a tree's files ran. ``path``: its kernel, where it was moved."""
+    from timehands.reports.sourced.join import others
     from timehands.reports.sourced.places import Places, kernel_of
 
-    booted = open_recording(options.recording)
     recording, messages = booted.recording, booted.report.story.messages
     printed = {one.source: one.evidence[0] for one in reversed(messages) if one.evidence}
-    kernel, lacks = kernel_of(recording, options.kernel)
-    return Looked(recording, Places(recording, tree, kernel), lacks, printed)
+    kernel, lacks = kernel_of(recording, path)
+    places, other = Places(recording, tree, kernel), tuple(others(tree, recording))
+    return Looked(recording, places, lacks, other, printed)
+
+
+def ran_in(options: argparse.Namespace) -> tuple[Ran, tuple[str, ...]]:
+    """The functions that ran in the recording that was named, by their names; and what it lacks.
+
+    Raises `RecordingError`.
+    """
+    from timehands.boot import open_recording
+    from timehands.reports.sourced.reached import names_reached
+    from timehands.sources.code.model import Ran
+
+    booted = open_recording(options.recording)
+    messages = booted.report.story.messages
+    printed = {one.source: one.evidence[0] for one in reversed(messages) if one.evidence}
+    ran, never = names_reached(booted.recording, printed)
+    dropped = booted.recording.header.events_dropped
+    lacks = f"{dropped:,} events were dropped: of no function it is said that it never ran"
+    return Ran(ran, never), (lacks,) if dropped else ()
 
 
 def reached_in(looked: Looked, tree: SourceTree, file: str) -> FileReached:
@@ -54,32 +84,49 @@ def reached_in(looked: Looked, tree: SourceTree, file: str) -> FileReached:
 
     from timehands.reports.sourced.reached import reached
 
-    found = reached(looked.recording, looked.places, tree, file, printed=looked.printed)
-    return replace(found, complaints=(looked.lacks, *found.complaints)) if looked.lacks else found
+    found = reached(
+        looked.recording, looked.places, tree, file, lacks=looked.lacks, printed=looked.printed
+    )
+    return replace(found, complaints=(*looked.others, *found.complaints))
 
 
 def blocks(found: FileReached, recording: Path) -> tuple[Block, ...]:
     """The answer as blocks, to be put below why the file is compiled."""
     from timehands.reports.sourced.reached import Ran
-    from timehands.sources.document import Heading, Table, Words
+    from timehands.sources.document import Heading, Words
 
     counts = ", ".join(f"{found.count(ran)} {_WORDS[ran.value]}" for ran in Ran)
-    rows = tuple(_row(one) for ran in Ran for one in found.functions if one.ran is ran)
     told: list[Block] = [Heading("In the recording", f"{recording}: {counts}")]
-    if rows:
-        told.append(Table(("function", "begins at", "ran", "shown by"), rows))
     told += [Words(complaint, "doubt") for complaint in found.complaints]
+    for ran in Ran:
+        rows = [one for one in found.functions if one.ran is ran]
+        told += _alike(_WORDS[ran.value], _MEANING[ran.value], rows) if rows else ()
     return tuple(told)
 
 
 #: By the values of `Ran`.
 _WORDS = {"reached": "reached", "never": "never entered", "not watched": "not watched"}
+_MEANING = {
+    "reached": "",
+    "never": "the entry was watched to the end, and never came",
+    "not watched": "nothing is known of these",
+}
 
 
-def _row(one: Reached) -> tuple[Cell, ...]:
-    entered = f"entered {one.entries:,} times" if one.entries and one.entries > 1 else ""
-    entered = "entered once" if one.entries == 1 else entered
-    if one.ran.value == "never":
-        entered = "its entry was watched, and never came"
-    shown = "; ".join(filter(None, [entered, *one.seen, one.note]))
-    return one.function, one.where or "", _WORDS[one.ran.value], shown
+def _alike(name: str, meaning: str, functions: list[Reached]) -> tuple[Block, ...]:
+    """Functions of which the recording shows the same."""
+    from timehands.sources.document import Heading, Table
+
+    many = str(len(functions)) + (f", {meaning}" if meaning else "")
+    rows = tuple((one.function, one.where or "", _shown(one)) for one in functions)
+    heads = ("function", "begins at", "shown by" if name == "reached" else "note")
+    if not any(row[2] for row in rows):
+        heads, rows = heads[:2], tuple(row[:2] for row in rows)  # type: ignore[misc, assignment]
+    return Heading(name.capitalize(), many), Table(heads, rows)
+
+
+def _shown(one: Reached) -> str:
+    """By what, in words."""
+    times = {0: "", 1: "entered once", 2: "entered twice"}
+    entered = times.get(one.entries or 0, f"entered {one.entries:,} times" if one.entries else "")
+    return "; ".join(filter(None, [entered, *one.seen, one.note]))

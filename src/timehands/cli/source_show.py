@@ -20,16 +20,24 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
+
+from timehands.sources.where import Where
 
 if TYPE_CHECKING:
+    from rich.table import Table as Columns
     from rich.text import Text
 
     from timehands.reports.page import Page
-    from timehands.sources.document import Block, Cell, Document
+    from timehands.sources.config import Configuration
+    from timehands.sources.document import Block, Cell, Document, Table
     from timehands.sources.tree import SourceTree
 
+#: What is left to each column of a table, and what is between two.
+_FEW_WORDS: Final = 18
+_GAP: Final = 2
 _STYLES = {"": "", "dim": "dim", "bold": "bold", "good": "green", "bad": "red", "doubt": "yellow"}
 
 
@@ -54,9 +62,39 @@ def opened(options: argparse.Namespace) -> SourceTree:
     return tree
 
 
-def show(options: argparse.Namespace, document: Document, data: dict[str, Any]) -> None:
-    """Print the answer as text, or ``data`` as JSON with ``--json``; write ``--html``."""
-    if options.html:
+def resolved(tree: SourceTree, name: str, arch: str) -> Configuration:
+    """A configuration of a tree; what is worth keeping is kept for the next time.
+
+    Raises `ConfigurationUnknown`.
+    """
+    from timehands.errors import HostError
+    from timehands.kernels.cache import default_folder
+    from timehands.sources.config import resolve
+
+    try:
+        cache = default_folder().parent / "sources"
+    except HostError:
+        cache = None  # nobody's home: then it is worked out each time
+    return resolve(tree, name, arch, cache=cache)
+
+
+def show(
+    options: argparse.Namespace,
+    document: Document,
+    data: dict[str, Any],
+    *,
+    linked: SourceTree | None = None,
+    own: str = "",
+) -> None:
+    """Print the answer as text, or ``data`` as JSON with ``--json``; write ``--html``.
+
+    With ``linked`` the page's places are links to pages of that tree's files, and of ``own``.
+    """
+    if options.html and linked is not None:
+        from timehands.cli.source_linked import write_linked
+
+        write_linked(options.html, document, linked, own)
+    elif options.html:
         from timehands.cli.show import write_page
         from timehands.reports.source_html import render
 
@@ -70,7 +108,7 @@ def show(options: argparse.Namespace, document: Document, data: dict[str, Any]) 
 def text(document: Document) -> str:
     """A document as text for standard output."""
     from timehands.reports.page import Page
-    from timehands.reports.terminal import Surface
+    from timehands.reports.surface import Surface
 
     surface = Surface.of(sys.stdout)
     page = Page(surface.width, surface.color, surface.unicode)
@@ -95,15 +133,37 @@ def _write(page: Page, block: Block) -> None:
             label = min(24, max((len(name) for name, _ in rows), default=0))
             plain = [(name, d.plain(cell)) for name, cell in rows]
             page.rows(plain, label, indent)
-        case d.Table(heads, rows):
-            table = page.table(heads)
-            for row in rows:
-                table.add_row(*(_styled(page, cell) for cell in row))
-            page.print(table)
+        case d.Table():
+            page.print(_table(page, block))
         case d.Preformatted(lines, where):
             for number, line in enumerate(lines, where.line if where else 0):
                 mark = f"{number:>6}  " if where else ""
                 page.print(page.styled(mark + line.expandtabs()))
+
+
+def _table(page: Page, block: Table) -> Columns:
+    """Names and places are kept whole where there is room: they are marked and pasted."""
+    table = page.table(block.heads)
+    for row in block.rows:
+        table.add_row(*(_styled(page, cell) for cell in row))
+    for number in _whole(block, page.width):
+        table.columns[number].no_wrap = True
+    return table
+
+
+def _whole(block: Table, width: int) -> Iterator[int]:
+    """The first column and those of places, as long as the others keep room for a few words."""
+    from timehands.sources.document import plain
+
+    columns = list(zip(block.heads, *block.rows, strict=True))
+    longest = [max(len(plain(cell)) for cell in column) for column in columns]
+    left = width - sum(min(wide, _FEW_WORDS) + _GAP for wide in longest)
+    for number, column in enumerate(columns):
+        is_name = not number or all(isinstance(cell, Where) or not cell for cell in column[1:])
+        more = max(0, longest[number] - _FEW_WORDS)
+        if is_name and more <= left:
+            left -= more
+            yield number
 
 
 def _styled(page: Page, cell: Cell, style: str = "") -> Text:

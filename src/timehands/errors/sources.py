@@ -49,6 +49,7 @@ class PastedLogUnusable(SourcesError):
     def __init__(self, message: str, *, path: Path) -> None:
         super().__init__(
             f"{path}: {message}",
-            advice="Known are git log, and the log pages of GitHub, cgit and cvsweb or ViewVC.",
+            advice="Known are git, cvs and svn log, and the pages of GitHub, cgit, cvsweb, ViewVC "
+            "and OpenGrok.",
         )
         self.path = path

@@ -14,11 +14,13 @@ import os
 import tempfile
 import zlib
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from timehands.errors import HostError, KernelDamaged
-from timehands.kernels.debug_files import Search
-from timehands.kernels.symbols import SymbolTable
+
+if TYPE_CHECKING:
+    from timehands.kernels.debug_files import Search
+    from timehands.kernels.symbols import SymbolTable
 
 _VERSION: Final = 1
 _KEPT_KERNELS: Final = 12
@@ -82,6 +84,8 @@ class KernelCache:
 
     def read_symbols(self) -> SymbolTable | None:
         """The kept symbols, or None."""
+        from timehands.kernels.symbols import SymbolTable
+
         with contextlib.suppress(OSError, KernelDamaged):
             return SymbolTable.from_bytes(_read(self._file("symbols"), 1 << 30))
         return None
@@ -111,6 +115,8 @@ class KernelCache:
     def read_debug(self, key: list[list[Any]]) -> Search | None:
         """What the search among these files came to; None when it is not kept, or the files (see
         ``debug_files.stamps``) were others then."""
+        from timehands.kernels.debug_files import Search
+
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
             stored = json.loads(_read(self._file("debug"), _MAX_JSON))
             if stored["version"] == _VERSION and stored["key"] == key:

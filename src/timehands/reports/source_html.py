@@ -7,6 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
+
+from jinja2 import Environment, StrictUndefined, Template
+from markupsafe import Markup
 
 import timehands
 from timehands.reports.html import policy, resource
@@ -29,11 +33,23 @@ class _Part:
     href: str | None = None
 
 
-def render(document: Document, link: Link | None = None) -> str:
-    """The page; places link to where ``link`` says."""
-    from jinja2 import Environment, StrictUndefined
-    from markupsafe import Markup
+def render(document: Document, link: Link | None = None, home: str = "") -> str:
+    """The page; places link to where ``link`` says, and its head to ``home``, the index."""
+    template, style = _template()
+    context = {
+        "document": document,
+        "link": link,
+        "home": home,
+        "version": timehands.__version__,
+        "style": Markup(style),
+        "policy": policy(style),
+    }
+    return template.render(context) + "\n"
 
+
+@lru_cache(maxsize=1)
+def _template() -> tuple[Template, str]:
+    """The template and its style, compiled once for all pages."""
     environment = Environment(
         autoescape=True,
         undefined=StrictUndefined,
@@ -41,19 +57,12 @@ def render(document: Document, link: Link | None = None) -> str:
         lstrip_blocks=True,
         finalize=lambda said: said if isinstance(said, Markup) else harmless(str(said)),
     )
-    environment.filters["parts"] = lambda cell: list(_parts(cell, link))
+    environment.filters["parts"] = lambda cell, link: list(_parts(cell, link))
     environment.filters["kind"] = lambda block: type(block).__name__
     environment.filters["line"] = lambda text: harmless(text.expandtabs(_TAB), _MOST_LINE)
     environment.filters["patch"] = lambda text: _PATCH.get(text[:1], "")
     style = "\n".join(map(resource, _STYLES))
-    template = environment.from_string(resource("source.html.j2"))
-    context = {
-        "document": document,
-        "version": timehands.__version__,
-        "style": Markup(style),
-        "policy": policy(style),
-    }
-    return template.render(context) + "\n"
+    return environment.from_string(resource("source.html.j2")), style
 
 
 def _parts(cell: Cell, link: Link | None) -> Iterator[_Part]:

@@ -8,12 +8,13 @@ longer ones.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Set
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
 from timehands.errors import FileUnusable, UsageError
-from timehands.sources.document import Block, Document, Preformatted, Table, Words
+from timehands.sources.document import Block, Cell, Document, Preformatted, Table, Words
 from timehands.sources.tree import SourceTree
 from timehands.sources.where import Where
 
@@ -23,14 +24,26 @@ MOST_PAGES: Final = 50_000
 Above = Callable[[str], tuple[Block, ...]]
 
 
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """More columns of the index: their heads, and for a file's name its cells."""
+
+    heads: tuple[str, ...]
+    cells: Callable[[str], tuple[str, ...]]
+
+
 def href(folder: str, where: Where) -> str:
     """The link to a line, from a page beside ``folder`` (empty: within it)."""
-    path = quote(f"{where.file}.html")
-    return f"{quote(folder)}/{path}#L{where.line}" if folder else f"{path}#L{where.line}"
+    path = quote(f"{folder}/{where.file}.html" if folder else f"{where.file}.html")
+    return f"{path}#L{where.line}" if where.line else path
 
 
 def write_pages(
-    tree: SourceTree, files: Iterable[str], out: Path, above: Above | None = None
+    tree: SourceTree,
+    files: Iterable[str],
+    out: Path,
+    above: Above | None = None,
+    beside: Beside | None = None,
 ) -> tuple[list[str], list[str]]:
     """Write the pages of files, and ``index.html``.
 
@@ -53,7 +66,7 @@ def write_pages(
             continue
         _write(out / f"{file}.html", page)
         written.append(file)
-    _write(out / "index.html", _index(tree, written))
+    _write(out / "index.html", _index(tree, written, beside))
     return written, complaints
 
 
@@ -69,14 +82,17 @@ def _page(tree: SourceTree, file: str, above: tuple[Block, ...], known: Set[str]
     def link(where: Where) -> str | None:
         return root + href("", where) if where.file in known else None
 
-    return render(Document(file, tuple(blocks)), link)
+    return render(Document(file, tuple(blocks)), link, f"{root}index.html")
 
 
-def _index(tree: SourceTree, files: list[str]) -> str:
+def _index(tree: SourceTree, files: list[str], beside: Beside | None) -> str:
     from timehands.reports.source_html import render
 
-    rows = tuple((Where(file, 1),) for file in files)
-    document = Document(f"Source of {tree.root.name}", (Table(("file",), rows),))
+    heads = beside.heads if beside else ()
+    rows: list[tuple[Cell, ...]] = [
+        (Where(file, 0), *(beside.cells(file) if beside else ())) for file in files
+    ]
+    document = Document(f"Source of {tree.root.name}", (Table(("file", *heads), tuple(rows)),))
     return render(document, lambda where: href("", where))
 
 

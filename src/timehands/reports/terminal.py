@@ -1,18 +1,13 @@
 """The report in a terminal: verdict first, then what it rests on, never wider than asked for.
 
-``render`` makes a string; it prints nothing and reads no environment. `Surface.of` says what a
-stream can show: colours only on a terminal that wants them (NO_COLOR, TERM=dumb), other than ASCII
-only where the stream's encoding has it.
+``render`` makes a string; it prints nothing and reads no environment.
 """
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from enum import StrEnum
-from typing import TYPE_CHECKING, Self, TextIO
+from typing import TYPE_CHECKING
 
 from timehands.findings.model import Finding, Fix, Severity, Trial
 from timehands.reports import clock_words, done_words, proof_words, words
@@ -42,33 +37,6 @@ _MOST_FACTS = 10
 _MOST_STOPS = 12
 _MOST_EVIDENCE = 8
 _BAR = 24
-
-
-@dataclass(frozen=True, slots=True)
-class Surface:
-    """What a stream can show: ``width`` in columns, colours or not, more than ASCII or not."""
-
-    width: int
-    color: bool
-    unicode: bool
-
-    @classmethod
-    def of(cls, stream: TextIO, environ: Mapping[str, str] | None = None) -> Self:
-        """What this stream can show. A stream that is no terminal gets 100 plain columns."""
-        environ = os.environ if environ is None else environ
-        tty = stream.isatty()
-        plain = bool(environ.get("NO_COLOR")) or environ.get("TERM", "dumb") == "dumb"
-        columns = shutil.get_terminal_size((WIDTH, 24)).columns if tty else WIDTH
-        width = min(WIDTH, max(LEAST_WIDTH, columns))
-        return cls(width, tty and not plain, _shows_more_than_ascii(stream))
-
-
-def _shows_more_than_ascii(stream: TextIO) -> bool:
-    try:
-        "✗✓█…".encode(stream.encoding or "ascii")
-    except (UnicodeError, LookupError):
-        return False
-    return True
 
 
 class Detail(StrEnum):

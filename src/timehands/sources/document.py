@@ -5,8 +5,9 @@ A `Where` in it becomes ``file:line`` in text and a link in HTML.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from timehands.sources.where import Where
 
@@ -14,6 +15,7 @@ Part = str | Where
 #: Words, a place, or both in turn.
 Cell = Part | tuple[Part, ...]
 Style = Literal["", "dim", "bold", "good", "bad", "doubt"]
+_MOST_COMPLAINTS: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,3 +74,10 @@ class Document:
 def plain(cell: Cell) -> str:
     """A cell as text."""
     return "".join(map(str, cell)) if isinstance(cell, tuple) else str(cell)
+
+
+def partial(complaints: Sequence[str]) -> str:
+    """What an answer lacks, for `Document.partial`: the first few complaints, and how many more."""
+    left = len(complaints) - _MOST_COMPLAINTS
+    more = [f"and {left:,} more (--json has all)"] if left > 0 else []
+    return "; ".join([*complaints[:_MOST_COMPLAINTS], *more])

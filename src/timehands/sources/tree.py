@@ -15,6 +15,7 @@ import re
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Final, Literal, Self
 
@@ -31,6 +32,7 @@ MAX_FILE_BYTES: Final = 16 << 20
 MAX_FILES: Final = 1_000_000
 MAX_DEPTH: Final = 64
 _HEAD: Final = 64 << 10
+_MOST_NAMED: Final = 5
 #: Folders that are no part of the source.
 _NOT_SOURCE: Final = frozenset({".git", ".svn", ".hg", "CVS"})
 #: What makes a tree a BSD's: a file below its sys/, and what that file says.
@@ -99,21 +101,49 @@ class SourceTree:
 
     def path(self, file: str) -> Path:
         """Where a file of the tree is on disk. Raises `FileUnusable` when it is outside of it."""
-        parts = PurePosixPath(file)
-        if not file or parts.is_absolute() or ".." in parts.parts or "\0" in file:
+        return Path(self._real(file))
+
+    def _real(self, file: str) -> str:
+        if not file or file.startswith("/") or "\0" in file or ".." in file.split("/"):
             raise FileUnusable("not a path within the tree", file=file)
+        root = str(self.root)
         try:
-            found = (self.root / parts).resolve()
-        except (OSError, RuntimeError) as error:
+            found = os.path.realpath(f"{root}/{file}")  # a Path for each of thousands takes long
+        except (OSError, ValueError) as error:
             raise FileUnusable("its links lead nowhere", file=file) from error
-        if not found.is_relative_to(self.root):
+        if found != root and not found.startswith(root.rstrip("/") + "/"):
             raise FileUnusable("a link leads out of the tree; it is not followed", file=file)
         return found
+
+    def meant(self, asked: str) -> str:
+        """The path that is meant by one of the tree, below its kernel's folder, or absolute.
+
+        What is not there stays as it is.
+        """
+        path = PurePosixPath(asked)
+        if path.is_absolute() and path.is_relative_to(self.root):
+            path = path.relative_to(self.root)
+        for candidate in (str(path), self.below_sys(str(path))):
+            if self._there(candidate):
+                return candidate
+        return asked
+
+    def _there(self, file: str) -> bool:
+        try:
+            return self.path(file).exists()
+        except (FileUnusable, OSError):
+            return False
+
+    def named(self, name: str) -> list[str]:
+        """The first few files with the last part of a path as their name, wherever they are."""
+        last = PurePosixPath(name).name
+        found = (file for file in self.files() if last and PurePosixPath(file).name == last)
+        return list(islice(found, _MOST_NAMED))
 
     def exists(self, file: str) -> bool:
         """Whether the tree has this file, as a regular one."""
         try:
-            return self.path(file).is_file()
+            return stat.S_ISREG(os.stat(self._real(file)).st_mode)  # noqa: PTH116 - as above
         except (FileUnusable, OSError):
             return False
 
@@ -121,7 +151,7 @@ class SourceTree:
         """A file's bytes. Raises `FileUnusable`: missing, no regular file, over 16 MB, outside."""
         with self._opened(file) as opened:
             try:
-                data = opened.read(MAX_FILE_BYTES + 1)
+                data = _bounded(opened)
             except OSError as error:
                 raise FileUnusable(error.strerror or str(error), file=file) from error
         if len(data) > MAX_FILE_BYTES:
@@ -140,7 +170,7 @@ class SourceTree:
         """A regular file, opened so that a pipe or a device cannot hold us up."""
         flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
         try:
-            opened = os.fdopen(os.open(self.path(file), flags), "rb")
+            opened = os.fdopen(os.open(self._real(file), flags), "rb")
         except OSError as error:
             raise FileUnusable(error.strerror or str(error), file=file) from error
         if not stat.S_ISREG(os.fstat(opened.fileno()).st_mode):
@@ -176,6 +206,13 @@ class SourceTree:
                 entry.is_symlink() and self.exists(below)
             ):
                 yield below
+
+
+def _bounded(opened: BinaryIO) -> bytes:
+    """What a file has, up to one byte too many; no more memory than its size is asked for."""
+    likely = min(os.fstat(opened.fileno()).st_size, MAX_FILE_BYTES) + 1
+    data = opened.read(likely)
+    return data if len(data) < likely else data + opened.read(MAX_FILE_BYTES + 1 - len(data))
 
 
 def _complaints(kind: Kind) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from git_repositories import needs_git
+from html_links import Links
 from sourced_kernels import BUILT_IN, CLOCK, MAIN, build, record, write_tree
 from timehands.boot import open_recording
 from timehands.cli.main import main
@@ -49,6 +50,30 @@ def joined(folder: Path, config: str | None = "SMALL", **more: Path) -> Sourced:
 
 def line_of(text: str, source: str) -> int:
     return next(n for n, line in enumerate(source.splitlines(), 1) if text in line)
+
+
+def test_each_link_of_the_pages_leads_somewhere(
+    booted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, recording = str(booted / "src"), str(booted / "recording")
+    report = ["report", recording, "--source", source, "--config", "SMALL"]
+    assert main([*report, "--html", str(tmp_path / "report.html")]) in (0, 1)
+    pages = ["source", source, "pages", "sys", "--config", "SMALL", "--recording", recording]
+    assert main([*pages, "--out", str(tmp_path / "pages")]) == 0
+    assert capsys.readouterr().err == ""
+    links, found = Links(), []
+    for file in sorted(tmp_path.resolve().rglob("*.html")):
+        found += [(file.name, link, wrong) for link, wrong in links.of(file)]
+    assert [one for one in found if one[2]] == []
+    told = {link for _, link, _ in found}
+    assert "report-source/sys/x86/x86/clock.c.html#L3" in told
+    assert {"../../../index.html", "sys/x86/x86/clock.c.html"} <= told
+    page = (tmp_path / "report-source/sys/x86/x86/clock.c.html").read_text()
+    assert "is compiled into SMALL" in page
+    assert "it ran inlined in another" in page
+    index = (tmp_path / "pages" / "index.html").read_text()
+    row = next(line for line in index.splitlines() if "x86/clock.c" in line)
+    assert re.findall(r">(\w*)</td>", row) == ["yes", "2", "1", "1"]
 
 
 def frames(sourced: Sourced, kind: str, name: str) -> dict[str, tuple[str, bool]]:
@@ -187,7 +212,8 @@ def test_dropped_events_take_never_away(
     told = json.loads(capsys.readouterr().out)["recording"]
     ran = {one["function"]: one["ran"] for one in told["functions"]}
     assert ran["never_called"] == "not watched"
-    assert "7 events were dropped" in told["complaints"][0]
+    assert told["complaints"][0] == OTHER
+    assert "7 events were dropped" in told["complaints"][1]
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 
 from code_trees import FILES, tree
 from timehands.errors import SourcesError
-from timehands.sources.code import Index, Place
+from timehands.sources.code import Index, Place, segment
 from timehands.sources.code import build as building
 
 TSC = "sys/arch/amd64/amd64/tsc.c"
@@ -257,7 +257,7 @@ def die(*_: object) -> None:
 
 
 def test_a_process_that_is_killed_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(building, "make", die)
+    monkeypatch.setattr(segment, "make", die)
     monkeypatch.setattr(building, "_SEGMENT_BYTES", 1)
     root = tree(tmp_path / "src")
     with pytest.raises(SourcesError, match="was ended from outside"):

@@ -148,6 +148,21 @@ def test_a_missing_commit_leaves_a_partial_answer(tmp_path: Path, way: Way) -> N
 
 
 @pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("damage", [b"", b"damaged", None])
+def test_a_line_whose_committed_file_is_damaged_is_not_taken_for_a_new_one(
+    tmp_path: Path, way: Way, damage: bytes | None
+) -> None:
+    small().write(tmp_path / "r")
+    blob = git(tmp_path / "r", "rev-parse", "HEAD:sys/kern/a.c").strip()
+    stored = tmp_path / "r/.git/objects" / blob[:2] / blob[2:]
+    stored.unlink()
+    if damage is not None:
+        stored.write_bytes(damage)
+    with opened(tmp_path / "r", way) as history, pytest.raises(FileUnusable, match="damaged"):
+        history.blame("sys/kern/a.c", 1)
+
+
+@pytest.mark.parametrize("way", WAYS)
 def test_no_repository_an_empty_one_and_a_broken_one_are_told_apart(
     tmp_path: Path, way: Way
 ) -> None:

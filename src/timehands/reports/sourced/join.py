@@ -4,6 +4,7 @@ the reason why it is in the kernel.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -16,6 +17,7 @@ from timehands.reports.model import Report
 from timehands.reports.sourced.mentions import items
 from timehands.reports.sourced.model import File, Item, Last, Sourced
 from timehands.reports.sourced.places import Places, kernel_of
+from timehands.sources.code.defined import Defined
 from timehands.sources.config import Configuration, Why, resolve
 from timehands.sources.history.history import History
 from timehands.sources.history.releases import version_of
@@ -27,6 +29,8 @@ from timehands.watch.recording import Recording
 MOST_LINES: Final = 400
 SECONDS: Final = 60.0
 _MOST_CHAIN: Final = 12
+#: The kernel's banner is among so many lines of the console.
+_FIRST_LINES: Final = 200
 #: Where a function of that name is defined, in all files of a tree.
 Definitions = Callable[[str], Sequence[Where]]
 
@@ -54,14 +58,9 @@ def join(report: Report, recording: Recording, asked: Asked) -> Sourced:
 
     Raises `SourcesError` when the configuration that was named is not one of the tree.
     """
-    kernel, lacks = kernel_of(recording, asked.kernel)
-    complaints = [*asked.tree.complaints, *_other(asked.tree, recording)]
-    if lacks and (kernel is None or asked.definitions is None):
-        complaints.append(lacks + ("; --index finds where they begin" if kernel else ""))
-    configuration = _resolved(asked, complaints)
-    told = asked.definitions
-    definition = partial(_defined, told, configuration) if told else None
-    places = Places(recording, asked.tree, kernel, definition)
+    configuration, complaints = _resolved(asked)
+    places, lacks = places_of(recording, asked.tree, asked.kernel, configuration, asked.definitions)
+    complaints = [*asked.tree.complaints, *others(asked.tree, recording), *lacks, *complaints]
     found = items(report, recording, places)
     return Sourced(
         tree=str(asked.tree.root),
@@ -74,8 +73,8 @@ def join(report: Report, recording: Recording, asked: Asked) -> Sourced:
     )
 
 
-def _other(tree: SourceTree, recording: Recording) -> Iterator[str]:
-    """What shows that the tree is not what the kernel was built from."""
+def others(tree: SourceTree, recording: Recording) -> Iterator[str]:
+    """What shows that the tree is not what a recording's kernel was built from."""
     kernel = recording.header.kernel
     if "unknown" not in (tree.kind, kernel.os) and tree.kind != kernel.os:
         yield f"the kernel is {kernel.os}'s, and the tree {tree.kind}'s: its places mean nothing"
@@ -83,8 +82,14 @@ def _other(tree: SourceTree, recording: Recording) -> Iterator[str]:
     told = version_of(partial(_read, tree))
     version = told.name.split(maxsplit=1)[-1] if told else ""
     alike = version.startswith(kernel.version) or kernel.version.startswith(version)
-    if told is not None and not alike:
+    if told is not None and not alike and not _says(recording, version):
         yield f"the kernel is of {kernel.version}, the tree of {told.name}: lines may be others"
+
+
+def _says(recording: Recording, version: str) -> bool:
+    """Whether the kernel's first lines have that version: distributions name theirs otherwise."""
+    word = re.compile(rf"(?<![\w.]){re.escape(version)}(?![\w.])")
+    return any(word.search(line.text) for line in recording.console[:_FIRST_LINES])
 
 
 def _read(tree: SourceTree, file: str) -> bytes | None:
@@ -92,6 +97,28 @@ def _read(tree: SourceTree, file: str) -> bytes | None:
         return tree.read(tree.below_sys(file))
     except FileUnusable:
         return None
+
+
+def places_of(
+    recording: Recording,
+    tree: SourceTree,
+    path: Path | None,
+    configuration: Configuration | None,
+    definitions: Definitions | None = None,
+) -> tuple[Places, list[str]]:
+    """The places of a recording's functions, and what keeps them from being told.
+
+    Of a kernel without line tables: where functions of the same names are defined, by
+    ``definitions`` or in the files that the configuration compiles. ``path`` is as for `kernel_of`.
+    """
+    kernel, lacks = kernel_of(recording, path)
+    told = definitions
+    if told is None and configuration is not None and lacks:
+        told = Defined(tree, configuration.files)
+    if lacks and kernel is not None:
+        lacks = "" if told else f"{lacks}; --config NAME finds where they begin"
+    definition = partial(_defined, told, configuration) if told else None
+    return Places(recording, tree, kernel, definition), [lacks] if lacks else []
 
 
 def _defined(
@@ -104,16 +131,18 @@ def _defined(
     return found[0] if len(found) == 1 else None
 
 
-def _resolved(asked: Asked, complaints: list[str]) -> Configuration | None:
+def _resolved(asked: Asked) -> tuple[Configuration | None, list[str]]:
+    """The configuration, and what is to be said of it."""
     if asked.config is None:
-        return None
+        return None, []
     configuration = resolve(asked.tree, asked.config, asked.arch)
-    if configuration.complaints:
-        complaints.append(
-            f"{len(configuration.complaints)} lines of the configuration were not understood: see "
-            f"timehands source {asked.tree.root} config {asked.config}"
-        )
-    return configuration
+    if not configuration.complaints:
+        return configuration, []
+    many = len(configuration.complaints)
+    return configuration, [
+        f"{many} {'lines' if many > 1 else 'line'} of the configuration were not understood: see "
+        f"timehands source {asked.tree.root} config {asked.config}"
+    ]
 
 
 def _files(found: tuple[Item, ...]) -> list[str]:
@@ -168,8 +197,10 @@ def _changes(found: tuple[Item, ...], asked: Asked, complaints: list[str]) -> di
         complaints += history.complaints
     if changes and not any(last.revision for last in changes.values()):
         complaints.append(
-            f"the repository has none of these lines at {asked.revision}: name another --revision"
+            f"no last changes: the repository has none of these lines at {asked.revision}: name "
+            "another --revision"
         )
+        return {}
     return changes
 
 

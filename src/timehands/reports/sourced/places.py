@@ -27,7 +27,8 @@ from timehands.watch.records import Kind
 
 #: Finds where a function is defined, without debug information; None: it does not know.
 Definition = Callable[[str], Where | None]
-_INLINED_IN: Final = " < "
+#: Between a function and the one that it ran inlined in, in the name of an address.
+INLINED_IN: Final = " < "
 _TOP: Final = 1 << 64
 
 
@@ -62,7 +63,7 @@ class Places:
         name = self._recording.symbols.get(address)
         if name is None:
             return ()
-        outer = name.split(_INLINED_IN)[-1].split("+")[0]
+        outer = name.split(INLINED_IN)[-1].split("+")[0]
         if self._image is None or self._kernel is None:
             return (self.function(outer),)
         returns = self._image.after_call(address)
@@ -73,6 +74,18 @@ class Places:
             else self._begins(row.name)
             for row in rows
         )  # fmt: skip
+
+    def inlined_at(self, address: int) -> list[tuple[str, str]]:
+        """What was inlined at an address of the guest: files and names.
+
+        Where the kernel's lines tell nothing, the recording's own names do, without the files.
+        """
+        if self._kernel is not None and self._kernel.lines is not None:
+            inner = self.at(address)[:-1]
+            if inner:
+                return [(one.where.file if one.where else "", one.function) for one in inner]
+        name = self._recording.symbols.get(address, "")
+        return [("", one) for one in name.split(INLINED_IN)[:-1]]
 
     def _frame(self, function: str, path: str, line: int, exact: bool) -> Frame:
         file = self.paths.find(path)
@@ -134,6 +147,19 @@ class Places:
             raise SourceUnknown("the kernel has no line tables (DWARF)")
         return lines.functions_of(path)
 
+    def spans(self, name: str) -> list[tuple[int, int]] | None:
+        """Where the kernel's functions of a name begin and end, as linked, by its symbols.
+
+        None: its symbols are not at hand.
+        """
+        if self._kernel is None or self._image is None or not len(self._kernel.symbols):
+            return None
+        symbols = self._kernel.symbols
+        return [
+            (start, start + symbols.size_of(start)) for start in symbols.lookup(name)
+            if self._image.in_text((start + self.slide) % _TOP)
+        ]  # fmt: skip
+
     def known(self, name: str) -> bool:
         """Whether the kernel has a function of that name."""
         if name in self._by_name:
@@ -149,7 +175,7 @@ def _addresses(recording: Recording) -> dict[str, list[int]]:
     found: dict[str, list[int]] = {}
     for address, name in recording.symbols.items():
         if "+" in name:
-            for one in name.split(_INLINED_IN):
+            for one in name.split(INLINED_IN):
                 found.setdefault(one.split("+")[0], []).append(address)
     return found
 

@@ -10,16 +10,17 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import lru_cache
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from timehands.errors import SourceUnknown
 from timehands.guests.tslog.kept import log_of
 from timehands.guests.tslog.log import What
-from timehands.reports.sourced.places import Places
+from timehands.reports.sourced.functions import Function, by_lines, by_names
+from timehands.reports.sourced.places import INLINED_IN, Places
 from timehands.sources.tree import SourceTree
 from timehands.sources.where import Where
 from timehands.watch.recording import Recording
@@ -27,7 +28,6 @@ from timehands.watch.records import Kind
 
 _TOP: Final = 1 << 64
 _NAME: Final = re.compile(r"[A-Za-z_]\w*")
-_INLINED_IN: Final = " < "
 #: Events that are ours, and not of a function of the guest.
 _NOT_OF_CODE: Final = frozenset({Kind.HELLO, Kind.SLIDE, Kind.PROGRESS, Kind.COUNT, Kind.COST})
 
@@ -88,27 +88,20 @@ class FileReached:
         }
 
 
-class _Function(NamedTuple):
-    name: str
-    line: int = 0
-    low_pc: int | None = None
-    high_pc: int | None = None
-    inlined: bool = False
-
-
 @dataclass(frozen=True, slots=True)
 class _Signs:
     """What the recording shows: of places by their address as linked, of functions by name.
 
     ``watched`` are the starts of the watched functions, ``within`` the events at each place,
-    ``under_way`` return addresses and the like, ``inlined`` what was inlined at any of these.
+    ``under_way`` return addresses and the like, ``inlined`` what was inlined at any of these, by
+    its file (empty: not known) and name.
     """
 
     watched: dict[str, frozenset[int]]
     entries: Counter[str]
     within: Counter[int]
     under_way: frozenset[int]
-    inlined: Counter[str]
+    inlined: Counter[tuple[str, str]]
     stopped: Counter[str]
     logged: frozenset[str]
     printed: Mapping[str, str] = field(default_factory=dict)
@@ -120,46 +113,28 @@ def reached(
     tree: SourceTree,
     file: str,
     *,
-    more: Iterable[str] = (),
+    lacks: str = "",
     printed: Mapping[str, str] | None = None,
 ) -> FileReached:
     """What a recording shows of a file's functions.
 
     Args:
         file: relative to the tree's root.
-        more: names that the file defines by another source; used when the kernel has no DWARF.
+        lacks: why the kernel tells no lines, where it does not.
         printed: functions that print a line which the console has, each with the line's reference
             (`timehands.story.model.Message`).
     """
     complaints = list(_complaints(recording))
-    signs = replace(_signs(recording, places.slide), printed=printed or {})
+    signs = replace(_signs(recording, places), printed=printed or {})
     try:
-        found = places.functions_of(_below(tree, file))
+        inlined = {name for of, name in signs.inlined if of in ("", file)}
+        functions = by_lines(places, tree, file, inlined)
     except SourceUnknown as error:
-        complaints.append(f"{error.message}: its functions are told by their names alone")
-        names = [_told(_Function(name), file, signs) for name in more]
-        return FileReached(file, tuple(names), tuple(complaints))
-    functions = [_Function(f.name, f.line, f.low_pc, f.high_pc, f.inlined) for f in found]
-    functions += _inlined(file, places, signs, {one.name for one in functions})
-    ordered = sorted(functions, key=lambda one: (one.line, one.name))
+        functions = by_names(places, tree, file)
+        complaints.append(lacks or f"{error.message}: of its functions only names are known")
     dropped = bool(recording.header.events_dropped)
-    rows = tuple(_told(one, file, signs, dropped) for one in ordered)
+    rows = tuple(_told(one, file, signs, dropped) for one in functions)
     return FileReached(file, rows, tuple(complaints))
-
-
-def _inlined(file: str, places: Places, signs: _Signs, known: set[str]) -> list[_Function]:
-    """Functions of the file without code of their own that were seen inside of others."""
-    found = []
-    for name in signs.inlined.keys() - known:
-        info = places.info(name)
-        if info is not None and info.low_pc is None and places.paths.find(info.file) == file:
-            found.append(_Function(name, info.line, inlined=True))
-    return found
-
-
-def _below(tree: SourceTree, file: str) -> str:
-    """The path below the kernel's folder: a build may not have named what is above it."""
-    return file.removeprefix(f"{tree.sys}/") if tree.sys else file
 
 
 def _complaints(recording: Recording) -> Iterator[str]:
@@ -175,34 +150,36 @@ def _complaints(recording: Recording) -> Iterator[str]:
         yield "the recording was not closed: what came last may be missing"
 
 
-def _told(one: _Function, file: str, signs: _Signs, dropped: bool = False) -> Reached:
+def _told(one: Function, file: str, signs: _Signs, dropped: bool) -> Reached:
     watched = _is_watched(one, signs)
     entries = signs.entries[one.name] if watched else None
-    seen = tuple(_seen(one, signs))
+    seen = tuple(_seen(one, file, signs))
     where = Where(file, one.line) if one.line else None
-    note = "copies of it may be inlined elsewhere" if one.inlined else ""
     if entries or seen:
-        return Reached(one.name, where, Ran.REACHED, entries, seen, note)
+        return Reached(one.name, where, Ran.REACHED, entries, seen, one.note)
     never = watched and not dropped
-    return Reached(one.name, where, Ran.NEVER if never else Ran.NOT_WATCHED, entries, (), note)
+    return Reached(one.name, where, Ran.NEVER if never else Ran.NOT_WATCHED, entries, (), one.note)
 
 
-def _is_watched(one: _Function, signs: _Signs) -> bool:
+def _is_watched(one: Function, signs: _Signs) -> bool:
     """Whether its own entry was watched, not that of another of the same name."""
     starts = signs.watched.get(one.name)
-    return starts is not None and (one.low_pc is None or not starts or one.low_pc in starts)
+    if starts is None or one.absent:
+        return False
+    if one.code:
+        return not starts or any(start in starts for start, _ in one.code)
+    return len(starts) >= one.alike or one.alike == 1
 
 
-def _seen(one: _Function, signs: _Signs) -> Iterator[str]:
-    if one.low_pc is not None and one.high_pc is not None:
-        code = range(one.low_pc, one.high_pc)
-        within = sum(times for at, times in signs.within.items() if at in code)
-        if within:
-            yield f"{within:,} events from within it"
-        if any(at in code for at in signs.under_way):
-            yield "it was under way when a watched function ran"
-    if signs.inlined[one.name]:
-        times = signs.inlined[one.name]
+def _seen(one: Function, file: str, signs: _Signs) -> Iterator[str]:
+    code = [range(start, end) for start, end in one.code]
+    within = sum(times for at, times in signs.within.items() if any(at in part for part in code))
+    if within:
+        yield f"{within:,} events from within it"
+    if any(at in part for at in signs.under_way for part in code):
+        yield "it was under way when a watched function ran"
+    times = signs.inlined[file, one.name] + signs.inlined["", one.name]
+    if times:
         yield f"inlined at {times:,} places that ran" if times > 1 else "it ran inlined in another"
     if signs.stopped[one.name]:
         yield f"in {signs.stopped[one.name]:,} stops or their backtraces"
@@ -213,7 +190,8 @@ def _seen(one: _Function, signs: _Signs) -> Iterator[str]:
 
 
 @lru_cache(maxsize=2)
-def _signs(recording: Recording, slide: int) -> _Signs:
+def _signs(recording: Recording, places: Places) -> _Signs:
+    slide = places.slide
     entries: Counter[str] = Counter()
     within: Counter[int] = Counter()
     for event in recording.events:
@@ -229,7 +207,7 @@ def _signs(recording: Recording, slide: int) -> _Signs:
         entries=entries,
         within=within,
         under_way=frozenset((address - slide) % _TOP for address in ran) - within.keys(),
-        inlined=Counter(one for name in ran.values() for one in name.split(_INLINED_IN)[:-1]),
+        inlined=Counter(one for address in ran for one in places.inlined_at(address)),
         stopped=_stopped(recording),
         logged=frozenset(_logged(recording)),
     )
@@ -258,3 +236,18 @@ def _logged(recording: Recording) -> Iterator[str]:
     log = log_of(recording)
     if log is not None:
         yield from (one.name for one in log.records if one.what in (What.ENTER, What.EXIT))
+
+
+def names_reached(
+    recording: Recording, printed: Mapping[str, str] | None = None
+) -> tuple[frozenset[str], frozenset[str]]:
+    """By their names alone: the functions that ran, and those that were never entered."""
+    enters = (event for event in recording.events if event.kind is Kind.ENTER)
+    ran = {name for event in enters if (name := recording.function(event))}
+    # An address without an offset is a pointer to a function, which says not that it ran.
+    for name in recording.symbols.values():
+        if "+" in name:
+            ran.update(one.split("+")[0] for one in name.split(INLINED_IN))
+    ran |= {*_stopped(recording), *_logged(recording), *(printed or {})}
+    never = set() if recording.header.events_dropped else _watched(recording).keys() - ran
+    return frozenset(ran), frozenset(never)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 
 from timehands.reports.sourced.model import File, Frame, Item, Last, Sourced
+from timehands.sources.where import Where
 
 KINDS = {
     "outcome": "ended",
@@ -17,27 +18,43 @@ KINDS = {
 }
 
 
-def frame(sourced: Sourced, one: Frame) -> str:
-    """A function, its place, why its file is compiled, and the last change of its line."""
-    return "; ".join([place(one), *more(sourced, one)])
-
-
 def place(one: Frame) -> str:
     """``tc_init at sys/kern/kern_tc.c:747``"""
     if one.where is None:
-        of = f" of {one.path.rsplit('/', 1)[-1]}, which the tree has not" if one.path else ""
-        return f"{one.function}{of or ', of no known file'}"
+        return f"{one.function}{unplaced(one)}"
     return f"{one.function} {'at' if one.exact else 'begins at'} {one.where}"
 
 
-def more(sourced: Sourced, one: Frame) -> Iterator[str]:
-    """Why its file is compiled, and the last change of its line, as far as they are known."""
+def unplaced(one: Frame) -> str:
+    """What is known of a function without a place: `` of vnode_if.c, which the tree has not``."""
+    file = one.path.rsplit("/", 1)[-1]
+    return f" of {file}, which the tree has not" if file else ", of no known file"
+
+
+def more(sourced: Sourced, one: Frame, told: Set[str | Where] = frozenset()) -> Iterator[str]:
+    """Why its file is compiled, and the last change of its line, as far as they are known.
+
+    Of the files and lines in ``told`` that was said before.
+    """
     if one.where is None:
         return
     file = sourced.file(one.where.file)
-    if file is not None and condition(file):
+    if file is not None and file.file not in told and condition(file):
         yield condition(file)
     last = sourced.changes.get(one.where)
+    if last is not None and one.where not in told:
+        yield changed(last)
+
+
+def beside(sourced: Sourced, one: Frame) -> Iterator[str]:
+    """What stands beside a place where a table has the reasons of all files: the last change, and
+    that its file is not compiled, which no running kernel's should be.
+    """
+    if one.where is None:
+        return
+    file, last = sourced.file(one.where.file), sourced.changes.get(one.where)
+    if file is not None and file.compiled is False:
+        yield condition(file)
     if last is not None:
         yield changed(last)
 

@@ -10,22 +10,23 @@ from __future__ import annotations
 import contextlib
 import gc
 import hashlib
-import multiprocessing
 import os
 import sqlite3
 import time
 from collections.abc import Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from timehands.errors import FileUnusable, SourcesError
-from timehands.sources.code.segment import Segment, make
 from timehands.sources.tree import SourceTree
 
-SCHEMA: Final = 4
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+    from timehands.sources.code.segment import Segment
+
+SCHEMA: Final = 5
 _SUFFIXES: Final = (".c", ".h")
 _SEGMENT_BYTES: Final = 12 << 20
 _LAST_BYTES: Final = 2 << 20
@@ -226,7 +227,16 @@ def _parts(
 def _made(
     tree: SourceTree, parts: dict[int, list[tuple[int, str]]], jobs: int | None
 ) -> Iterator[tuple[int, Segment]]:
-    """The segments, as they come; a single one is made here."""
+    """The segments, as they come; a single one is made here.
+
+    What reads C is imported when there is something to read.
+    """
+    import multiprocessing
+    from concurrent.futures import ProcessPoolExecutor
+    from concurrent.futures.process import BrokenProcessPool
+
+    from timehands.sources.code.segment import make
+
     many = max(1, min(jobs or os.cpu_count() or 1, len(parts)))
     if many == 1 or len(parts) == 1:
         for at, part in parts.items():

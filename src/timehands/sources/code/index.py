@@ -9,21 +9,32 @@ from dataclasses import replace
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from timehands.errors import SourcesError
 from timehands.sources.code.build import Built, refresh
-from timehands.sources.code.clocks import clocks
 from timehands.sources.code.columns import unpack
 from timehands.sources.code.functions import Functions
-from timehands.sources.code.graph import Graph
-from timehands.sources.code.model import ClockSource, Found, Place, Step, Unparsed
+from timehands.sources.code.model import (
+    Build,
+    ClockSource,
+    Cut,
+    Found,
+    Place,
+    Ran,
+    Step,
+    Unparsed,
+)
 from timehands.sources.code.roles import DEAD, DEFINITIONS, MEMBER_OF, ROLE_MASK, Role
 from timehands.sources.tree import SourceTree
 from timehands.sources.where import Where
+
+if TYPE_CHECKING:
+    from timehands.sources.code.calls import Calls
+    from timehands.sources.code.ways import Ways
 
 _WORDS: Final[dict[int, str]] = {
     Role.READ: "read",
@@ -80,8 +91,10 @@ _MAX_NEAR: Final = 5
 class Index:
     """The index of a tree. ``built`` says what opening it took."""
 
-    def __init__(self, tree: SourceTree, database: sqlite3.Connection, built: Built) -> None:
-        self.tree, self.built = tree, built
+    def __init__(
+        self, tree: SourceTree, database: sqlite3.Connection, built: Built, arch: str = "amd64"
+    ) -> None:
+        self.tree, self.built, self.arch = tree, built, arch
         self._database = database
 
     @classmethod
@@ -95,7 +108,7 @@ class Index:
         jobs: int | None = None,
     ) -> Self:
         """Make or refresh a tree's index. Raises `SourcesError`, `FileUnusable`."""
-        return cls(tree, *refresh(tree, under=under, arch=arch, cache=cache, jobs=jobs))
+        return cls(tree, *refresh(tree, under=under, arch=arch, cache=cache, jobs=jobs), arch)
 
     def close(self) -> None:
         """Close the file."""
@@ -133,6 +146,10 @@ class Index:
         rows = self._database.execute("SELECT id FROM file WHERE path LIKE '%.h'").fetchall()
         headers[[number for (number,) in rows]] = True
         return headers
+
+    def living(self) -> dict[int, str]:
+        """The paths of all files, by their numbers."""
+        return dict(self._database.execute("SELECT id, path FROM file WHERE alive"))
 
     def paths(self, numbers: set[int]) -> dict[int, str]:
         """The paths of files by their numbers."""
@@ -185,13 +202,8 @@ class Index:
         word = symbol.encode(errors="replace")
         parts = [np.zeros((0, 3), np.int64)]
         for segment in self._segments:
-            row = self._database.execute(
-                "SELECT data FROM block WHERE segment = ? AND first <= ? "
-                "ORDER BY first DESC LIMIT 1",
-                (segment, word),
-            ).fetchone()
-            if row:
-                parts.append(_of_name(_columns(row[0]), word))
+            if columns := self._block(segment, word):
+                parts.append(_of_name(columns, word))
         rows = np.concatenate(parts)
         return np.asarray(rows[self.alive[rows[:, 0]]], np.int64)
 
@@ -281,24 +293,71 @@ class Index:
                 yield Place(Where(self.file(file), int(line[at])), what, name)
 
     def near(self, symbol: str) -> tuple[str, ...]:
-        """Functions whose names are like this one."""
+        """Names like this one: functions, and what stands beside it in the index."""
         head = symbol[:3].encode(errors="replace")
-        names = {n.decode(errors="replace") for n in self.functions.names if n.startswith(head)}
-        return tuple(difflib.get_close_matches(symbol, names, _MAX_NEAR, 0.8))
+        every = (*self.functions.names, *self._beside(symbol.encode(errors="replace")))
+        names = {name.decode(errors="replace") for name in every if name.startswith(head)}
+        return tuple(difflib.get_close_matches(symbol, sorted(names), _MAX_NEAR, 0.8))
+
+    def _beside(self, word: bytes) -> Iterator[bytes]:
+        """The names of the blocks in which a name would stand."""
+        for segment in self._segments:
+            if columns := self._block(segment, word):
+                yield from columns[0]
+
+    def _block(self, segment: int, word: bytes) -> list[Any]:
+        """The block of a segment in which a name is, if it is there; empty: there is none."""
+        row = self._database.execute(
+            "SELECT data FROM block WHERE segment = ? AND first <= ? ORDER BY first DESC LIMIT 1",
+            (segment, word),
+        ).fetchone()
+        return _columns(row[0]) if row else []
 
     def path(
-        self, start: str, end: str, *, limit: int = 3, avoid: frozenset[str] = frozenset()
+        self,
+        start: str,
+        end: str,
+        *,
+        limit: int = 3,
+        avoid: frozenset[str] = frozenset(),
+        build: Build | None = None,
+        ran: Ran | None = None,
     ) -> list[list[Step]]:
-        """The shortest ways from one function to another, at most ``limit``."""
-        return self._graph.paths(start, end, limit, avoid)
+        """Ways from one function to another, at most ``limit``, the most credible ones first.
+
+        With ``build`` only those that a configuration compiles; with ``ran`` those are preferred
+        that ran in a recording. Raises `SourcesError` for a function that the tree has not.
+        """
+        return self._ways(build, ran).find(start, end, limit, avoid)
+
+    def cut(
+        self, start: str, end: str, build: Build, avoid: frozenset[str] = frozenset()
+    ) -> Cut | None:
+        """Why a configuration has no way: what it lacks of one of the tree; None: that has none."""
+        from timehands.sources.code.checks import Checks
+        from timehands.sources.code.graph import Graph
+        from timehands.sources.code.ways import Ways
+
+        graph, checks = Graph(self, self._calls, None), Checks(self, self._calls, build)
+        return Ways(self, self._calls, graph, lacking=checks).cut(start, end, avoid)
+
+    def _ways(self, build: Build | None, ran: Ran | None) -> Ways:
+        from timehands.sources.code.graph import Graph
+        from timehands.sources.code.ways import Ways
+
+        return Ways(self, self._calls, Graph(self, self._calls, build), ran)
 
     @cached_property
-    def _graph(self) -> Graph:
-        return Graph(self)
+    def _calls(self) -> Calls:
+        from timehands.sources.code.calls import Calls
 
-    def clocks(self) -> list[ClockSource]:
-        """Every clock that the tree can register."""
-        return clocks(self)
+        return Calls(self)
+
+    def clocks(self, build: Build | None = None) -> list[ClockSource]:
+        """Every clock that the tree can register; as ``build`` compiles them, if it is given."""
+        from timehands.sources.code.clocks import clocks
+
+        return clocks(self, build)
 
 
 def _columns(data: bytes) -> list[Any]:

@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from timehands.sources.code.hooks import MACROS, hooks
+from timehands.sources.code.hooks import MACROS, PASTED, hooks
 from timehands.sources.code.mask import Masked, mask
 from timehands.sources.code.parse import Span, Structure, parse
 from timehands.sources.code.roles import DEAD, MEMBER_OF, Role
@@ -19,7 +19,7 @@ from timehands.sources.code.uses import assigned, roles, writes
 
 _NAMING: Final = frozenset((b"define", b"undef", b"if", b"ifdef", b"ifndef", b"elif"))
 _UNPARSED_SHOWN: Final = 5
-_HOOKS: Final = tuple(macro.encode() for macro in MACROS)
+_HOOKS: Final = tuple(macro.encode() for macro in (*MACROS, *PASTED))
 _NEWLINE: Final = ord("\n")
 
 

@@ -14,19 +14,24 @@ from timehands.sources.history.objects import Commit, Hunk, Missing, Objects
 from timehands.sources.history.renames import renamed_from
 from timehands.sources.history.walk import Budget, Step
 
+#: Of a commit and a path of it, the oldest commit on the way back that has the same file there.
+Runs = dict[tuple[str, str], Commit]
+
 
 def blame(
-    objects: Objects, start: str, path: str, line: int, budget: Budget
+    objects: Objects, start: str, path: str, line: int, budget: Budget, *, runs: Runs
 ) -> tuple[Step, int] | None:
     """The commit that a line of a commit's file is from, and its number there; None: no such file.
 
-    What is missing ends the way there, with a complaint. Raises `Missing` when the start is.
+    ``runs`` keeps what one line found out for the next. What is missing ends the way there, with a
+    complaint. Raises `Missing` when the start is.
     """
     commit = objects.commit(start)
     blob = objects.entry(commit, path)
     if blob is None:
         return None
     while True:
+        commit = _unchanged(objects, commit, path, blob, budget, runs=runs)
         if budget.over:
             budget.complain(f"stopped after {budget.seconds:.0f} s: the line may be older")
             break
@@ -47,11 +52,43 @@ def blame(
     return Step(commit, path, Kind.CHANGED, None, False), line
 
 
+def _unchanged(
+    objects: Objects, start: Commit, path: str, blob: str, budget: Budget, *, runs: Runs
+) -> Commit:
+    """Back from commit to commit as long as a parent has the same file."""
+    commit = runs.get((start.id, path), start)
+    while not budget.over and commit.id not in objects.shallow:
+        parent = _with_same(objects, commit, path, blob)
+        if parent is None:
+            break
+        commit = parent
+    runs[start.id, path] = commit
+    return commit
+
+
+def _with_same(objects: Objects, commit: Commit, path: str, blob: str) -> Commit | None:
+    """The first parent with the same file; None, too, when one of them is missing."""
+    try:
+        parents = map(objects.commit, commit.parents)
+        return next((one for one in parents if objects.entry(one, path) == blob), None)
+    except Missing:
+        return None
+
+
 def _onward(
     objects: Objects, commit: Commit, path: str, blob: str, line: int
 ) -> tuple[Commit, str, str, int] | None:
-    """The parent that has the line, and its place there."""
-    origins = [_origin(objects, objects.commit(id), commit, path, blob) for id in commit.parents]
+    """The parent that has the line, and its place there.
+
+    As git, which asks all parents for the path before it asks which file was renamed.
+    """
+    parents = []
+    for id in commit.parents:
+        parent = objects.commit(id)
+        if objects.entry(parent, path) == blob:
+            return parent, path, blob, line
+        parents.append(parent)
+    origins = [_origin(objects, parent, commit, path, blob) for parent in parents]
     found = [one for one in origins if one is not None]
     for parent, name, id in found:
         if id == blob:

@@ -26,6 +26,7 @@ from timehands.sources.history.objects import (
     Hunk,
     Missing,
     Objects,
+    entry_of,
     parse_commit,
 )
 
@@ -176,8 +177,18 @@ class CommandObjects:
         try:
             return self._ask(f"{commit.tree}:{path}")[0]
         except Missing:
-            self._ask(commit.tree)  # the tree is there: then the path is not in it
-            return None
+            return self._listed(commit.tree, path)
+
+    def _listed(self, tree: str, path: str) -> str | None:
+        """The same by the trees themselves: what they name may be missing."""
+        id = tree
+        for part in path.split("/"):
+            _, kind, data = self._ask(id)
+            found = entry_of(data, part, len(id) // 2) if kind == "tree" else None
+            if found is None:
+                return None
+            id = found
+        return id
 
     def blob(self, id: str) -> bytes:
         _, kind, data = self._ask(id)

@@ -46,6 +46,7 @@ class History:
         self.complaints: list[str] = []
         self.way = objects.way
         self._releases: dict[str, Release | None] = {}
+        self._runs: one_line.Runs = {}
 
     @classmethod
     def open(
@@ -207,7 +208,9 @@ class History:
             return Blamed(None, file, line, text)
         budget = self._budget()
         try:
-            found = one_line.blame(self._objects, self._start, path, before, budget)
+            found = one_line.blame(
+                self._objects, self._start, path, before, budget, runs=self._runs
+            )
             step, number = found if found else (None, 0)
             change = change_of(self._objects, step) if step else None
         except Missing as error:
@@ -217,11 +220,15 @@ class History:
         return Blamed(change, step.path if step else file, number, text)
 
     def _committed(self, path: str) -> bytes | None:
+        """A file as it was committed; None: it was not. Raises `FileUnusable`: it is damaged."""
         try:
             id = self._objects.entry(self._first(), path)
             return self._objects.blob(id) if id else None
-        except Missing:
-            return None
+        except Missing as error:
+            raise FileUnusable(
+                f"what was committed of it is missing in the repository, or damaged ({error})",
+                file=path,
+            ) from error
 
     def _lines_of(self, file: str, committed: bytes | None) -> list[bytes]:
         """The lines in the tree; of a bare repository those that were committed."""
@@ -308,6 +315,10 @@ def _objects(path: Path, way: Way | None) -> Objects:
             return command.open_objects(path)
         except command.CommandFailed as error:
             reasons.append(_first_line(error))
+    if not path.exists():
+        reasons = ["there is no such folder"]
+    elif all("not found" in reason or "not a git repository" in reason for reason in reasons):
+        reasons = ["neither in this folder nor above it"]
     raise HistoryUnavailable(
         f"no git repository can be read here ({'; '.join(reasons)})",
         path=path,

@@ -11,6 +11,7 @@ from pygit2.enums import DiffFlag, DiffOption, Option, RepositoryOpenFlag
 
 from timehands.sources.history.model import Stat
 from timehands.sources.history.objects import (
+    KEPT_COMMITS,
     KEPT_HUNKS,
     KEPT_REMOVED,
     MAX_BLOB,
@@ -22,6 +23,8 @@ from timehands.sources.history.objects import (
     parse_commit,
 )
 
+#: What libgit2 keeps of objects that it unpacked.
+_CACHE_BYTES = 64 << 20
 _ERRORS = (KeyError, ValueError, TypeError, pygit2.GitError, OSError)
 
 
@@ -30,6 +33,9 @@ def open_objects(path: Path) -> Objects:
     # The owner matters to a git that runs what a repository's configuration names; libgit2 only
     # reads, and a tree such as /usr/src is seldom owned by who reads it.
     pygit2.option(Option.SET_OWNER_VALIDATION, False)
+    # As git, which leaves that to fsck: hashing each tree anew takes three times its reading.
+    pygit2.option(Option.ENABLE_STRICT_HASH_VERIFICATION, False)
+    pygit2.option(Option.SET_CACHE_MAX_SIZE, _CACHE_BYTES)
     return LibgitObjects(pygit2.Repository(str(path), RepositoryOpenFlag.CROSS_FS), path)
 
 
@@ -46,6 +52,8 @@ class LibgitObjects:
         self.shallow = _shallow(self.git_dir)
         self._removed = lru_cache(KEPT_REMOVED)(self._list_removed)
         self._hunks = lru_cache(KEPT_HUNKS)(self._list_hunks)
+        self._commit = lru_cache(KEPT_COMMITS)(self._read_commit)
+        self._child = lru_cache(KEPT_COMMITS)(self._find_child)
 
     def resolve(self, revision: str) -> str | None:
         try:
@@ -55,6 +63,9 @@ class LibgitObjects:
         return str(found.id)
 
     def commit(self, id: str) -> Commit:
+        return self._commit(id)
+
+    def _read_commit(self, id: str) -> Commit:
         found = self._object(id)
         if not isinstance(found, pygit2.Commit):
             raise Missing(id)
@@ -84,15 +95,20 @@ class LibgitObjects:
             raise Missing(id) from error
 
     def entry(self, commit: Commit, path: str) -> str | None:
-        if not path:
-            return commit.tree
-        tree = self._object(commit.tree)
+        id: str | None = commit.tree
+        for part in path.split("/") if path else ():
+            id = self._child(id, part) if id else None
+        return id
+
+    def _find_child(self, tree: str, name: str) -> str | None:
+        """An entry of a tree: most commits leave most folders as they are, and these are kept."""
+        found = self._object(tree)
         try:
-            return str(tree[path].id)
+            return str(found[name].id) if isinstance(found, pygit2.Tree) else None
         except KeyError:
             return None
         except _ERRORS as error:
-            raise Missing(commit.tree) from error
+            raise Missing(tree) from error
 
     def blob(self, id: str) -> bytes:
         found = self._object(id)
@@ -182,8 +198,8 @@ class LibgitObjects:
         return sorted(found)
 
     def close(self) -> None:
-        self._removed.cache_clear()
-        self._hunks.cache_clear()
+        for kept in (self._removed, self._hunks, self._commit, self._child):
+            kept.cache_clear()
         self._repository.free()
 
 

@@ -18,6 +18,9 @@ MAX_BLOB: Final = 16 << 20
 #: How many differences are kept: neighbours in a backtrace are often from the same commits.
 KEPT_REMOVED: Final = 16
 KEPT_HUNKS: Final = 4096
+#: How many commits, and entries of trees: of each some hundred bytes. A commit is asked for as a
+#: parent and then itself, and again for each file and line of a report.
+KEPT_COMMITS: Final = 1 << 18
 _SIGNED: Final = re.compile(r"^(.*?)\s*<(.*?)>\s+(-?\d{1,12})\s+([+-]\d{4})$")
 
 
@@ -100,6 +103,23 @@ class Objects(Protocol):
 
     def close(self) -> None:
         """End what was opened."""
+
+
+def entry_of(tree: bytes, name: str, size: int = 20) -> str | None:
+    """The hash that a stored tree has for a name; ``size`` is that of hashes, in bytes.
+
+    None: it has none, or the rest of it is damaged.
+    """
+    wanted, at = name.encode("utf-8", "surrogateescape"), 0
+    while at < len(tree):
+        blank = tree.find(b" ", at)
+        end = tree.find(b"\0", blank)
+        if blank < 0 or end < 0:
+            return None
+        if tree[blank + 1 : end] == wanted:
+            return tree[end + 1 : end + 1 + size].hex()
+        at = end + 1 + size
+    return None
 
 
 def parse_commit(id: str, data: bytes) -> tuple[Commit, Details]:

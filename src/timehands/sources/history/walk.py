@@ -104,10 +104,12 @@ def _look(
     """What a commit did to a path, and where to go on."""
     here = objects.entry(commit, path)
     cut = commit.id in objects.shallow
-    parents = [] if cut else [_parent(objects, id, path) for id in commit.parents]
-    for parent, there in parents:
+    parents = []
+    for id in () if cut else commit.parents:
+        parent, there = _parent(objects, id, path)
         if there == here and parent is not None:
             return None, [(parent.id, path)]
+        parents.append((parent, there))
     if not parents:
         step = Step(commit, path, Kind.ADDED, None, cut) if here else None
         return step, []

@@ -37,6 +37,23 @@ Dora and Emil authored
 Copy full SHA for abcdef0
 abcdef0
 """
+#: As browsers copy the page's newer form: each part on a line of its own.
+GITHUB_APART = """\
+Commits on Nov 21, 2024
+clock: count upwards
+ada
+ada
+authored and
+bob
+committed
+on Nov 20, 2024
+25af4ef
+clock: committed to memory
+carl
+committed
+last week
+1234567
+"""
 CGIT = """\
 index : src\t
 Age\tCommit message (Expand)\tAuthor\tFiles\tLines
@@ -58,6 +75,16 @@ clock: count upwards
 It went down before.
 Diffstat
 -rw-r--r--\tsys/kern/clock.c\t8\t
+"""
+OPENGROK = """\
+History log of /src/sys/kern/clock.c (Results 1 – 25 of 140)
+Revision\tDate\tAuthor\tComments
+1.140\t2-Sep-2024\tada\tCount upwards:
+it went down
+ before.
+
+/src/sys/kern/clock.c
+ 1.139 \t01-Sep-2024 \tbob \tDo not stop.
 """
 CVSWEB = """\
 CVS log for src/sys/kern/clock.c
@@ -121,6 +148,16 @@ def brief(change: Change) -> tuple[str, str, str, str]:
     return change.revision[:10], change.day, change.author, change.subject
 
 
+def test_github_s_page_may_have_each_part_on_its_own_line() -> None:
+    found = parse(GITHUB_APART)
+    assert found is not None
+    told = [(one.revision, one.author, one.day, one.subject, one.body) for one in found.changes]
+    assert told == [
+        ("25af4ef", "ada", "2024-11-20", "clock: count upwards", ""),
+        ("1234567", "carl", "2024-11-21", "clock: committed to memory", ""),
+    ]
+
+
 @pytest.mark.parametrize(
     ("text", "form", "changes"),
     [
@@ -161,6 +198,14 @@ def brief(change: Change) -> tuple[str, str, str, str]:
             [("300000", "2016-05-16", "ada", "Count upwards.")],
         ),
         (
+            OPENGROK,
+            "OpenGrok's history",
+            [
+                ("1.140", "2024-09-02", "ada", "Count upwards: it went down before."),
+                ("1.139", "2024-09-01", "bob", "Do not stop."),
+            ],
+        ),
+        (
             CVS,
             "cvs log",
             [
@@ -177,7 +222,7 @@ def brief(change: Change) -> tuple[str, str, str, str]:
             ],
         ),
     ],
-    ids=["github", "cgit", "cgit-commit", "cvsweb", "viewvc", "cvs", "svn"],
+    ids=["github", "cgit", "cgit-commit", "cvsweb", "viewvc", "opengrok", "cvs", "svn"],
 )
 def test_each_form_is_known(text: str, form: str, changes: list[tuple[str, ...]]) -> None:
     for shape in (text, text.replace("\n", "\r\n")):
@@ -233,7 +278,7 @@ def test_files_that_are_no_log_are_refused(tmp_path: Path) -> None:
         st.sampled_from(
             [
                 line
-                for text in (GITHUB, CGIT, CGIT_COMMIT, CVSWEB, CVS, SVN)
+                for text in (GITHUB, CGIT, CGIT_COMMIT, CVSWEB, OPENGROK, CVS, SVN)
                 for line in text.splitlines()
             ]
         )

@@ -16,12 +16,12 @@ from typing import Final
 
 from timehands.errors import PastedLogUnusable
 from timehands.sources.history.model import Change
-from timehands.sources.history.pasted import cgit, cvs, cvsweb, github, gitlog, svn
+from timehands.sources.history.pasted import cgit, cvs, cvsweb, github, gitlog, opengrok, svn
 
 MAX_BYTES: Final = 16 << 20
 MAX_CHANGES: Final = 200_000
 _MAX_LINE: Final = 1000
-_FORMS: Final = (gitlog, github, cgit, cvsweb, cvs, svn)
+_FORMS: Final = (gitlog, github, cgit, cvsweb, opengrok, cvs, svn)
 
 
 @dataclass(frozen=True, slots=True)

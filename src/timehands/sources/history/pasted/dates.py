@@ -1,4 +1,4 @@
-"""Dates as git, GitHub, cgit, cvsweb, cvs and svn write them."""
+"""Dates as git, GitHub, cgit, cvsweb, OpenGrok, cvs and svn write them."""
 
 from __future__ import annotations
 
@@ -18,10 +18,13 @@ _WORDS = re.compile(
     rf"(?P<year>\d{{4}})\b{_ZONE}"
 )
 
+#: 21-Nov-2024
+_DAY_FIRST = re.compile(r"\b(?P<day>\d{1,2})-(?P<name>[A-Z][a-z]{2})-(?P<year>\d{4})\b")
+
 
 def find_date(text: str) -> datetime | None:
     """The first date in a text; UTC where no zone is told. None: there is none."""
-    for pattern in (_ISO, _WORDS):
+    for pattern in (_ISO, _WORDS, _DAY_FIRST):
         for found in pattern.finditer(text):
             date = _date(found.groupdict())
             if date is not None:
@@ -34,10 +37,10 @@ def _date(parts: dict[str, str | None]) -> datetime | None:
     name = (parts.get("name") or "")[:3].lower()
     number = int(month) if month else _MONTHS.index(name) + 1 if name in _MONTHS else 0
     year, day, hour, minute, second = (
-        int(parts[one] or 0) for one in ("year", "day", "hour", "minute", "second")
+        int(parts.get(one) or 0) for one in ("year", "day", "hour", "minute", "second")
     )
     try:
-        return datetime(year, number, day, hour, minute, second, tzinfo=_zone(parts["zone"]))
+        return datetime(year, number, day, hour, minute, second, tzinfo=_zone(parts.get("zone")))
     except ValueError:
         return None
 

@@ -13,6 +13,11 @@ FORM = "GitHub's commits"
 _BEGINS = re.compile(r"\s*Commits on (.+)")
 _HASH = re.compile(r"\s*([0-9a-f]{7,40})\Z")
 _WHO = re.compile(r"\s*(?P<name>\S.*?)\s+(?:authored|committed|pushed)\b")
+_VERB = re.compile(r"(?:authored|committed|pushed)(?: and)?\b")
+_DONE = re.compile(r"\b(?:authored|committed|pushed)\Z")
+_WHEN = re.compile(
+    r"on [A-Z][a-z]{2} \d|[A-Z][a-z]{2} \d{1,2}\b|\w+ \w+ ago\Z|(?:last|yester|to)\s?\w+\Z"
+)
 #: What buttons, badges and pictures leave behind.
 _NOISE = re.compile(
     r"\s*(?:Verified|Unverified|Partially verified|Copy full SHA for \S+|"
@@ -36,8 +41,9 @@ def parse(lines: Sequence[str]) -> Iterator[Change]:
                 entry.append(" ".join(line.split()))
 
 
-def _change(revision: str, lines: list[str], day: str) -> Change:
+def _change(revision: str, entry: list[str], day: str) -> Change:
     """The title comes first; the author's name may stand alone before the line that tells it."""
+    lines = [entry[0], *_joined(entry[1:])]
     who = next((found for line in lines[1:] if (found := _WHO.match(line))), None)
     name = re.split(r",| and ", who["name"])[0].strip() if who else ""
     told = next(
@@ -45,3 +51,16 @@ def _change(revision: str, lines: list[str], day: str) -> Change:
     )
     body = [line for line in lines[1:] if not _WHO.match(line) and line != name]
     return Change(revision, name, "", told or find_date(day), lines[0], "\n".join(body))
+
+
+def _joined(lines: list[str]) -> list[str]:
+    """Who, what and when, which browsers put on lines of their own, on one line."""
+    joined: list[str] = []
+    for line in lines:
+        before = joined[-1] if joined else ""
+        is_verb = bool(_VERB.match(line)) and bool(joined)
+        if is_verb or before.endswith(" and") or (_DONE.search(before) and _WHEN.match(line)):
+            joined[-1] = f"{before} {line}"
+        else:
+            joined.append(line)
+    return joined
