@@ -1,7 +1,12 @@
 #!/usr/bin/env python3
-"""How fast a source tree's C is indexed and asked; against cscope, on the same files, in one run.
+"""How fast a tree answers: ``why``, and an index of its C against cscope's of the same files.
 
-    bench/bench_source.py TREE [--arch amd64] [--jobs N] [--names 300] [--seed 1] [--json]
+    bench/bench_source.py TREE [--config NAME] [--arch amd64] [--only why|index] [--jobs N]
+                               [--names 300] [--files 100] [--seed 1] [--json]
+
+``why``: of files drawn from those that the lists of the tree name, each asked in this process with
+the configuration resolved anew (nothing kept), up to the text that is printed; then the command
+from the shell, with a cache folder that is empty at first, once for each of a few of the files.
 
 Both indexes are made anew in a temporary folder: ``cscope -bqk`` first, then ours. Memory is the
 largest sum of what our processes hold (/proc, looked at five times a second; shared pages are
@@ -14,6 +19,7 @@ On a host that does other work, too, compare the CPU times, ours divided by the 
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import os
 import random
@@ -27,11 +33,15 @@ import time
 from pathlib import Path
 from typing import Any
 
+from timehands.cli.source_show import text
 from timehands.sources.code import Index
 from timehands.sources.code.build import files_of
 from timehands.sources.code.columns import unpack
+from timehands.sources.config import asking, pages, resolve
 from timehands.sources.tree import SourceTree
 
+_CONFIGS = {"freebsd": "FIRECRACKER", "netbsd": "MICROVM", "openbsd": "GENERIC"}
+_COMMANDS = 10
 _FREQUENT = ("i", "error", "sc", "printf", "NULL", "uint32_t", "ret", "dev", "KASSERT", "u_int")
 
 
@@ -157,17 +167,75 @@ def _find_ms(index: Index, word: str) -> float:
     return (time.monotonic() - begin) * 1000
 
 
+def whys(root: Path, config: str, arch: str, many: int, seed: int) -> dict[str, Any]:
+    """Times of ``why``, in ms: in this process, and of the command from the shell."""
+    named = sorted(resolve(SourceTree.open(root), config, arch).rules)
+    drawn = random.Random(seed).sample(named, min(many, len(named)))
+    walls, cpus = zip(*(_why_ms(root, config, arch, file) for file in drawn), strict=True)
+    with tempfile.TemporaryDirectory() as cache:
+        shell = [_command_ms(root, config, arch, file, cache) for file in drawn[:_COMMANDS]]
+    return {
+        "config": config,
+        "files": len(drawn),
+        "median_ms": statistics.median(walls),
+        "worst_ms": max(walls),
+        "cpu_median_ms": statistics.median(cpus),
+        "cpu_worst_ms": max(cpus),
+        "command_first_ms": shell[0],
+        "command_median_ms": statistics.median(shell[1:]),
+    }
+
+
+def _why_ms(root: Path, config: str, arch: str, file: str) -> tuple[float, float]:
+    gc.collect()  # of what the file before left: a command has one file
+    begin, before = time.monotonic(), time.process_time()
+    tree = SourceTree.open(root)
+    kernel = resolve(tree, config, arch)
+    _, (answer, *_rest) = asking.why(tree, kernel, file)
+    text(pages.why_page(kernel, answer))
+    return (time.monotonic() - begin) * 1000, (time.process_time() - before) * 1000
+
+
+def _command_ms(root: Path, config: str, arch: str, file: str, cache: str) -> float:
+    words = ["source", str(root), "why", file, "--config", config, "--arch", arch]
+    begin = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-m", "timehands", *words],
+        env={**os.environ, "XDG_CACHE_HOME": cache},
+        stdout=subprocess.DEVNULL,
+        check=False,
+    )
+    if done.returncode not in (0, 1):
+        raise SystemExit(f"timehands {' '.join(words)} failed")
+    return (time.monotonic() - begin) * 1000
+
+
 def main() -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("tree")
+    parser.add_argument("--config", help="default: a microVM's, or GENERIC; Linux: a .config")
     parser.add_argument("--arch", default="amd64")
+    parser.add_argument("--only", choices=("why", "index"))
     parser.add_argument("--jobs", type=int)
     parser.add_argument("--names", type=int, default=300)
+    parser.add_argument("--files", type=int, default=100)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     tree = SourceTree.open(options.tree)
+    config = options.config or _CONFIGS.get(tree.kind)
+    result: dict[str, Any] = {}
+    if options.only != "index" and config:
+        result["why"] = whys(tree.root, config, options.arch, options.files, options.seed)
+    if options.only != "why":
+        result |= _indexed(tree, options)
+    result["load_average"] = os.getloadavg()[0]
+    print(json.dumps(result, indent=2) if options.json else _words(result))
+    return 0
+
+
+def _indexed(tree: SourceTree, options: argparse.Namespace) -> dict[str, Any]:
     found = list(files_of(tree, tree.sys, options.arch))
     result: dict[str, Any] = {"source_bytes": sum(size for _, size, _ in found)}
     with tempfile.TemporaryDirectory() as name:
@@ -176,12 +244,25 @@ def main() -> int:
         result["ours"] = ours(tree, options.arch, options.jobs, cache)
         result["find"] = finds(tree, options.arch, cache, options.names, options.seed)
     result["times_cscope"] = result["ours"]["seconds"] / result["cscope"]["seconds"]
-    result["load_average"] = os.getloadavg()[0]
-    print(json.dumps(result, indent=2) if options.json else _words(result))
-    return 0
+    return result
 
 
 def _words(result: dict[str, Any]) -> str:
+    lines = []
+    if why := result.get("why"):
+        lines += [
+            f"why           {why['files']} files, {why['config']}: "
+            f"median {why['median_ms']:.0f} ms (CPU {why['cpu_median_ms']:.0f} ms), "
+            f"worst {why['worst_ms']:.0f} ms (CPU {why['cpu_worst_ms']:.0f} ms)",
+            f"              the command: {why['command_first_ms']:.0f} ms at first, then "
+            f"{why['command_median_ms']:.0f} ms",
+        ]
+    if "ours" in result:
+        lines += _index_words(result)
+    return "\n".join([*lines, f"load average  {result['load_average']:.1f}"])
+
+
+def _index_words(result: dict[str, Any]) -> list[str]:
     own, other, find = result["ours"], result["cscope"], result["find"]
     lines = [
         f"{own['files']:,} files, {result['source_bytes'] / 1e6:.1f} MB",
@@ -196,7 +277,7 @@ def _words(result: dict[str, Any]) -> str:
     for kind, times in find.items():
         words = f"median {times['median_ms']:.0f} ms, worst {times['worst_ms']:.0f} ms"
         lines.append(f"find, {kind:<9}{words}")
-    return "\n".join([*lines, f"load average  {result['load_average']:.1f}"])
+    return lines
 
 
 if __name__ == "__main__":

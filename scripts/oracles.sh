@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Installs the programs that the tests compare with and that nobody needs for anything else. Without
-# them those tests are skipped, each naming what it lacks. Continuous integration runs this.
+# Installs the programs that the tests compare with and that nobody needs for anything else, and the
+# source of a kernel. Without them those tests are skipped, each naming what it lacks. Continuous
+# integration runs this.
 #
 # usage: scripts/oracles.sh
 set -euo pipefail
@@ -10,13 +11,16 @@ set -euo pipefail
 # program:package
 programs=(
     bpftool:bpftool bzip2:bzip2 chromium:chromium cpio:cpio cpuid:cpuid cscope:cscope lz4:lz4
-    lzop:lzop llvm-objcopy:llvm pahole:dwarves shellcheck:shellcheck xz:xz-utils zstd:zstd
+    lzop:lzop llvm-objcopy:llvm make:make pahole:dwarves shellcheck:shellcheck xz:xz-utils
+    zstd:zstd
 )
 
 missing=()
 for entry in "${programs[@]}"; do
     have "${entry%%:*}" || [ -x "/usr/sbin/${entry%%:*}" ] || missing+=("${entry##*:}")
 done
+# The release's kernel source: its configuration is held against what make names there.
+compgen -G '/usr/src/linux-source-*.tar.xz' >/dev/null || missing+=(linux-source)
 [ ${#missing[@]} -gt 0 ] || exit 0
 
 as_root=()

@@ -223,6 +223,7 @@ LINUX = {
         'config HZ_250\n\tbool "250 HZ"\nconfig HZ_100\n\tbool "100 HZ"\nendchoice\n\n'
         "config HZ\n\tint\n\tdefault 250 if HZ_250\n\tdefault 100\n\n"
         "config CC_HAS_X\n\tdef_bool $(cc-option,-mx -my)\n"
+        'config EXPERT\n\tbool "Expert"\n'
     ),
     "net/Kconfig": (
         'menuconfig NET\n\tbool "Networking"\n\nif NET\n'

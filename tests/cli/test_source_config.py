@@ -116,3 +116,23 @@ def test_complaints_are_shown(freebsd: str, capsys: pytest.CaptureFixture[str]) 
 
 def test_the_modules_are_subverbs() -> None:
     assert source_why.add.__doc__ and source_config.add.__doc__
+
+
+def test_a_name_like_one_that_is_there_is_offered(
+    freebsd: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["source", freebsd, "config", "smalest"]) == 2
+    assert "Perhaps SMALLER or SMALL. Known are: DEFAULTS" in capsys.readouterr().err
+
+
+def test_a_long_story_is_cut_in_a_table_of_differences(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = LINUX["config"].replace("CONFIG_KVM_GUEST=y", "# CONFIG_KVM_GUEST is not set")
+    tree = planted(tmp_path, LINUX, {"other": other})
+    assert main(["source", str(tree.root), "config", "config", "--diff", "other"]) == 0
+    (line,) = [one for one in capsys.readouterr().out.splitlines() if "symbol KVM_GUEST" in one]
+    assert line.split()[2:] == [
+        "y", "config:9", "...", "arch/x86/Kconfig:21",
+        "unset:", "other:9", "...", "arch/x86/Kconfig:19",
+    ]  # fmt: skip

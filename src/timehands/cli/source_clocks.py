@@ -1,8 +1,10 @@
 """``timehands source TREE clocks``: every clock that a tree can register.
 
 ``--json`` prints one object: ``schema`` (1), ``clocks`` (each ``kind``, ``name``, ``quality``,
-``frequency``, ``file``, ``line``, ``registered``, ``reader``, ``sets``, and, null without
-``--config``, ``compiled`` and ``condition``).
+``frequency``, ``file``, ``line``, ``registered``, ``reader``, ``conditions`` (the ``#if`` around
+its registration), ``values`` (each ``of``, ``text``, ``at``, ``conditions``, ``origins``: what the
+names in it stand for, each ``name``, ``text``, ``at``), and, null without ``--config``,
+``compiled`` and ``condition``). With ``--config`` values that are not compiled are left out.
 """
 
 from __future__ import annotations
@@ -14,9 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from timehands.sources.code import ClockSource
-    from timehands.sources.config.model import Verdict, Why
+    from timehands.sources.code.model import ClockValue
+    from timehands.sources.config.compiled import Compiled
     from timehands.sources.document import Block, Cell, Document
     from timehands.sources.tree import SourceTree
+    from timehands.sources.where import Where
 
 JSON_SCHEMA = 1
 
@@ -41,23 +45,12 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 
 
 @dataclass(frozen=True, slots=True)
-class _Compiled:
-    """A clock, and whether its file is compiled; None without a configuration."""
+class Told:
+    """A clock; with a configuration whether it is compiled, and under which condition."""
 
     clock: ClockSource
-    why: Why | None
-
-    @property
-    def condition(self) -> str:
-        if self.why is None:
-            return ""
-        if not self.why.verdicts:
-            return self.why.note or "no line names the file"
-        return "; ".join(dict.fromkeys(_words(v) for v in self.why.verdicts))
-
-
-def _words(verdict: Verdict) -> str:
-    return str(verdict.rule.condition or "always")
+    compiled: bool | None = None
+    condition: str = ""
 
 
 def run(options: argparse.Namespace) -> int:
@@ -66,27 +59,37 @@ def run(options: argparse.Namespace) -> int:
     from timehands.cli.source_show import opened, show
 
     tree = opened(options)
+    build = _build(tree, options)
     index = opened_index(options, tree)
     try:
-        clocks = _compiled(tree, options, index.clocks())
+        clocks = [_told(clock, build) for clock in index.clocks(build)]
     finally:
         index.close()
     show(options, page(clocks), as_json(clocks))
     return 0 if clocks else 1
 
 
-def _compiled(
-    tree: SourceTree, options: argparse.Namespace, clocks: list[ClockSource]
-) -> list[_Compiled]:
+def _build(tree: SourceTree, options: argparse.Namespace) -> Compiled | None:
     if not options.config:
-        return [_Compiled(clock, None) for clock in clocks]
-    from timehands.sources.config import resolve
+        return None
+    from timehands.cli.source_show import resolved
+    from timehands.sources.config.compiled import Compiled
 
-    configuration = resolve(tree, options.config, options.arch)
-    return [_Compiled(clock, configuration.why(clock.where.file)) for clock in clocks]
+    return Compiled(tree, resolved(tree, options.config, options.arch))
 
 
-def page(clocks: list[_Compiled]) -> Document:
+def _told(clock: ClockSource, build: Compiled | None) -> Told:
+    if build is None:
+        return Told(clock)
+    file = clock.where.file
+    compiled = build.compiled(file) is True
+    condition = build.words(file)
+    if compiled and clock.refused is not None:
+        return Told(clock, False, str(clock.refused))
+    return Told(clock, compiled, "; ".join((condition, *(clock.conditions if compiled else ()))))
+
+
+def page(clocks: list[Told]) -> Document:
     """The clocks for people, by their kinds."""
     from timehands.sources.document import Document, Heading, Table, Words
 
@@ -94,33 +97,57 @@ def page(clocks: list[_Compiled]) -> Document:
     for kind, group in groupby(clocks, key=lambda one: one.clock.kind):
         every = list(group)
         blocks.append(Heading(f"{kind.capitalize()}s", str(len(every))))
-        heads = ("name", "rating" if kind.startswith("clock") else "quality", "frequency", "where")
-        told = any(one.why for one in every)
-        rows = tuple(_row(one) if told else _row(one)[:4] for one in every)
-        blocks.append(Table((*heads, "compiled") if told else heads, rows))
+        quality = "rating" if kind.startswith("clock") else "quality"
+        decided = any(one.compiled is not None for one in every)
+        heads = ("name", quality, "frequency", "where", "compiled" if decided else "condition")
+        blocks.append(Table(heads, tuple(map(_row, every))))
+        blocks += [block for one in every for block in _values(one.clock, quality)]
     if not clocks:
         blocks.append(Words("No clock is registered in this tree by a way that is known.", "bad"))
     return Document("Clocks", tuple(blocks))
 
 
-def _row(one: _Compiled) -> tuple[Cell, ...]:
+def _row(one: Told) -> tuple[Cell, ...]:
     clock = one.clock
-    compiled = "" if one.why is None else "yes: " if one.why.compiled else "no: "
+    compiled = {None: "", True: "yes: ", False: "no: "}[one.compiled]
+    condition = one.condition or "; ".join(clock.conditions) or "-"
     return (
         clock.name or "-",
         clock.quality or "-",
         clock.frequency or "-",
         clock.registered or clock.where,
-        compiled + one.condition,
+        compiled + condition,
     )
 
 
-def as_json(clocks: list[_Compiled]) -> dict[str, Any]:
+def _values(clock: ClockSource, quality: str) -> list[Block]:
+    """The values that the table does not say: computed ones, several, and those of conditions."""
+    from timehands.sources.document import Rows, Words
+
+    words = {"name": "name", "frequency": "frequency", "quality": quality}
+    rows: list[tuple[str, Cell]] = []
+    for member, word in words.items():
+        values = [value for value in clock.of(member) if value.text != "0"]
+        if len(values) > 1 or any(not value.is_plain for value in values):
+            rows += [(word, _value_cell(value)) for value in values]
+    where = clock.registered or clock.where
+    return [Words((f"{clock.name or '-'}, ", where)), Rows(tuple(rows), 2)] if rows else []
+
+
+def _value_cell(value: ClockValue) -> Cell:
+    parts: list[Where | str] = [f"{value.text} at ", value.where]
+    parts += [f"; {one}" for one in value.conditions]
+    for origin in value.origins:
+        parts += [f"; {origin.name} = {origin.text} at ", origin.where]
+    return tuple(parts)
+
+
+def as_json(clocks: list[Told]) -> dict[str, Any]:
     """What ``--json`` prints; see the top of this file."""
     return {"schema": JSON_SCHEMA, "clocks": [_clock(one) for one in clocks]}
 
 
-def _clock(one: _Compiled) -> dict[str, Any]:
+def _clock(one: Told) -> dict[str, Any]:
     clock = one.clock
     return {
         "kind": clock.kind,
@@ -131,7 +158,20 @@ def _clock(one: _Compiled) -> dict[str, Any]:
         "line": clock.where.line,
         "registered": str(clock.registered) if clock.registered else None,
         "reader": clock.reader,
-        "sets": [{"at": str(where), "text": text} for where, text in clock.sets],
-        "compiled": one.why.compiled if one.why else None,
-        "condition": one.condition if one.why else None,
+        "conditions": list(clock.conditions),
+        "values": [_value(value) for value in clock.values],
+        "compiled": one.compiled,
+        "condition": one.condition if one.compiled is not None else None,
+    }
+
+
+def _value(value: ClockValue) -> dict[str, Any]:
+    return {
+        "of": value.member,
+        "text": value.text,
+        "at": str(value.where),
+        "conditions": list(value.conditions),
+        "origins": [
+            {"name": one.name, "text": one.text, "at": str(one.where)} for one in value.origins
+        ],
     }

@@ -39,22 +39,25 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 
 def run(options: argparse.Namespace) -> int:
     """Print the answer. Raises `ConfigurationUnknown`, `TreeUnusable`, `UsageError`."""
-    from timehands.cli.source_show import opened, show
+    from timehands.cli.source_show import opened, resolved, show
     from timehands.errors import UsageError
-    from timehands.sources.config import compare, pages, plain, resolve
+    from timehands.sources.config import compare, pages, plain
     from timehands.sources.tree import SourceTree
 
     if options.diff_tree and not options.diff:
         raise UsageError("--diff-tree names no configuration", advice="Give --diff NAME, too.")
     tree = opened(options)
-    one = resolve(tree, options.name, options.arch)
+    one = resolved(tree, options.name, options.arch)
     if options.diff:
         other_tree = SourceTree.open(options.diff_tree) if options.diff_tree else tree
-        other = resolve(other_tree, options.diff, options.diff_arch or options.arch)
+        other = resolved(other_tree, options.diff, options.diff_arch or options.arch)
         difference = compare(one, other)
-        show(options, pages.difference_page(difference), plain.difference(difference))
+        # Places of two trees cannot be told from each other: they are no links.
+        linked = None if options.diff_tree else tree
+        document = pages.difference_page(difference)
+        show(options, document, plain.difference(difference), linked=linked)
         return 0
     shown = [found for found in one.settings.values() if pages.matches(found, options.words)]
     document = pages.configuration_page(one, options.words)
-    show(options, document, plain.configuration(one, shown))
+    show(options, document, plain.configuration(one, shown), linked=tree, own=one.source)
     return 0

@@ -145,9 +145,9 @@ class Told:
 
 
 def _configuration(tree: SourceTree, options: argparse.Namespace) -> Configuration | None:
-    from timehands.sources.config import resolve
+    from timehands.cli.source_show import resolved
 
-    return resolve(tree, options.config, options.arch) if options.config else None
+    return resolved(tree, options.config, options.arch) if options.config else None
 
 
 def _files(

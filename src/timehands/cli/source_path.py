@@ -1,33 +1,43 @@
 """``timehands source TREE path FROM TO``: how one function can lead to another.
 
-``--json`` prints one object: ``schema`` (1), ``from``, ``to``, ``paths`` (each a list of steps:
-``function``, ``file``, ``line``, ``how``, ``set``, ``doubt``). The exit status is 1 when there is
-no way.
+``--json`` prints one object: ``schema`` (1), ``from``, ``to``, ``kernel`` (the configuration, or
+null), ``paths`` (each a list of steps: ``function``, ``file``, ``line``, ``how``, ``set``,
+``doubt``, ``conditions``, and ``ran``: ``ran``, ``never``, ``not watched``, null without
+``--recording``), ``cut`` (null, or what keeps a way of the tree out of the configuration:
+``lines``, each ``file``, ``line``, ``words``, and that ``path``) and ``complaints``. The exit
+status is 1 when there is no way.
 """
 
 from __future__ import annotations
 
 import argparse
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from timehands.sources.code import Step
+    from timehands.sources.code import Index, Step
+    from timehands.sources.code.model import Build, Cut, Ran
     from timehands.sources.document import Block, Cell, Document
+    from timehands.sources.tree import SourceTree
+    from timehands.sources.where import Where
 
 JSON_SCHEMA = 1
+_MOST = 20
 
 
 def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the subverb to the verb's parser."""
     from timehands.cli.source_find import add_index_options
+    from timehands.cli.source_recording import add_recording_options
     from timehands.cli.source_show import add_show_options
 
     parser = subparsers.add_parser(
         "path",
         help="how one function can lead to another by calls",
-        description="Finds the shortest ways of calls from one function to another. A step through "
-        "a pointer, where it is seen which functions it is given, or through SYSINIT and its like, "
-        "is marked.",
+        description="Finds ways of calls from one function to another, the most credible ones "
+        "first: plain calls before those through a pointer that many functions share, and before "
+        "panics. A step through a pointer, or through SYSINIT and its like, is marked, and so is "
+        "each #if that a call stands in.",
     )
     parser.add_argument("start", metavar="FROM")
     parser.add_argument("end", metavar="TO")
@@ -35,63 +45,184 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     parser.add_argument(
         "--avoid", action="append", default=[], metavar="FUNCTION", help="not through this one"
     )
+    parser.add_argument(
+        "--config", metavar="NAME", help="only what is compiled into this kernel: files, and #if"
+    )
+    add_recording_options(parser)
     add_index_options(parser)
     add_show_options(parser)
     parser.set_defaults(run=run)
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The ways; with a configuration that has none, what cuts one of the tree."""
+
+    start: str
+    end: str
+    paths: list[list[Step]]
+    kernel: str | None = None
+    cut: Cut | None = None
+    recorded: bool = False
+    complaints: tuple[str, ...] = ()
+
+
 def run(options: argparse.Namespace) -> int:
-    """Print the ways. Raises `TreeUnusable`, `SourcesError`."""
+    """Print the ways. Raises `TreeUnusable`, `SourcesError`, `ConfigurationUnknown`."""
     from timehands.cli.source_find import opened_index
     from timehands.cli.source_show import opened, show
 
-    index = opened_index(options, opened(options))
+    tree = opened(options)
+    build = _build(tree, options)
+    ran, complaints = _ran(options)
+    index = opened_index(options, tree)
     try:
-        paths = index.path(
-            options.start,
-            options.end,
-            limit=max(1, min(options.limit, 20)),
-            avoid=frozenset(options.avoid),
-        )
+        answer = _answer(index, options, build, ran, complaints)
     finally:
         index.close()
-    show(options, page(options.start, options.end, paths), as_json(options, paths))
-    return 0 if paths else 1
+    show(options, page(answer), as_json(answer))
+    return 0 if answer.paths else 1
 
 
-def page(start: str, end: str, paths: list[list[Step]]) -> Document:
-    """The ways for people: each step a line."""
-    from timehands.sources.document import Document, Heading, Table, Words
+def _build(tree: SourceTree, options: argparse.Namespace) -> Build | None:
+    if not options.config:
+        return None
+    from timehands.sources.config import resolve
+    from timehands.sources.config.compiled import Compiled
+
+    return Compiled(tree, resolve(tree, options.config, options.arch))
+
+
+def _ran(options: argparse.Namespace) -> tuple[Ran | None, tuple[str, ...]]:
+    """The functions that ran in the recording, and what is amiss with it."""
+    if not options.recording:
+        return None, ()
+    from timehands.cli.source_recording import ran_in
+
+    return ran_in(options)
+
+
+def _answer(
+    index: Index,
+    options: argparse.Namespace,
+    build: Build | None,
+    ran: Ran | None,
+    complaints: tuple[str, ...],
+) -> Answer:
+    limit, avoid = max(1, min(options.limit, _MOST)), frozenset(options.avoid)
+    start, end = options.start, options.end
+    paths = index.path(start, end, limit=limit, avoid=avoid, build=build, ran=ran)
+    cut = index.cut(start, end, build, avoid) if build is not None and not paths else None
+    return Answer(start, end, paths, options.config, cut, ran is not None, complaints)
+
+
+def page(answer: Answer) -> Document:
+    """The ways for people: each step a line, each doubt and condition said once."""
+    from timehands.sources.document import Document, Heading, Words
 
     blocks: list[Block] = []
-    for number, steps in enumerate(paths, 1):
-        doubts = sum(step.doubt is not None for step in steps)
-        more = f"{len(steps) - 1} steps" + (f", {doubts} in doubt" if doubts else "")
-        blocks.append(Heading(f"Way {number}", more))
-        rows = tuple((step.function, step.where, _how(step)) for step in steps)
-        blocks.append(Table(("function", "called at", "how"), rows))
-    if not paths:
-        blocks.append(Words("No way is seen, by calls or through pointers set in sight.", "bad"))
-    return Document(f"{start} to {end}", tuple(blocks))
+    said: set[str] = set()
+    for number, steps in enumerate(answer.paths, 1):
+        blocks.append(Heading(f"Way {number}", _summary(steps, answer.recorded)))
+        blocks.append(_table(steps, answer.recorded, said))
+    if not answer.paths:
+        where = f" in what {answer.kernel} compiles" if answer.kernel else ""
+        words = f"No way is seen{where}, by calls or through pointers set in sight."
+        blocks.append(Words(words, "bad"))
+    if answer.cut:
+        blocks += _cut(answer.cut)
+    blocks += [Words(complaint, "doubt") for complaint in answer.complaints]
+    kernel = f" in {answer.kernel}" if answer.kernel else ""
+    return Document(f"{answer.start} to {answer.end}{kernel}", tuple(blocks))
 
 
-def _how(step: Step) -> Cell:
+def _summary(steps: list[Step], recorded: bool) -> str:
+    doubts = sum(step.doubt is not None for step in steps)
+    ran = sum(step.ran == "ran" for step in steps)
+    parts = [
+        f"{len(steps) - 1} steps",
+        f"{doubts} in doubt" if doubts else "",
+        f"{ran} of {len(steps)} functions ran" if recorded else "",
+    ]
+    return ", ".join(filter(None, parts))
+
+
+def _table(steps: list[Step], recorded: bool, said: set[str]) -> Block:
+    from timehands.sources.document import Table
+
+    heads = ("function", "called at", "how") + (("ran",) if recorded else ())
+    rows: list[tuple[Cell, ...]] = []
+    for step in steps:
+        row: tuple[Cell, ...] = (step.function, step.where, _how(step, said))
+        rows.append((*row, _TOLD[step.ran]) if recorded else row)
+    return Table(heads, tuple(rows))
+
+
+_TOLD = {"ran": "ran", "never": "never entered", "not watched": "-", "": ""}
+
+
+def _how(step: Step, said: set[str]) -> Cell:
     if step.how == "start":
         return "starts here"
-    doubt = f"; ? {step.doubt}" if step.doubt else ""
+    rest = "".join(f"; {one}" for one in _new(step, said))
     if step.set is None:
-        return step.how + doubt
-    return (f"{step.how} at ", step.set, doubt)
+        return step.how + rest
+    return (f"{step.how} at ", step.set, rest)
 
 
-def as_json(options: argparse.Namespace, paths: list[list[Step]]) -> dict[str, Any]:
+def _new(step: Step, said: set[str]) -> list[str]:
+    """A step's doubt and conditions; what was said before comes short, or not at all."""
+    new = []
+    if step.doubt:
+        key = f"{step.function} {step.doubt}"
+        new.append("?" if key in said else f"? {step.doubt}")
+        said.add(key)
+    for condition in step.conditions:
+        key = f"{step.where.file} {condition}" if condition.startswith("#") else condition
+        if key not in said:
+            new.append(condition)
+        said.add(key)
+    return new
+
+
+def _cut(cut: Cut) -> list[Block]:
+    from timehands.sources.document import Heading, Words
+
+    lacks: list[Block] = []
+    for line in cut.lines:
+        where: tuple[Where | str, ...] = (line.where, ": ") if line.where else ()
+        lacks.append(Words((*where, line.words), indent=2))
+    return [
+        Words("A way of the tree that lacks the least is cut here:"),
+        *lacks,
+        Heading("That way", f"{len(cut.way) - 1} steps"),
+        _table(list(cut.way), False, set()),
+    ]
+
+
+def as_json(answer: Answer) -> dict[str, Any]:
     """What ``--json`` prints; see the top of this file."""
     return {
         "schema": JSON_SCHEMA,
-        "from": options.start,
-        "to": options.end,
-        "paths": [[_step(step) for step in steps] for steps in paths],
+        "from": answer.start,
+        "to": answer.end,
+        "kernel": answer.kernel,
+        "paths": [[_step(step) for step in steps] for steps in answer.paths],
+        "cut": _cut_json(answer.cut) if answer.cut else None,
+        "complaints": list(answer.complaints),
     }
+
+
+def _cut_json(cut: Cut) -> dict[str, Any]:
+    lines = [
+        {
+            "file": line.where.file if line.where else None,
+            "line": line.where.line if line.where else None,
+            "words": line.words,
+        }
+        for line in cut.lines
+    ]
+    return {"lines": lines, "path": [_step(step) for step in cut.way]}
 
 
 def _step(step: Step) -> dict[str, Any]:
@@ -102,4 +233,6 @@ def _step(step: Step) -> dict[str, Any]:
         "how": step.how,
         "set": str(step.set) if step.set else None,
         "doubt": step.doubt,
+        "conditions": list(step.conditions),
+        "ran": step.ran or None,
     }

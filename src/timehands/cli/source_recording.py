@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from timehands.boot import Booted
     from timehands.reports.sourced.places import Places
     from timehands.reports.sourced.reached import FileReached, Reached
+    from timehands.sources.code.model import Ran
     from timehands.sources.document import Block
     from timehands.sources.tree import SourceTree
     from timehands.watch.recording import Recording
@@ -57,6 +58,24 @@ def looked(tree: SourceTree, booted: Booted, path: Path | None) -> Looked:
     kernel, lacks = kernel_of(recording, path)
     places, other = Places(recording, tree, kernel), tuple(others(tree, recording))
     return Looked(recording, places, lacks, other, printed)
+
+
+def ran_in(options: argparse.Namespace) -> tuple[Ran, tuple[str, ...]]:
+    """The functions that ran in the recording that was named, by their names; and what it lacks.
+
+    Raises `RecordingError`.
+    """
+    from timehands.boot import open_recording
+    from timehands.reports.sourced.reached import names_reached
+    from timehands.sources.code.model import Ran
+
+    booted = open_recording(options.recording)
+    messages = booted.report.story.messages
+    printed = {one.source: one.evidence[0] for one in reversed(messages) if one.evidence}
+    ran, never = names_reached(booted.recording, printed)
+    dropped = booted.recording.header.events_dropped
+    lacks = f"{dropped:,} events were dropped: of no function it is said that it never ran"
+    return Ran(ran, never), (lacks,) if dropped else ()
 
 
 def reached_in(looked: Looked, tree: SourceTree, file: str) -> FileReached:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from timehands.reports.page import Page
+    from timehands.sources.config import Configuration
     from timehands.sources.document import Block, Cell, Document, Table
     from timehands.sources.tree import SourceTree
 
@@ -61,9 +62,39 @@ def opened(options: argparse.Namespace) -> SourceTree:
     return tree
 
 
-def show(options: argparse.Namespace, document: Document, data: dict[str, Any]) -> None:
-    """Print the answer as text, or ``data`` as JSON with ``--json``; write ``--html``."""
-    if options.html:
+def resolved(tree: SourceTree, name: str, arch: str) -> Configuration:
+    """A configuration of a tree; what is worth keeping is kept for the next time.
+
+    Raises `ConfigurationUnknown`.
+    """
+    from timehands.errors import HostError
+    from timehands.kernels.cache import default_folder
+    from timehands.sources.config import resolve
+
+    try:
+        cache = default_folder().parent / "sources"
+    except HostError:
+        cache = None  # nobody's home: then it is worked out each time
+    return resolve(tree, name, arch, cache=cache)
+
+
+def show(
+    options: argparse.Namespace,
+    document: Document,
+    data: dict[str, Any],
+    *,
+    linked: SourceTree | None = None,
+    own: str = "",
+) -> None:
+    """Print the answer as text, or ``data`` as JSON with ``--json``; write ``--html``.
+
+    With ``linked`` the page's places are links to pages of that tree's files, and of ``own``.
+    """
+    if options.html and linked is not None:
+        from timehands.cli.source_linked import write_linked
+
+        write_linked(options.html, document, linked, own)
+    elif options.html:
         from timehands.cli.show import write_page
         from timehands.reports.source_html import render
 

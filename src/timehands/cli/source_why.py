@@ -2,7 +2,8 @@
 
 ``--json`` prints one object: ``schema`` (1), ``kernel``, ``files`` (each with ``file``,
 ``compiled`` (null where the configuration does not decide it), ``note`` and ``rules``: ``where``,
-``text``, ``condition``, ``holds``, ``chain``, ``changes``) and ``complaints``; with ``--recording``
+``text``, ``condition``, ``holds``, ``chain``, ``changes``; and ``modules``, the lines that put it
+into a loadable module instead) and ``complaints``; with ``--recording``
 also ``recording``: ``functions`` (each with ``function``, ``file``, ``line``, ``ran``, ``entries``,
 ``seen``, ``note``) and ``complaints``. The exit status is 1 when a single file
 was asked for and is not compiled.
@@ -49,11 +50,11 @@ def add_config_options(parser: argparse.ArgumentParser, required: bool = True) -
 
 def run(options: argparse.Namespace) -> int:
     """Print the answer. Raises `ConfigurationUnknown`, `TreeUnusable`."""
-    from timehands.cli.source_show import opened, show
-    from timehands.sources.config import asking, pages, plain, resolve
+    from timehands.cli.source_show import opened, resolved, show
+    from timehands.sources.config import asking, pages, plain
 
     tree = opened(options)
-    configuration = resolve(tree, options.config, options.arch)
+    configuration = resolved(tree, options.config, options.arch)
     asked, answers = asking.why(tree, configuration, options.file)
     if len(answers) == 1:
         document = pages.why_page(configuration, answers[0])
@@ -62,7 +63,7 @@ def run(options: argparse.Namespace) -> int:
     data = plain.why(configuration, answers)
     if options.recording:
         document, data = _with_recording(tree, asked, options, document, data)
-    show(options, document, data)
+    show(options, document, data, linked=tree, own=configuration.source)
     return 0 if len(answers) != 1 or answers[0].compiled else 1
 
 

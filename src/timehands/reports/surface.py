@@ -1,5 +1,7 @@
-"""What a stream can show: colours only on a terminal that wants them (NO_COLOR, TERM=dumb), other
-than ASCII only where the stream's encoding has it.
+"""What a stream can show.
+
+Colours only on a terminal that wants them (NO_COLOR, TERM=dumb), other than ASCII only where the
+stream's encoding has it.
 """
 
 from __future__ import annotations

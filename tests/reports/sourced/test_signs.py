@@ -13,7 +13,7 @@ from timehands.boot import open_recording
 from timehands.guests.tslog import Record, Tslog, What
 from timehands.reports.sourced.join import Asked, join
 from timehands.reports.sourced.places import Places
-from timehands.reports.sourced.reached import Ran, reached
+from timehands.reports.sourced.reached import Ran, names_reached, reached
 from timehands.sources.tree import SourceTree
 from timehands.sources.where import Where
 from timehands.watch.interventions import Stopped
@@ -64,6 +64,14 @@ def test_each_sign_that_a_function_ran_counts(tmp_path: Path) -> None:
     }
     assert [one.where.line for one in found.functions if one.where] == [1, 4, 7, 10, 13, 16, 19]
     assert "only names" in found.complaints[0]
+
+
+def test_the_names_of_all_that_ran(tmp_path: Path) -> None:
+    ran, never = names_reached(recorded(tmp_path / "boot"), {"printer": "c7"})
+    assert {"watched_and_came", "stopped_at", "caller", "logged", "printer"} <= ran
+    assert "an_event" not in ran
+    assert "watched_only" in never
+    assert not ran & never
 
 
 def test_of_an_unwatched_boot_nothing_is_claimed(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from code_trees import tree
 from timehands.sources.code import ClockSource, Index
+from timehands.sources.config.macros import ConfiguredMacros
 
 OTHERS = {
     "sys/dev/hpet.c": """\
@@ -56,9 +57,9 @@ def test_clocks_of_structures_with_initialisers(tmp_path: Path) -> None:
     clocks = found(tmp_path)
     tsc = clocks["timecounter", "TSC"]
     assert (tsc.frequency, tsc.reader) == ("tsc_freq", "tsc_get_timecount")
-    assert tsc.quality == "-100", "of branches in an expression the first is read"
+    assert tsc.quality == "-100 or 3000"
     assert str(tsc.registered).startswith("sys/arch/amd64/amd64/tsc.c:")
-    assert [text for _, text in tsc.sets] == ["tc_frequency = tsc_freq"]
+    assert [str(one.where) for one in tsc.of("frequency")] == ["sys/arch/amd64/amd64/tsc.c:23"]
     i8254 = clocks["timecounter", "i8254"]
     assert (i8254.frequency, i8254.quality) == ("1193182", "100")
 
@@ -77,3 +78,161 @@ def test_clocks_of_linux(tmp_path: Path) -> None:
     assert jiffies.frequency in ("", "tsc_khz kHz")
     lapic = clocks["clockevent", "lapic"]
     assert (lapic.quality, lapic.frequency) == ("100", "lapic_timer_period Hz")
+
+
+SHAPES = {
+    "sys/sys/numbers.h": "#define NANO 1000000000ULL /* of a second */\n#define STEP 100ULL\n"
+    '#define\tTINY_HZ (NANO / STEP)\n#define TINY_QUALITY 975\n#define TINY_NAME "tiny"\n',
+    "sys/kern/dummy.c": """\
+static struct timecounter dummy_timecounter = {
+	dummy_get, 0, ~0u, 1000000, "dummy", -1000000
+};
+struct timecounter *timecounter = &dummy_timecounter;
+""",
+    "sys/dev/shared.c": """\
+void
+shared_init(struct shared *sh, const char *name, int quality)
+{
+	sh->tc.tc_get_timecount = shared_get;
+	sh->tc.tc_frequency = NANO;
+	sh->tc.tc_name = name;
+	sh->tc.tc_quality = quality;
+	tc_init(&sh->tc);
+}
+""",
+    "sys/dev/tiny.c": """\
+#include <sys/numbers.h>
+static void
+tiny_attach(void)
+{
+	shared_init(&sc->sh, TINY_NAME,
+		TINY_QUALITY);
+}
+""",
+    "sys/dev/lapic.c": """\
+#include <sys/numbers.h>
+static struct eventtimer lapic_et;
+static unsigned lapic_hz = 5;
+static void
+lapic_init(void)
+{
+	lapic_et.et_name = "LAPIC";
+	lapic_et.et_quality = 600;
+	if (!arat)
+		lapic_et.et_quality -= 500; /* it stops in C3 */
+	lapic_et.et_frequency = 0;
+	lapic_et.et_start = lapic_start;
+	et_register(&lapic_et);
+}
+static void
+lapic_mode(struct eventtimer *et)
+{
+	uint64_t count;
+
+	for (count = 0; count < 3; count++)
+		;
+	count = lapic_hz / TINY_HZ;
+	et->et_frequency = count;
+}
+""",
+    "sys/dev/several.c": """\
+static struct timecounter several_timecounter = {
+	.tc_get_timecount = several_get,
+	.tc_name = "several",
+	.tc_quality =
+#ifndef MULTIPROCESSOR
+		2100,
+#else
+		-100, /* one for each CPU */
+#endif
+	.tc_frequency = 7,
+};
+void
+several_init(void)
+{
+#ifdef MULTIPROCESSOR
+	several_timecounter.tc_quality = test(cpus);
+#endif
+	atomic_store_rel_64(&several_timecounter.tc_frequency, measured >> 1);
+	tc_init(&several_timecounter);
+}
+#ifdef OLD
+void older(void) { old_timecounter.tc_name = "old"; tc_init(&old_timecounter); }
+#endif
+""",
+}
+
+
+class Build:
+    """A configuration of our own: all files, and macros."""
+
+    def __init__(self, **macros: str) -> None:
+        self.macros = ConfiguredMacros(macros, lambda _: False)
+
+    def listed(self, file: str) -> bool | None:
+        return None if file.endswith(".h") else True
+
+    def compiled(self, file: str) -> bool | None:
+        return self.listed(file)
+
+    def condition(self, file: str) -> str:
+        return f"always {file}"[:0]
+
+    def refusal(self, file: str) -> str:
+        return f"nothing refuses {file}"
+
+
+def shapes(folder: Path, build: Build | None = None) -> dict[tuple[str, str], ClockSource]:
+    index = Index.open(tree(folder / "src", SHAPES), cache=folder / "cache", jobs=1)
+    return {(clock.kind, clock.name): clock for clock in index.clocks(build)}
+
+
+def test_a_clock_that_is_there_without_being_registered(tmp_path: Path) -> None:
+    dummy = shapes(tmp_path)["timecounter", "dummy"]
+    assert (dummy.frequency, dummy.quality, dummy.registered) == ("1000000", "-1000000", None)
+    assert str(dummy.where) == "sys/kern/dummy.c:1"
+
+
+def test_parameters_are_what_callers_hand_over(tmp_path: Path) -> None:
+    tiny = shapes(tmp_path)["timecounter", "tiny"]
+    assert tiny.quality == "975"
+    (quality,) = tiny.of("quality")
+    assert (quality.text, str(quality.where)) == ("TINY_QUALITY", "sys/dev/tiny.c:5")
+    assert [str(one.where) for one in quality.origins] == ["sys/sys/numbers.h:4"]
+    assert str(tiny.registered) == "sys/dev/shared.c:8"
+
+
+def test_values_that_are_changed_and_given_through_other_names(tmp_path: Path) -> None:
+    lapic = shapes(tmp_path)["event timer", "LAPIC"]
+    assert lapic.quality == "600, -= 500"
+    assert lapic.frequency == "count"
+    origins = {one.name: one.text for value in lapic.of("frequency") for one in value.origins}
+    assert origins == {"count": "lapic_hz / TINY_HZ", "lapic_hz": "5", "TINY_HZ": "(NANO / STEP)"}
+
+
+def test_branches_of_an_initialiser_each_with_its_condition(tmp_path: Path) -> None:
+    several = shapes(tmp_path)["timecounter", "several"]
+    assert several.quality == "2100 or -100 or test(cpus)"
+    assert [one.conditions for one in several.of("quality")] == [
+        ("#ifndef MULTIPROCESSOR",),
+        ("#else of #ifndef MULTIPROCESSOR",),
+        ("#ifdef MULTIPROCESSOR",),
+    ]
+    assert several.frequency == "7 or measured >> 1"
+
+
+def test_a_configuration_leaves_out_other_values(tmp_path: Path) -> None:
+    single = shapes(tmp_path / "one", Build())
+    assert single["timecounter", "several"].quality == "2100"
+    assert shapes(tmp_path / "two", Build(MULTIPROCESSOR="1"))[
+        "timecounter", "several"
+    ].quality == "-100 or test(cpus)"  # fmt: skip
+
+
+def test_a_registration_that_is_not_compiled(tmp_path: Path) -> None:
+    clocks = shapes(tmp_path / "one")
+    assert clocks["timecounter", "old"].conditions == ("#ifdef OLD",)
+    without = [one for one in shapes(tmp_path / "two", Build()).values() if one.refused]
+    assert [str(one.refused) for one in without] == [
+        "sys/dev/several.c:21: #ifdef OLD does not hold"
+    ]

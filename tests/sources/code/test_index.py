@@ -264,3 +264,15 @@ def test_a_process_that_is_killed_is_told(tmp_path: Path, monkeypatch: pytest.Mo
         Index.open(root, cache=tmp_path / "cache", jobs=2)
     monkeypatch.undo()
     assert Index.open(root, cache=tmp_path / "cache", jobs=1).find("tsc_freq").definitions
+
+
+def test_a_function_that_a_types_name_declares_is_no_variable(tmp_path: Path) -> None:
+    files = {
+        "sys/kern/tun.h": "read_f other_read;\n",
+        "sys/kern/tun.c": "static read_f tun_read;\nint\ntun_read(int n)\n{\n\treturn n;\n}\n",
+        "sys/kern/other.c": "int other_read(int n) { return n; }\nint tun_read;\n",
+    }
+    index = Index.open(tree(tmp_path / "src", files), cache=tmp_path / "cache", jobs=1)
+    for name, file in (("tun_read", "sys/kern/tun.c"), ("other_read", "sys/kern/tun.h")):
+        assert rows(index.find(name).declarations) == [(file, 1, "")]
+    assert [place.what for place in index.find("tun_read").definitions] == ["variable", "function"]

@@ -31,7 +31,7 @@ def test_a_member_set_in_an_initialiser(index: Index) -> None:
     assert names(way)[-2:] == ["tc_init", "tsc_get_timecount"]
     assert way[-1].how == "through tc_get_timecount, set in an initialiser"
     assert str(way[-1].set) == "sys/arch/amd64/amd64/tsc.c:4"
-    assert way[-1].doubt == "another function may be set there"
+    assert way[-1].doubt == "one of 2 functions that are set there"
 
 
 def test_a_member_by_its_place_in_the_structure(index: Index) -> None:

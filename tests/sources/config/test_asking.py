@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from config_trees import FREEBSD, LINUX, NETBSD, planted
+from config_trees import FREEBSD, NETBSD, planted
 from timehands.sources.config import asking, resolve
 
 
@@ -75,12 +75,3 @@ def test_a_library_s_makefile_is_named(tmp_path: Path) -> None:
     _, (answer,) = asking.why(tree, resolve(tree, "SMALL"), "lib/libkern/strlen.c")
     assert "sys/lib/libkern/Makefile.libkern:1 does" in answer.note
     assert not answer.known
-
-
-def test_one_file_of_linux_is_found_without_reading_all_makefiles(tmp_path: Path) -> None:
-    broken = {"net/Makefile": "endif\n"}
-    tree = planted(tmp_path, LINUX, broken)
-    kernel = resolve(tree, "config")
-    _, (answer,) = asking.why(tree, kernel, "arch/x86/kernel/pvclock.c")
-    assert answer.compiled
-    assert kernel.complaints == ()

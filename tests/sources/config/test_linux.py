@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from config_trees import LINUX, planted
-from timehands.sources.config import Configuration, State, resolve
+from timehands.sources.config import Configuration, State, cache, resolve
 from timehands.sources.config.conditions import All, Any, Name, Not
 from timehands.sources.config.linux import dotconfig, expressions, kconfig, makefile
+from timehands.sources.tree import SourceTree
 
 
 @pytest.fixture
@@ -58,13 +59,83 @@ def test_where_a_module_s_files_go(kernel: Configuration) -> None:
     assert kernel.why("arch/x86/lib/delay.o").note.startswith("into a library")
 
 
+@pytest.mark.parametrize(
+    "makefile",
+    [
+        "ifneq ($(sub_make_done),1)\nneed-sub-make := 1\nendif\n",
+        "abs_objtree := $(CURDIR)\nifneq ($(abs_objtree),$(CURDIR))\nneed-sub-make := 1\nendif\n"
+        "ifeq ($(filter --no-print-directory, $(MAKEFLAGS)),)\nneed-sub-make := 1\nendif\n",
+    ],
+    ids=["6.1", "6.12"],
+)
+def test_what_the_second_make_reads_counts(tmp_path: Path, makefile: str) -> None:
+    rest = "ifeq ($(need-sub-make),1)\n__sub-make:\nelse\nlibs-y := lib/\nendif\n"
+    tree = planted(tmp_path, LINUX, {"Makefile": f"VERSION = 6\n{makefile}{rest}"})
+    assert resolve(tree, "config").why("lib/crc.o").compiled
+
+
+def test_a_makefile_s_own_list_is_no_object_of_the_kernel(tmp_path: Path) -> None:
+    odd = {
+        "lib/Makefile": "obj-y += crc.o image.o\nvobjs-y := vdso_$(BITS).o time.o\n"
+        "vobjs-$(CONFIG_PCI) += pci.o\nmore-y := sum.o\ncrc-y := crc32.o $(more-y)\n",
+        "lib/time.c": "\n",
+    }
+    kernel = resolve(planted(tmp_path, LINUX, odd), "config")
+    why = kernel.why("lib/time.c")
+    assert (why.compiled, why.known) == (False, False)
+    assert why.note.startswith("in a list of its makefile's own, vobjs: ")
+    assert [str(step) for step in why.verdicts[0].chain] == [
+        "Makefile:6: libs-y := lib/", "lib/Makefile:2: vobjs-y := vdso_$(BITS).o time.o",
+    ]  # fmt: skip
+    pci = kernel.why("lib/pci.o")
+    assert (pci.compiled, pci.known) == (False, True)
+    assert [str(change) for change in pci.changes] == ["CONFIG_PCI=y and CONFIG_EXPERT=y"]
+    assert kernel.why("lib/sum.o").compiled
+    assert not {"lib/time.c", "lib/vdso_64.o", "lib/pci.o"} & set(kernel.files)
+
+
 def test_what_would_build_a_file(kernel: Configuration) -> None:
     why = kernel.why("arch/x86/kernel/jailhouse.c")
     assert not why.compiled
-    assert [str(change) for change in why.changes] == ["CONFIG_JAILHOUSE_GUEST=y and CONFIG_PCI=y"]
+    assert [str(change) for change in why.changes] == [
+        "CONFIG_JAILHOUSE_GUEST=y and CONFIG_PCI=y and CONFIG_EXPERT=y"
+    ]
     assert "PCI is n" in [str(step) for step in why.verdicts[0].chain]
     (change,) = kernel.why("kernel/bare.o").changes
     assert str(change) == "# CONFIG_PARAVIRT is not set"
+
+
+@pytest.mark.parametrize(
+    ("symbols", "change"),
+    [
+        ('config A\n\tbool "A"\n', "CONFIG_A=y"),
+        ("config A\n\tbool\n", None),
+        ('config A\n\tbool "A"\n\tdepends on ARM64\n', None),
+        ("config A\n\tdef_bool EXPERT && HYPERVISOR_GUEST\n", "CONFIG_EXPERT=y"),
+        ("config A\n\tdef_tristate y\n\tdepends on !NET\n", "# CONFIG_NET is not set"),
+        ("config A\n\tdef_bool y\n\tdepends on !64BIT\n", None),
+        (
+            'config A\n\tbool "A" if EXPERT\nconfig B\n\tbool "B"\n\tselect A\n',
+            "CONFIG_A=y and CONFIG_EXPERT=y",
+        ),
+        (
+            "config A\n\tbool\nconfig B\n\tbool\n\tselect A\nconfig C\n\tbool\n\tselect B\n"
+            'config D\n\ttristate "D"\n\tselect A\n\tdepends on S390\n'
+            'config E\n\tbool "E"\n\tselect C if EXPERT\n',
+            "CONFIG_E=y and CONFIG_EXPERT=y",
+        ),
+        ("config A\n\tbool\n\tselect B\nconfig B\n\tbool\n\tselect A\n", None),
+        ('config A\n\tbool "A"\n\tdepends on HZ=100\n', "CONFIG_A=y and HZ=100"),
+        ("config A\n\tbool\nconfig A\n\tbool \"Again\"\n", "CONFIG_A=y"),
+    ],
+)  # fmt: skip
+def test_what_a_symbol_needs(tmp_path: Path, symbols: str, change: str | None) -> None:
+    odd = {
+        "net/Kconfig": f"{LINUX['net/Kconfig']}\n{symbols}",
+        "kernel/Makefile": "obj-$(CONFIG_A) += a.o\n",
+    }
+    why = resolve(planted(tmp_path, LINUX, odd), "config").why("kernel/a.o")
+    assert [str(one) for one in why.changes] == ([change] if change else [])
 
 
 def test_how_a_symbol_came_to_its_value(kernel: Configuration) -> None:
@@ -100,6 +171,59 @@ def test_a_configuration_that_is_not_complete_is_told(tmp_path: Path) -> None:
         "taken as off (make one of it: make olddefconfig)",
     ]
     assert "kernel/time.c" in found.files
+
+
+LATER = 10**10
+
+
+def kept(tree: SourceTree, name: str, cache: Path) -> dict[str, object]:
+    """All that is said of a configuration, with what is kept of it."""
+    kernel = resolve(tree, name, cache=cache)
+    return {
+        "files": list(kernel.files),
+        "why": [kernel.why(file) for file in kernel.rules],
+        "settings": list(kernel.settings.values()),
+        "reasons": list(kernel.files.values()),
+        "complaints": kernel.complaints,
+    }
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("config", LINUX["config"].replace("CONFIG_NET=y", "CONFIG_NET=m")),
+        ("net/Kconfig", "config NET\n\tbool\n\tdepends on DRIVER\nendif\n"),
+        ("net/Makefile", "obj-y += vlan_dev.o\nendif\n"),
+        ("net/Kbuild", "obj-y += vlan_net.o\n"),
+        ("kernel/fork.c", "\n"),
+        ("kernel/time/tick.S", "\n"),
+    ],
+)
+def test_what_is_kept_is_what_is_found_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str, text: str
+) -> None:
+    monkeypatch.setattr(cache, "SETTLED_NS", -LATER)
+    tree, folder = planted(tmp_path / "src", LINUX), tmp_path / "kept"
+    first = kept(tree, "config", folder)
+    assert len(list(folder.iterdir())) == 2
+    assert kept(tree, "config", folder) == first == kept(tree, "config", tmp_path / "other")
+    planted(tmp_path / "src", {file: text})
+    changed = kept(tree, "config", folder)
+    assert changed == kept(tree, "config", tmp_path / "third")
+    assert changed != first
+
+
+def test_a_config_of_the_same_name_elsewhere_is_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cache, "SETTLED_NS", -LATER)
+    tree = planted(tmp_path / "src", LINUX)
+    for name, text in (("a", LINUX["config"]), ("b", "CONFIG_64BIT=y\n")):
+        planted(tmp_path / name, {"my": text})
+        monkeypatch.chdir(tmp_path / name)
+        assert resolve(tree, "my", cache=tmp_path / "kept").why("net/vlan_net.c").compiled == (
+            name == "a"
+        )
 
 
 def test_complaints_name_the_line(tmp_path: Path) -> None:

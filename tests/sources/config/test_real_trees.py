@@ -2,6 +2,9 @@
 
 - ``TIMEHANDS_FREEBSD=TREE:CONFIG:KERNEL``, ``TIMEHANDS_NETBSD`` alike: a kernel with
   DWARF, built from that tree; its build folder, which DWARF names, must still be there.
+- ``TIMEHANDS_OPENBSD=TREE:MADE``, ``TIMEHANDS_NETBSD_CONFIG`` and ``TIMEHANDS_FREEBSD_CONFIG``
+  alike: what the system's own config made of configurations of that tree, each in
+  MADE/MACHINE/CONFIG/Makefile.
 - ``TIMEHANDS_LINUX=TREE:CONFIG:MODULES``: MODULES is the folder of an installed kernel's modules.
 """
 
@@ -9,6 +12,7 @@ from __future__ import annotations
 
 import os
 import posixpath
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -72,15 +76,73 @@ def test_netbsd_s_units_are_the_files() -> None:
     assert [name for name in left if not name.startswith(("sys/lib/", "sys/external/"))] == []
 
 
+def made(variable: str) -> Iterator[tuple[Configuration, str]]:
+    """Each configuration of which the system's own config made a makefile, and that makefile."""
+    value = os.environ.get(variable, "")
+    if value.count(":") != 1:
+        pytest.skip(f"no {variable}=TREE:MADE")
+    root, folder = value.split(":")
+    tree = SourceTree.open(root)
+    for makefile in sorted(Path(folder).glob("*/*/Makefile")):
+        kernel = resolve(tree, makefile.parent.name, makefile.parent.parent.name)
+        yield kernel, makefile.read_text().replace("\\\n", " ")
+
+
+def words(makefile: str, name: str) -> list[str]:
+    """The words of a variable."""
+    found = re.search(rf"^{name}\s*=(.*)$", makefile, re.MULTILINE)
+    return found[1].replace("$S/", "sys/").split() if found else []
+
+
+def test_openbsd_s_config_names_the_same_files() -> None:
+    for kernel, makefile in made("TIMEHANDS_OPENBSD"):
+        theirs = {*words(makefile, "CFILES"), *words(makefile, "SFILES")}
+        theirs |= {word for word in words(makefile, "OBJS") if "/" in word}
+        # What config makes itself, and what the makefile that it fills in compiles by name.
+        swap = {"sys/conf/swapgeneric.c"} if "conf/swapgeneric.c" in makefile else {"swapbsd.c"}
+        theirs |= {"ioconf.c", "vers.c", "sys/conf/param.c", *swap}
+        start = posixpath.splitext(words(makefile, "SYSTEM_HEAD")[0])[0]
+        (first,) = (file for file in kernel.files if Path(file).stem == start)
+        ours = set(kernel.files) - {first}
+        assert (ours, kernel.complaints) == (theirs, ()), (kernel.arch, kernel.name)
+
+
+def test_netbsd_s_config_names_the_same_files() -> None:
+    for kernel, makefile in made("TIMEHANDS_NETBSD_CONFIG"):
+        theirs = {
+            posixpath.normpath(f"sys/{word}") if "/" in word else word
+            for word in words(makefile, "ALLFILES")
+        }
+        assert (set(kernel.files), kernel.complaints) == (theirs, ()), (kernel.arch, kernel.name)
+
+
+def object_of(file: str, kernel: Configuration) -> str:
+    """The object that a file of FreeBSD's makes."""
+    noted = [note[6:] for note in kernel.files[file].rule.notes if note.startswith("makes ")]
+    stem, ending = posixpath.splitext(posixpath.basename(noted[0] if noted else file))
+    return f"{stem}{ending if ending == '.fwo' else '.o'}"
+
+
+def test_freebsd_s_config_names_the_same_files() -> None:
+    linked = {"config.o", "env.o", "hints.o", "locore.o", "vers.o", "vnode_if.o"}
+    for kernel, makefile in made("TIMEHANDS_FREEBSD_CONFIG"):
+        listed = {word for kind in "CSM" for word in words(makefile, f"{kind}FILES")}
+        assert listed <= set(kernel.files), (kernel.arch, kernel.name)
+        theirs = {posixpath.basename(word) for word in words(makefile, "OBJS")}
+        theirs = {word.replace("$M", kernel.arch) for word in theirs}
+        ours = {object_of(file, kernel) for file in kernel.files}
+        assert (ours - linked, kernel.complaints) == (theirs, ()), (kernel.arch, kernel.name)
+
+
 def test_linux_s_modules_are_those_that_are_built() -> None:
     _tree, kernel, installed = named("TIMEHANDS_LINUX")
     assert kernel.files
-    kbuild = kernel.explainer._kbuild  # type: ignore[attr-defined]
-    modules, builtin = set(), set()
-    for ways in kbuild.built.values():
-        for one in ways:
-            name = f"kernel/{one.line.folder}/{one.line.word[:-2]}.ko"
-            reached = kbuild.built_level(one)
+    objects = kernel.explainer._objects  # type: ignore[attr-defined]
+    modules, builtin = set[str](), set[str]()
+    for file in objects.compiled():
+        for one in objects.ways(file):
+            name = f"kernel/{one.line.folder}/{one.module}.ko"
+            reached = objects.built_level(one)
             (modules if reached == 1 else builtin if reached else set()).add(name)
     listed = {
         line.split(":")[0].removesuffix(".xz")

@@ -27,7 +27,8 @@ from timehands.watch.records import Kind
 
 #: Finds where a function is defined, without debug information; None: it does not know.
 Definition = Callable[[str], Where | None]
-_INLINED_IN: Final = " < "
+#: Between a function and the one that it ran inlined in, in the name of an address.
+INLINED_IN: Final = " < "
 _TOP: Final = 1 << 64
 
 
@@ -62,7 +63,7 @@ class Places:
         name = self._recording.symbols.get(address)
         if name is None:
             return ()
-        outer = name.split(_INLINED_IN)[-1].split("+")[0]
+        outer = name.split(INLINED_IN)[-1].split("+")[0]
         if self._image is None or self._kernel is None:
             return (self.function(outer),)
         returns = self._image.after_call(address)
@@ -84,7 +85,7 @@ class Places:
             if inner:
                 return [(one.where.file if one.where else "", one.function) for one in inner]
         name = self._recording.symbols.get(address, "")
-        return [("", one) for one in name.split(_INLINED_IN)[:-1]]
+        return [("", one) for one in name.split(INLINED_IN)[:-1]]
 
     def _frame(self, function: str, path: str, line: int, exact: bool) -> Frame:
         file = self.paths.find(path)
@@ -174,7 +175,7 @@ def _addresses(recording: Recording) -> dict[str, list[int]]:
     found: dict[str, list[int]] = {}
     for address, name in recording.symbols.items():
         if "+" in name:
-            for one in name.split(_INLINED_IN):
+            for one in name.split(INLINED_IN):
                 found.setdefault(one.split("+")[0], []).append(address)
     return found
 

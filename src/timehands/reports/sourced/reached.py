@@ -20,7 +20,7 @@ from timehands.errors import SourceUnknown
 from timehands.guests.tslog.kept import log_of
 from timehands.guests.tslog.log import What
 from timehands.reports.sourced.functions import Function, by_lines, by_names
-from timehands.reports.sourced.places import Places
+from timehands.reports.sourced.places import INLINED_IN, Places
 from timehands.sources.tree import SourceTree
 from timehands.sources.where import Where
 from timehands.watch.recording import Recording
@@ -236,3 +236,18 @@ def _logged(recording: Recording) -> Iterator[str]:
     log = log_of(recording)
     if log is not None:
         yield from (one.name for one in log.records if one.what in (What.ENTER, What.EXIT))
+
+
+def names_reached(
+    recording: Recording, printed: Mapping[str, str] | None = None
+) -> tuple[frozenset[str], frozenset[str]]:
+    """By their names alone: the functions that ran, and those that were never entered."""
+    enters = (event for event in recording.events if event.kind is Kind.ENTER)
+    ran = {name for event in enters if (name := recording.function(event))}
+    # An address without an offset is a pointer to a function, which says not that it ran.
+    for name in recording.symbols.values():
+        if "+" in name:
+            ran.update(one.split("+")[0] for one in name.split(INLINED_IN))
+    ran |= {*_stopped(recording), *_logged(recording), *(printed or {})}
+    never = set() if recording.header.events_dropped else _watched(recording).keys() - ran
+    return frozenset(ran), frozenset(never)

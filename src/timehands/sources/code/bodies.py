@@ -37,11 +37,18 @@ def bodies(code: bytes) -> list[Body]:
 
 
 def _pairs(code: bytes) -> Iterator[Body]:
-    opened, behind = -1, 0
+    opened, behind, depth, seen = -1, 0, 0, 0
     for match in _BRACE.finditer(code):
         at = match.start(1)
         if match[1] == b"{":
-            opened = at if opened < 0 else opened
+            if opened >= 0:
+                depth += code.count(b"{", seen, at) - code.count(b"}", seen, at)
+                if not depth and _is_body(code, opened, code.rfind(b"}", opened, at)):
+                    # Its last brace was not in the first column.
+                    yield Body(opened, code.rfind(b"}", opened, at))
+            if opened < 0 or not depth:
+                opened, depth = at, 0
+            seen = at
             continue
         if opened < 0:
             on_line = _OPENED.search(code, behind, at)

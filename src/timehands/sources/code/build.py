@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from timehands.sources.code.segment import Segment
 
-SCHEMA: Final = 3
+SCHEMA: Final = 5
 _SUFFIXES: Final = (".c", ".h")
 _SEGMENT_BYTES: Final = 12 << 20
 _LAST_BYTES: Final = 2 << 20

@@ -7,232 +7,160 @@ then parsed again, for what the index does not keep: the values.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from tree_sitter import Language, Node, Parser, Query, QueryCursor
-from tree_sitter_c import language
 
-from timehands.errors import FileUnusable
-from timehands.sources.code.mask import mask
-from timehands.sources.code.model import ClockSource
-from timehands.sources.code.parse import innermost
+from timehands.sources.code.clock_file import ClockFile, Given, Registered, Structure
+from timehands.sources.code.clock_kinds import KINDS, ClockKind
+from timehands.sources.code.clock_values import Origins
+from timehands.sources.code.holding import Holding
+from timehands.sources.code.model import Build, ClockSource, ClockValue
 from timehands.sources.code.roles import DEAD, ROLE_MASK, Role
 from timehands.sources.where import Where
 
 if TYPE_CHECKING:
     from timehands.sources.code.index import Index
 
-
-@dataclass(frozen=True, slots=True)
-class _Kind:
-    """A kind of clock. ``registrars``: function to (argument of the frequency, its unit)."""
-
-    kind: str
-    structure: str
-    registrars: dict[str, tuple[int, str] | None]
-    name: str
-    frequency: str
-    quality: str
-    reader: str
-
-    @property
-    def members(self) -> frozenset[str]:
-        return frozenset((self.name, self.frequency, self.quality, self.reader))
-
-
-#: sys/timetc.h and sys/timeet.h of the BSDs; linux/clocksource.h and linux/clockchips.h.
-KINDS: Final = (
-    _Kind("timecounter", "timecounter", {"tc_init": None},
-          "tc_name", "tc_frequency", "tc_quality", "tc_get_timecount"),
-    _Kind("event timer", "eventtimer", {"et_register": None},
-          "et_name", "et_frequency", "et_quality", "et_start"),
-    _Kind("clocksource", "clocksource",
-          {"clocksource_register": None, "clocksource_register_hz": (1, "Hz"),
-           "clocksource_register_khz": (1, "kHz"), "__clocksource_register": None,
-           "__clocksource_register_scale": (2, "Hz")},
-          "name", "freq_khz", "rating", "read"),
-    _Kind("clockevent", "clock_event_device",
-          {"clockevents_register_device": None, "clockevents_config_and_register": (1, "Hz")},
-          "name", "mult", "rating", "set_next_event"),
-)  # fmt: skip
-_QUERY: Final = """
-(declaration declarator: (init_declarator value: (initializer_list))) @table
-(call_expression function: (identifier)) @call
-(assignment_expression left: (field_expression)) @set
-(function_definition) @function
-"""
 _MAX_FILES: Final = 2000
-_MAX_TEXT: Final = 80
+_UNIT: Final = re.compile(r" k?Hz$")
 
 
-def clocks(index: Index) -> list[ClockSource]:
-    """Every clock that the tree can register, by kind, file and line."""
+def clocks(index: Index, build: Build | None = None) -> list[ClockSource]:
+    """Every clock that the tree can register, by kind, file and line.
+
+    With ``build`` the values that a configuration does not compile are left out, and a clock that
+    it does not compile says so.
+    """
     layouts = index.layouts()
+    holding = Holding(index, build)
+    origins = Origins(index, holding)
     found: list[ClockSource] = []
     for kind in KINDS:
         members = [name.decode() for name in layouts.get(kind.structure.encode(), [])]
-        for file in _files(index, kind):
-            try:
-                parsed = _File(file, index.tree.read(file), kind, members)
-            except FileUnusable:
-                continue
-            found += parsed.clocks()
+        for file in _files(index, kind, set(holding.paths)):
+            parsed = ClockFile(holding.texts.data(file), kind, members)
+            found += _Clocks(file, parsed, kind, holding, origins).all()
     order = [kind.kind for kind in KINDS]
     return sorted(found, key=lambda clock: (order.index(clock.kind), clock.where))
 
 
-def _files(index: Index, kind: _Kind) -> list[str]:
+def _files(index: Index, kind: ClockKind, alive: set[int]) -> list[int]:
     """Files that register such a clock, or set up its structure."""
-    numbers: set[int] = set()
+    numbers = set(_with_tables(index, kind))
     wanted: list[tuple[str, list[Role]]] = [(name, [Role.CALL]) for name in kind.registrars]
     if "_" in kind.reader:
         wanted.append((kind.reader, [Role.DESIGNATOR, Role.WRITE]))
     for name, roles in wanted:
         rows = index.occurrences(name)
-        role = rows[:, 2] & ROLE_MASK
-        good = np.isin(role, roles) & ((rows[:, 2] & DEAD) == 0)
+        good = np.isin(rows[:, 2] & ROLE_MASK, roles) & ((rows[:, 2] & DEAD) == 0)
         numbers.update(rows[good, 0].tolist())
-    return sorted(index.paths(numbers).values())[:_MAX_FILES]
+    return sorted(numbers & alive)[:_MAX_FILES]
 
 
-@dataclass(slots=True)
-class _Set:
-    """``base``.``member`` = ``value``; the function starts at ``function`` (offset), or -1."""
-
-    base: str
-    member: str
-    value: str
-    line: int
-    function: int
+def _with_tables(index: Index, kind: ClockKind) -> Iterator[int]:
+    """Files with an initialiser of the structure by its members' places."""
+    start = f"{kind.structure} ".encode()
+    for _, _, how, file, _ in index.links():
+        yield from (int(file[at]) for at, one in enumerate(how) if one.startswith(start))
 
 
-@dataclass(slots=True)
-class _Table:
-    """A structure with its initialiser."""
+class _Clocks:
+    """The clocks of one file and kind."""
 
-    name: str
-    line: int
-    values: dict[str, str] = field(default_factory=dict)
+    def __init__(
+        self, file: int, parsed: ClockFile, kind: ClockKind, holding: Holding, origins: Origins
+    ) -> None:
+        self._file, self._parsed, self._kind = file, parsed, kind
+        self._holding, self._origins = holding, origins
+        self._bases = {call.base for call in parsed.calls}
 
-
-class _File:
-    """One file, parsed for one kind of clock."""
-
-    def __init__(self, file: str, data: bytes, kind: _Kind, members: list[str]) -> None:
-        self._file, self._data, self._kind, self._members = file, data, kind, members
-        grammar = Language(language())
-        code = mask(data).code
-        found = QueryCursor(Query(grammar, _QUERY)).captures(Parser(grammar).parse(code).root_node)
-        self._spans = sorted((n.start_byte, n.end_byte) for n in found.get("function", ()))
-        self._tables = {t.name: t for n in found.get("table", ()) for t in self._table(n)}
-        self._sets = [s for n in found.get("set", ()) if (s := self._set(n))]
-        self._calls = [c for n in found.get("call", ()) if (c := self._call(n))]
-
-    def _text(self, node: Node | None) -> str:
-        if node is None:
-            return ""
-        text = self._data[node.start_byte : node.end_byte].decode(errors="replace")
-        text = re.sub(r"/\*.*?\*/|//[^\n]*", " ", text, flags=re.DOTALL)
-        return " ".join(text.split())[:_MAX_TEXT]
-
-    def _home(self, at: int) -> int:
-        return next((start for start, end in self._spans if start <= at < end), -1)
-
-    # ---- what stands in the file
-
-    def _table(self, node: Node) -> Iterator[_Table]:
-        kind = node.child_by_field_name("type")
-        if kind is None or self._text(kind).split()[-1:] != [self._kind.structure]:
-            return
-        for declarator in node.children_by_field_name("declarator"):
-            name, value = innermost(declarator), declarator.child_by_field_name("value")
-            if name is None or value is None:
-                continue
-            table = _Table(self._text(name), name.start_point.row + 1)
-            lists = [n for n in value.named_children if n.type == "initializer_list"]
-            for place, child in enumerate((lists[0] if lists else value).named_children):
-                member, text = self._value(place, child)
-                if member in self._kind.members:
-                    table.values[member] = text
-            yield table
-
-    def _value(self, place: int, node: Node) -> tuple[str, str]:
-        if node.type != "initializer_pair":
-            member = self._members[place] if place < len(self._members) else ""
-            return member, self._text(node)
-        designator = node.child_by_field_name("designator")
-        return self._text(designator).lstrip("."), self._text(node.child_by_field_name("value"))
-
-    def _set(self, node: Node) -> _Set | None:
-        left = node.child_by_field_name("left")
-        member = self._text(left.child_by_field_name("field")) if left else ""
-        if left is None or member not in self._kind.members:
-            return None
-        base = _bare(self._text(left.child_by_field_name("argument")))
-        value = self._text(node.child_by_field_name("right"))
-        return _Set(base, member, value, node.start_point.row + 1, self._home(node.start_byte))
-
-    def _call(self, node: Node) -> tuple[str, list[str], int, int] | None:
-        function = self._text(node.child_by_field_name("function"))
-        arguments = node.child_by_field_name("arguments")
-        if function not in self._kind.registrars or arguments is None:
-            return None
-        texts = [self._text(child) for child in arguments.named_children]
-        return function, texts, node.start_point.row + 1, self._home(node.start_byte)
-
-    # ---- what that makes
-
-    def clocks(self) -> Iterator[ClockSource]:
-        """The clocks of this file."""
+    def all(self) -> Iterator[ClockSource]:
+        """Those that are registered, and those that are there without."""
         seen = set()
-        for function, arguments, line, home in self._calls:
-            if not arguments:
-                continue
-            base = _bare(arguments[0])
-            seen.add(base)
-            table = self._tables.get(base.partition("[")[0], _Table(base, line))
-            seen.add(table.name)
-            sets = self._sets_of(base, home)
-            told = ""
-            if (place := self._kind.registrars[function]) and place[0] < len(arguments):
-                told = f"{arguments[place[0]]} {place[1]}"
-            if table.values or sets or told:
-                yield self._clock(table, sets, Where(self._file, line), told)
-        for name, table in self._tables.items():
-            if name not in seen and self._kind.reader in table.values:
-                yield self._clock(table, self._sets_of(name, -1), None, "")
+        for call in self._parsed.calls:
+            name = call.base.partition("[")[0]
+            table = self._parsed.structures.get(name, Structure(call.base, call.line))
+            seen |= {call.base, name}
+            given = [*table.values, *self._sets(call), *self._told(call)]
+            if given:
+                yield self._clock(table, call, given)
+        for name, table in self._parsed.structures.items():
+            members = {one.member for one in table.values}
+            if name not in seen and self._kind.reader in members:
+                given = [*table.values, *self._sets_of(name)]
+                yield self._clock(table, None, given)
 
-    def _sets_of(self, base: str, home: int) -> list[_Set]:
-        """Assignments to this clock's members: in the function that registers it, if any."""
-        mine = [one for one in self._sets if one.base == base]
-        near = [one for one in mine if one.function == home]
-        return mine if base in self._tables or not near else near
+    def _told(self, call: Registered) -> list[Given]:
+        """The frequency, where it is an argument."""
+        place = self._kind.registrars[call.function]
+        if place is None or place[0] >= len(call.arguments):
+            return []
+        text = f"{call.arguments[place[0]]} {place[1]}"
+        return [Given(call.base, self._kind.frequency, text, call.line, call.home)]
+
+    def _sets(self, call: Registered) -> list[Given]:
+        """Assignments to this clock's members: in the function that registers it, if any.
+
+        What is assigned through another name is this clock's, too, if the file has no other, and
+        no other structure has such a member.
+        """
+        mine = self._sets_of(call.base)
+        near = [one for one in mine if one.home == call.home]
+        if call.base not in self._parsed.structures and near:
+            mine = near
+        if len(self._bases) == 1 and len(self._parsed.structures) <= 1:
+            lasting = (self._kind.frequency, self._kind.quality)
+            mine += [
+                one
+                for one in self._parsed.sets
+                if one.base != call.base
+                and one.member in lasting
+                and "_" in one.member
+                and one.text != "0"
+            ]
+        return mine
+
+    def _sets_of(self, base: str) -> list[Given]:
+        return [one for one in self._parsed.sets if one.base == base]
 
     def _clock(
-        self, table: _Table, sets: list[_Set], registered: Where | None, told: str
+        self, table: Structure, call: Registered | None, given: Iterable[Given]
     ) -> ClockSource:
-        kind = self._kind
-
-        def value(member: str) -> str:
-            values = [] if table.values.get(member) in (None, "0") else [table.values[member]]
-            values += [one.value for one in sets if one.member == member]
-            spoken = dict.fromkeys(text.strip('"') for text in values)
-            return " or ".join(spoken) or table.values.get(member, "")
-
+        line = call.line if call else table.line
+        place = (self._file, line)
+        path = self._holding.paths[self._file]
+        around = tuple(self._holding.around(place))
         return ClockSource(
-            kind.kind,
-            value(kind.name),
-            told or value(kind.frequency),
-            value(kind.quality),
-            Where(self._file, table.line),
-            registered,
-            value(kind.reader),
-            tuple((Where(self._file, s.line), f"{s.member} = {s.value}") for s in sets),
+            self._kind.kind,
+            Where(path, table.line),
+            Where(path, line) if call else None,
+            tuple(value for one in given for value in self._values(one, around)),
+            around,
+            self._holding.refused(place),
         )
 
+    def _values(self, given: Given, around: tuple[str, ...]) -> Iterator[ClockValue]:
+        """What a member gets: of a parameter what the callers hand over.
 
-def _bare(text: str) -> str:
-    return text.strip("&() ").replace(" ", "")
+        Conditions that the whole clock has (``around``) are left out.
+        """
+        place = (self._file, given.line)
+        if self._holding.refused_by_branch(place):
+            return
+        member = self._kind.members[given.member]
+        handed = [one for one in self._origins.callers(given) if not self._holding.refused(one[1:])]
+        if not handed:
+            origins = (
+                ()
+                if member == "reader"
+                else self._origins.of(_UNIT.sub("", given.text), self._file, given.home)
+            )
+            conditions = tuple(one for one in self._holding.around(place) if one not in around)
+            where = Where(self._holding.paths[self._file], given.line)
+            yield ClockValue(member, given.text, where, conditions, origins)
+        for text, file, line in handed:
+            where = Where(self._holding.paths[file], line)
+            conditions = tuple(self._holding.around((file, line)))
+            yield ClockValue(member, text, where, conditions, self._origins.of(text, file, None))

@@ -1,286 +1,253 @@
-"""Who calls whom: ways from one function to another, also through pointers where they are seen.
+"""Who reaches a function: by calls, and through pointers where they are seen; and what that costs.
 
-A way is looked for from its end. A call by name costs 1. A call through a pointer costs more, and
-the more, the more functions that pointer's name was given: ``->init`` leads to a hundred places.
+A step costs by how far it can be believed, which is seen from facts of the tree: a call by name is
+the cheapest. What everybody calls explains little, and what never returns (a panic) almost nothing.
+A pointer that is given one function is nearly a call; one that is given sixty, or whose name many
+structures have, is in doubt.
 """
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Iterator
-from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from functools import cached_property
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from timehands.errors import SourcesError
-from timehands.sources.code.functions import MACRO, PLAIN
-from timehands.sources.code.hooks import RUNNERS
-from timehands.sources.code.model import Step
+from timehands.sources.code.calls import INVOKERS, Calls, Link
+from timehands.sources.code.checks import Checks
+from timehands.sources.code.functions import PLAIN
+from timehands.sources.code.hooks import IN_CAPITALS, RUNNERS
+from timehands.sources.code.model import Build
 from timehands.sources.code.roles import ROLE_MASK, Role
-from timehands.sources.where import Where
 
 if TYPE_CHECKING:
     from timehands.sources.code.index import Index
 
-_POINTER: Final = 3
-_HOOK: Final = 2
-_NAMED: Final = 9
-_MANY: Final = 8
-_MAX_NODES: Final = 400_000
-_MAX_NAMED: Final = 60
-_USED_AGAIN: Final = 4
-_TRIES: Final = 4
-_BY_NAME: Final = np.array([Role.READ, Role.ADDRESS, Role.WRITE])
+CALL: Final = 4
+_POINTER: Final = 8
+_HOOK: Final = 6
+_NAMED: Final = 36
+#: Called from more places than this (as a power of two), a function explains less.
+_COMMON: Final = 4
+#: To go through what never returns; not for what is called from a place or two, as ``main`` is.
+_NO_RETURN: Final = 140
+_FEW: Final = 12
+#: Files that no line of a configuration names.
+_UNLISTED: Final = 40
+#: A pointer with more setters than this is told to be in doubt.
+_SURE: Final = 1
+_BY_NAME: Final = np.array([Role.READ, Role.ADDRESS, Role.WRITE, Role.INITIAL])
+_Ints = NDArray[np.int64]
 
 
-class _Edge(NamedTuple):
-    """``caller`` reaches the next function on ``line`` of its file."""
+class Reach(NamedTuple):
+    """How callers reach a function. ``set``: the place (file, line) where a pointer was set;
+    ``member``, ``variable``: the pointer's name, as what it is called; so many ``structures``
+    have a member of this name. ``link``: what set it, in the index's words."""
 
-    caller: int
-    cost: int
-    line: int
     how: str
-    set: tuple[int, int] | None
-    of: int = 1
+    set: tuple[int, int] | None = None
+    doubt: str | None = None
+    member: str = ""
+    variable: str = ""
+    structures: int = 0
+    link: str = ""
 
 
-class _Link(NamedTuple):
-    through: bytes
-    file: int
-    line: int
-    how: str
+class Edges(NamedTuple):
+    """Callers of a function that reach it in the same manner, each on its line at its cost."""
+
+    caller: _Ints
+    line: _Ints
+    cost: _Ints
+    reach: Reach
 
 
 class Graph:
-    """The calls of an index, by who is called."""
+    """The edges of a tree, or of what a configuration compiles of it."""
 
-    def __init__(self, index: Index) -> None:
-        self._index = index
-        self._functions = index.functions
-        self._by_name = index.functions.table()
-        self._direct: dict[bytes, tuple[NDArray[Any], NDArray[Any], NDArray[Any]]] = {}
-        self._numbers: dict[bytes, int] = {}
-        self._load_calls()
-        self._links: dict[bytes, list[_Link]] = {}
-        self._given: dict[bytes, int] = {}
-        self._load_links()
-        self._asked = 0
-        self._known: dict[int, list[_Edge]] = {}
+    def __init__(self, index: Index, calls: Calls, build: Build | None) -> None:
+        self._index, self._calls = index, calls
+        self.functions = calls.functions
+        self.checks = Checks(index, calls, build)
         self._header = index.headers()
+        self._kept, self._extra = self._files(build)
+        self._setters = calls.setters(self._kept)
+        self._known: dict[int, list[Edges]] = {}
 
-    def _load_calls(self) -> None:
-        callers, callees, lines, throughs = [], [], [], []
-        base = 0
-        for size, (names, caller, callee, line, through) in zip(
-            self._functions.sizes, self._index.calls(), strict=True
-        ):
-            known = self._numbers
-            number = np.array([known.setdefault(n, len(known)) for n in names], np.int64)
-            callers.append(caller.astype(np.int64) + base)
-            callees.append(number[callee] if len(number) else np.zeros(0, np.int64))
-            lines.append(line.astype(np.int64))
-            throughs.append(through.astype(np.bool_))
-            base += size
-        empty = np.zeros(0, np.int64)
-        caller, callee = np.concatenate([empty, *callers]), np.concatenate([empty, *callees])
-        line, through = np.concatenate([empty, *lines]), np.concatenate([empty, *throughs])
-        living = self._functions.alive[caller]
-        order = np.flatnonzero(living)[np.argsort(callee[living], kind="stable")]
-        self._caller, self._line = caller[order], line[order]
-        self._through = through[order].astype(np.bool_)
-        self._first = np.searchsorted(callee[order], np.arange(len(self._numbers) + 1))
+    def _files(self, build: Build | None) -> tuple[NDArray[np.bool_], _Ints]:
+        """Of each file, whether it may be compiled, and what it costs to take it for so."""
+        kept = self._index.alive.copy()
+        extra = np.zeros(len(kept), np.int64)
+        for number, path in self.checks.paths.items() if build else ():
+            listed = build.listed(path) if build else None
+            kept[number] = listed is not False
+            extra[number] = _UNLISTED if listed is None and not path.endswith(".h") else 0
+        return kept, extra
 
-    def _load_links(self) -> None:
-        layouts = self._index.layouts()
-        alive = self._index.alive
-        for through, function, how, file, line in self._index.links():
-            for at in range(len(function)):
-                name = function[at]
-                if name not in self._by_name or not alive[file[at]]:
-                    continue
-                pointer = through[at] or _member(layouts, how[at])
-                if pointer:
-                    link = _Link(pointer, int(file[at]), int(line[at]), how[at].decode())
-                    self._links.setdefault(name, []).append(link)
-                    self._given[pointer] = self._given.get(pointer, 0) + 1
-
-    # ---- edges
-
-    def _calls_of(self, name: bytes) -> Iterator[tuple[int, int, bool]]:
-        """Who calls a name: function, line, whether through a pointer of that name."""
-        number = self._numbers.get(name)
-        if number is None:
-            return
-        cut = slice(self._first[number], self._first[number + 1])
-        yield from zip(
-            self._caller[cut].tolist(), self._line[cut].tolist(), self._through[cut].tolist(),
-            strict=True,
-        )  # fmt: skip
-
-    def _edges(self, function: int) -> Iterator[_Edge]:
+    def into(self, function: int) -> list[Edges]:
         """Who reaches a function."""
-        name = self._functions.names[function]
-        some = False
-        for caller, line, through in self._calls_of(name):
-            if not through and (of := self._resolves(name, caller, function)):
-                some = True
-                yield _Edge(caller, min(of, _MANY), line, "call", None, of)
-        for link in self._links.get(name, ()):
-            if self._meant(function, link.file):
-                for edge in self._through_link(link):
-                    some = True
-                    yield edge
-        if not some and self._asked < _MAX_NAMED:
-            self._asked += 1
-            yield from self._named(name, function)
+        if function not in self._known:
+            self._known[function] = [edges for edges in self._into(function) if len(edges.caller)]
+        return self._known[function]
 
-    def _resolves(self, name: bytes, caller: int, function: int) -> int:
-        """Of how many functions a call by name in ``caller`` can mean this one; 0 if it cannot."""
-        functions = self._functions
-        file = int(functions.file[caller])
-        own = [at for at in self._by_name[name] if functions.file[at] == file]
-        if own:
-            return int(function in own)
-        if not self._meant(function, file):
-            return 0
-        return sum(self._meant(at, file) for at in self._by_name[name])
+    def _into(self, function: int) -> Iterator[Edges]:
+        name = self.functions.names[function]
+        caller, line, through = self._calls.sites(name)
+        yield self._edges(
+            *self._by_name(name, function, caller[~through], line[~through]),
+            CALL + self._dear(function, len(caller)),
+            Reach("call"),
+        )
+        seen = set()
+        for link in self._calls.links(name):
+            known = (link.through, link.how)
+            if self._kept[link.file] and known not in seen and self._visible(function, link.file):
+                seen.add(known)
+                yield from self._through(link)
 
-    def _meant(self, function: int, file: int) -> bool:
-        functions = self._functions
-        if functions.kind[function] == PLAIN or functions.file[function] == file:
-            return True
-        return bool(self._header[functions.file[function]])
+    def _edges(self, caller: _Ints, line: _Ints, cost: int, reach: Reach) -> Edges:
+        file = self.functions.file[caller]
+        kept = self._kept[file]
+        return Edges(caller[kept], line[kept], cost + self._extra[file[kept]], reach)
 
-    def _through_link(self, link: _Link) -> Iterator[_Edge]:
-        place = (link.file, link.line)
-        pointer = link.through.decode(errors="replace")
-        if pointer in RUNNERS:
-            for who in RUNNERS[pointer]:
-                for runner in self._by_name.get(who.encode(), ()):
-                    line = int(self._functions.line[runner])
-                    yield _Edge(runner, _HOOK, line, f"by {link.how}", place)
-            return
-        cost = _POINTER + self._given.get(link.through, 1).bit_length()
-        spoken, by_name = _spoken(link.how), link.how == "="
-        for name in (link.through, link.through.upper()):
-            for caller, line, through in self._calls_of(name):
-                if through or (by_name and name not in self._by_name) or link.how.isupper():
-                    how = f"through {pointer}, {spoken}"
-                    yield _Edge(caller, cost, line, how, place)
-        if link.how.startswith("EVENTHANDLER"):
-            yield from self._event(pointer, place, cost)
+    def _dear(self, function: int, sites: int) -> int:
+        """What a call by name costs more, for what is called."""
+        common = max(0, sites.bit_length() - _COMMON)
+        ends = sites > _FEW and self.checks.never_returns(function, sites)
+        return common + (_NO_RETURN if ends else 0)
 
-    def _event(self, name: str, place: tuple[int, int], cost: int) -> Iterator[_Edge]:
-        rows = self._index.occurrences(name)
-        home = self._functions.at(rows[:, 0], rows[:, 1])
-        invoked = {(c, n) for word in (b"EVENTHANDLER_INVOKE", b"EVENTHANDLER_DIRECT_INVOKE")
-                   for c, n, _ in self._calls_of(word)}  # fmt: skip
-        for caller, line in zip(home.tolist(), rows[:, 1].tolist(), strict=True):
-            if (caller, line) in invoked:
-                yield _Edge(caller, cost, line, f"by the event handler {name}", place)
+    def _by_name(
+        self, name: bytes, function: int, caller: _Ints, line: _Ints
+    ) -> tuple[_Ints, _Ints]:
+        """The calls that can mean this function: a file's own comes before all others."""
+        home = self.functions.file
+        same = home[caller] == home[function]
+        good = same
+        if self._visible(function, -1):
+            others = [one for one in self._calls.named(name) if one != function]
+            good = same | ~np.isin(home[caller], home[others])
+        return caller[good], line[good]
 
-    def _named(self, name: bytes, function: int) -> Iterator[_Edge]:
-        """Functions that name it without a call: they may hand it to who calls it."""
-        rows = self._index.occurrences(name.decode(errors="replace"))
-        rows = rows[np.isin(rows[:, 2] & ROLE_MASK, _BY_NAME)]
-        home = self._functions.at(rows[:, 0], rows[:, 1])
-        for caller, file, line in zip(
-            home.tolist(), rows[:, 0].tolist(), rows[:, 1].tolist(), strict=True
-        ):
-            if caller >= 0 and caller != function and self._meant(function, file):
-                yield _Edge(caller, _NAMED, line, "named, not called", None)
+    def _visible(self, function: int, file: int) -> bool:
+        """Whether a function can be meant in a file, which is -1 for any."""
+        home = self.functions.file[function]
+        return bool(self._open[function] or home == file)
 
-    # ---- paths
+    def onward(self, front: _Ints) -> tuple[_Ints, _Ints]:
+        """Functions that these reach, with the least cost; those of one more than once."""
+        calls, home = self._calls, self.functions.file
+        caller, name, through = calls.made_by(front)
+        reached, place = calls.functions_named(name[~through])
+        who = caller[~through][place]
+        good = self._kept[home[reached]]
+        good &= (home[reached] == home[who]) | self._open[reached]
+        direct = reached[good], self._by_call[self._calls.name[reached[good]]]
+        asked = np.concatenate((name, calls.name[front]))
+        given, pointer, _ = calls.given_to(np.unique(asked))
+        reached, place = calls.functions_named(given)
+        good = self._kept[home[reached]]
+        dear = self._by_pointer[pointer[place[good]]]
+        return np.concatenate((direct[0], reached[good])), np.concatenate((direct[1], dear))
 
-    def paths(self, start: str, end: str, limit: int, avoid: frozenset[str]) -> list[list[Step]]:
-        """See `timehands.sources.code.index.Index.path`. Raises `SourcesError`."""
-        starts = set(self._of(start))
-        ends = self._of(end)
-        banned = {at for name in avoid for at in self._by_name.get(name.encode(), ())}
-        found: list[list[Step]] = []
-        used: dict[int, int] = {}
-        for _ in range(limit * _TRIES):
-            way = self._way(starts, ends, used, banned)
-            if not way:
-                break
-            steps = self._steps(way)
-            if steps not in found:
-                found.append(steps)
-            if len(found) == limit:
-                break
-            for function, _edge in way[1:-1]:
-                used[function] = used.get(function, 0) + _USED_AGAIN
-        return sorted(
-            found, key=lambda steps: (sum(s.doubt is not None for s in steps), len(steps))
+    @cached_property
+    def _open(self) -> NDArray[np.bool_]:
+        """Of each function, whether other files can call it."""
+        plain = self.functions.kind == PLAIN
+        return np.asarray(plain | self._header[self.functions.file], np.bool_)
+
+    @cached_property
+    def _by_call(self) -> _Ints:
+        """Of each name, what a call by it costs at least."""
+        bits = np.frexp(self._calls.sites_of_names().astype(np.float64))[1]
+        return CALL + np.maximum(0, bits.astype(np.int64) - _COMMON)
+
+    @cached_property
+    def _by_pointer(self) -> _Ints:
+        """Of each pointer, what a call through it costs."""
+        names = self._calls.pointers()
+        runners = [_HOOK if one.decode(errors="replace") in RUNNERS else 0 for one in names]
+        return np.array(
+            [r or self._price(n) for r, n in zip(runners, names, strict=True)], np.int64
         )
 
-    def _of(self, name: str) -> list[int]:
-        """The functions of a name; macros only when there is no function."""
-        every = self._by_name.get(name.encode(), [])
-        found = [at for at in every if self._functions.kind[at] != MACRO] or every
-        if not found:
-            near = self._index.near(name)
-            advice = f"Perhaps {', '.join(near)}." if near else ""
-            raise SourcesError(f"no function {name} in this tree", advice=advice)
-        return found
+    # ---- through pointers
 
-    def _way(
-        self, starts: set[int], ends: list[int], used: dict[int, int], banned: set[int]
-    ) -> list[tuple[int, _Edge | None]]:
-        """Functions from start to end, each with the edge that leads on from it."""
-        cost = dict.fromkeys(ends, 0)
-        onward: dict[int, tuple[int, _Edge]] = {}
-        heap = [(0, at) for at in ends]
-        done: set[int] = set()
-        while heap and len(done) < _MAX_NODES:
-            so_far, function = heapq.heappop(heap)
-            if function in starts and function not in ends:
-                return _chain(function, onward)
-            if function in done:
-                continue
-            done.add(function)
-            if function not in self._known:
-                self._known[function] = list(self._edges(function))
-            for edge in self._known[function]:
-                caller = edge.caller
-                more = so_far + edge.cost + used.get(caller, 0)
-                if caller not in banned and more < cost.get(caller, 1 << 30):
-                    cost[caller], onward[caller] = more, (function, edge)
-                    heapq.heappush(heap, (more, caller))
-        return []
+    def _through(self, link: Link) -> Iterator[Edges]:
+        place, pointer = (link.file, link.line), link.through.decode(errors="replace")
+        if pointer in RUNNERS:
+            for who in RUNNERS[pointer]:
+                runners = np.array(self._calls.named(who.encode()), np.int64)
+                line = self.functions.line[runners]
+                yield self._edges(runners, line, _HOOK, Reach(f"by {link.how}", place))
+            return
+        member = "" if link.how == "=" or link.how in IN_CAPITALS else pointer
+        how = f"through {pointer}, {_spoken(link.how)}"
+        variable = pointer if link.how == "=" else ""
+        homes = self._calls.structures(link.through)
+        reach = Reach(how, place, self._doubt(link.through), member, variable, homes, link.how)
+        cost = self._price(link.through)
+        if link.how.startswith("EVENTHANDLER"):
+            yield self._event(pointer, cost, place)
+            return
+        capitals = link.how in IN_CAPITALS
+        caller, line, through = self._calls.sites(
+            link.through.upper() if capitals else link.through
+        )
+        if not capitals and (link.how != "=" or self._calls.named(link.through)):
+            caller, line = caller[through], line[through]
+        yield self._edges(caller, line, cost, reach)
 
-    def _steps(self, way: list[tuple[int, _Edge | None]]) -> list[Step]:
-        functions = self._functions
-        first = way[0][0]
-        begin = Where(self._index.file(int(functions.file[first])), int(functions.line[first]))
-        steps = [Step(functions.names[first].decode(errors="replace"), begin, "start")]
-        for (caller, edge), (function, _) in pairwise(way):
-            if edge is None:
-                break
-            where = Where(self._index.file(int(functions.file[caller])), edge.line)
-            name = functions.names[function].decode(errors="replace")
-            place = Where(self._index.file(edge.set[0]), edge.set[1]) if edge.set else None
-            steps.append(Step(name, where, edge.how, place, _doubt(edge)))
-        return steps
+    def _price(self, pointer: bytes) -> int:
+        given, homes = self._setters[pointer], self._calls.structures(pointer)
+        return _POINTER + 4 * max(0, given - 1).bit_length() + 2 * max(0, homes - 1).bit_length()
 
+    def _doubt(self, pointer: bytes) -> str | None:
+        given = self._setters[pointer]
+        return f"one of {given} functions that are set there" if given > _SURE else None
 
-def _chain(function: int, onward: dict[int, tuple[int, _Edge]]) -> list[tuple[int, _Edge | None]]:
-    way: list[tuple[int, _Edge | None]] = []
-    while function in onward:
-        following, edge = onward[function]
-        way.append((function, edge))
-        function = following
-    return [*way, (function, None)]
+    def _event(self, name: str, cost: int, place: tuple[int, int]) -> Edges:
+        rows = self._index.occurrences(name)
+        home = self.functions.at(rows[:, 0], rows[:, 1]).astype(np.int64)
+        invoked = {
+            pair
+            for word in INVOKERS
+            for sites in (self._calls.sites(word),)
+            for pair in zip(sites.caller.tolist(), sites.line.tolist(), strict=True)
+        }
+        pairs = zip(home.tolist(), rows[:, 1].tolist(), strict=True)
+        good = np.array([pair in invoked for pair in pairs], np.bool_)
+        reach = Reach(f"by the event handler {name}", place)
+        return self._edges(home[good], rows[good, 1], cost, reach)
 
+    def defined_with(self, function: int) -> Iterator[Edges]:
+        """Who calls pointers that are defined with this function: ``int (*p)(int) = function;``."""
+        name = self.functions.names[function]
+        rows = self._index.occurrences(name.decode(errors="replace"))
+        outside = self.functions.at(rows[:, 0], rows[:, 1]) < 0
+        for file, line, _ in rows[outside & np.isin(rows[:, 2] & ROLE_MASK, _BY_NAME)].tolist():
+            pointer = self.checks.defined_pointer(name, (file, line))
+            if pointer and self._kept[file]:
+                caller, on, _ = self._calls.sites(pointer.encode())
+                how = f"through {pointer}, set where it is defined"
+                others = self._setters[pointer.encode()]
+                doubt = f"one of {others + 1} functions that are set there" if others else None
+                reach = Reach(how, (file, line), doubt, variable=pointer)
+                yield self._edges(caller, on, self._price(pointer.encode()), reach)
 
-def _member(layouts: dict[bytes, list[bytes]], how: bytes) -> bytes:
-    """The member that a place in a structure's initialiser is."""
-    name, _, place = how.partition(b" ")
-    members = layouts.get(name, [])
-    at = int(place) if place.isdigit() else len(members)
-    return members[at] if at < len(members) and members[at] != b"-" else b""
+    def naming(self, function: int) -> Edges:
+        """Functions that name it without a call: they may hand it to who calls it."""
+        name = self.functions.names[function]
+        rows = self._index.occurrences(name.decode(errors="replace"))
+        rows = rows[np.isin(rows[:, 2] & ROLE_MASK, _BY_NAME)]
+        home = self.functions.at(rows[:, 0], rows[:, 1]).astype(np.int64)
+        good = (home >= 0) & (home != function)
+        good &= np.array([self._visible(function, file) for file in rows[:, 0].tolist()], np.bool_)
+        doubt = "it is named here; whether it is called is not seen"
+        reach = Reach("named, not called", None, doubt)
+        return self._edges(home[good], rows[good, 1], _NAMED, reach)
 
 
 def _spoken(how: str) -> str:
@@ -289,13 +256,3 @@ def _spoken(how: str) -> str:
     if how == "." or " " in how:
         return "set in an initialiser"
     return f"set by {how}"
-
-
-def _doubt(edge: _Edge) -> str | None:
-    if edge.how == "call":
-        return f"one of {edge.of} definitions of that name" if edge.of > 1 else None
-    if edge.how.startswith("by "):
-        return None
-    if edge.cost == _NAMED:
-        return "it is named here; whether it is called is not seen"
-    return "another function may be set there"

@@ -19,6 +19,8 @@ RUNNERS: Final[dict[str, tuple[str, ...]]] = {
     "early_param": ("do_early_param", "parse_early_param"),
     "TIMER_OF_DECLARE": ("timer_probe",),
 }
+#: What these register is called by a macro or function whose name is the pointer's in capitals.
+IN_CAPITALS: Final = frozenset(("DEVMETHOD", "KOBJMETHOD"))
 _INITCALLS: Final = (
     "module_init", "early_initcall", "pure_initcall", "core_initcall", "postcore_initcall",
     "arch_initcall", "subsys_initcall", "fs_initcall", "rootfs_initcall", "device_initcall",
@@ -45,8 +47,18 @@ MACROS: Final[dict[str, tuple[tuple[int, str], ...]]] = {
     "TIMER_OF_DECLARE": ((2, "TIMER_OF_DECLARE"),),
     **dict.fromkeys(_INITCALLS, ((0, "initcall"),)),
 }
+#: Macro: how the functions' names end that it makes of its first argument, and through what each
+#: is called (FreeBSD's sys/cons.h).
+PASTED: Final[dict[str, dict[str, str]]] = {
+    "CONSOLE_DRIVER": {
+        f"_cn{word}": f"cn_{word}"
+        for word in ("probe", "init", "term", "getc", "putc", "grab", "ungrab")
+    },
+}
 _CALL: Final = re.compile(
-    rb"\b(" + b"|".join(sorted((m.encode() for m in MACROS), reverse=True)) + rb")[ \t]*\("
+    rb"\b("
+    + b"|".join(sorted((m.encode() for m in (*MACROS, *PASTED)), reverse=True))
+    + rb")[ \t]*\("
     rb"([^;{}]{1,1000}?)\)[ \t\n]*[;,}]"
 )
 _NAME: Final = re.compile(rb"[ \t\n]*(?:\([\w \t*]{1,80}\)[ \t]*)?&?[ \t]*([A-Za-z_]\w*)[ \t\n]*")
@@ -66,9 +78,12 @@ def hooks(text: bytes, places: Iterable[int]) -> Iterator[Hook]:
     for match in filter(None, (_CALL.match(text, place) for place in places)):
         arguments = _split(match[2])
         macro = match[1].decode()
-        for place, through in MACROS[macro]:
+        first = _NAME.fullmatch(arguments[0])
+        if first:
+            for ending, through in PASTED.get(macro, {}).items():
+                yield Hook(match.start(1), macro, through.encode(), first[1] + ending.encode())
+        for place, through in MACROS.get(macro, ()):
             if place < len(arguments) and (name := _NAME.fullmatch(arguments[place])):
-                first = _NAME.fullmatch(arguments[0])
                 target = through.encode() or (first[1] if first else b"")
                 if target and name[1] != b"NULL":
                     yield Hook(match.start(1), macro, target, name[1])

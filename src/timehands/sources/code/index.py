@@ -18,13 +18,23 @@ from timehands.errors import SourcesError
 from timehands.sources.code.build import Built, refresh
 from timehands.sources.code.columns import unpack
 from timehands.sources.code.functions import Functions
-from timehands.sources.code.model import ClockSource, Found, Place, Step, Unparsed
+from timehands.sources.code.model import (
+    Build,
+    ClockSource,
+    Cut,
+    Found,
+    Place,
+    Ran,
+    Step,
+    Unparsed,
+)
 from timehands.sources.code.roles import DEAD, DEFINITIONS, MEMBER_OF, ROLE_MASK, Role
 from timehands.sources.tree import SourceTree
 from timehands.sources.where import Where
 
 if TYPE_CHECKING:
-    from timehands.sources.code.graph import Graph
+    from timehands.sources.code.calls import Calls
+    from timehands.sources.code.ways import Ways
 
 _WORDS: Final[dict[int, str]] = {
     Role.READ: "read",
@@ -34,6 +44,8 @@ _WORDS: Final[dict[int, str]] = {
     Role.MODIFY: "changed in place",
     Role.WRITE_PART: "a part of it is written",
     Role.ADDRESS: "its address is taken",
+    Role.WRITE_THROUGH: "what it points to is written",
+    Role.OUTPUT: "written by assembly",
     Role.DESIGNATOR: "initialised",
     Role.INITIAL: "is a value in an initialiser",
     Role.MACRO_BODY: "in a macro's body",
@@ -56,6 +68,8 @@ _LISTS: Final[dict[int, str]] = {
     Role.MODIFY: "writers",
     Role.WRITE_PART: "writers",
     Role.ADDRESS: "writers",
+    Role.WRITE_THROUGH: "writers",
+    Role.OUTPUT: "writers",
     Role.DESIGNATOR: "initialisers",
     Role.INITIAL: "initialisers",
     Role.MACRO_BODY: "macros",
@@ -77,8 +91,10 @@ _MAX_NEAR: Final = 5
 class Index:
     """The index of a tree. ``built`` says what opening it took."""
 
-    def __init__(self, tree: SourceTree, database: sqlite3.Connection, built: Built) -> None:
-        self.tree, self.built = tree, built
+    def __init__(
+        self, tree: SourceTree, database: sqlite3.Connection, built: Built, arch: str = "amd64"
+    ) -> None:
+        self.tree, self.built, self.arch = tree, built, arch
         self._database = database
 
     @classmethod
@@ -92,7 +108,7 @@ class Index:
         jobs: int | None = None,
     ) -> Self:
         """Make or refresh a tree's index. Raises `SourcesError`, `FileUnusable`."""
-        return cls(tree, *refresh(tree, under=under, arch=arch, cache=cache, jobs=jobs))
+        return cls(tree, *refresh(tree, under=under, arch=arch, cache=cache, jobs=jobs), arch)
 
     def close(self) -> None:
         """Close the file."""
@@ -130,6 +146,10 @@ class Index:
         rows = self._database.execute("SELECT id FROM file WHERE path LIKE '%.h'").fetchall()
         headers[[number for (number,) in rows]] = True
         return headers
+
+    def living(self) -> dict[int, str]:
+        """The paths of all files, by their numbers."""
+        return dict(self._database.execute("SELECT id, path FROM file WHERE alive"))
 
     def paths(self, numbers: set[int]) -> dict[int, str]:
         """The paths of files by their numbers."""
@@ -192,7 +212,7 @@ class Index:
         rows = self.occurrences(symbol)
         if not len(rows):
             return Found(symbol, near=self.near(symbol))
-        rows = _in_order(rows)
+        rows = self._told_apart(_in_order(rows))
         kinds = _KIND_OF[rows[:, 2] & ROLE_MASK]
         shown, left_out = [], []
         for kind, name in enumerate(_KINDS):
@@ -208,6 +228,15 @@ class Index:
         }
         found = Found(symbol, callees=self._callees(symbol), left_out=tuple(left_out))
         return replace(found, **lists)  # type: ignore[arg-type]
+
+    def _told_apart(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """``d_read_t tun_read;`` declares where a function of that name is defined."""
+        role = rows[:, 2] & ROLE_MASK
+        variable, defined = role == Role.VARIABLE, rows[role == Role.FUNCTION, 0]
+        if len(defined) and variable.any():
+            declares = variable & (np.isin(rows[:, 0], defined) | self.headers()[rows[:, 0]])
+            rows[declares, 2] += Role.DECLARATION - Role.VARIABLE
+        return rows
 
     def _places(self, rows: NDArray[np.int64], which: NDArray[np.int64]) -> list[Place]:
         """Those of the rows as places, in their order."""
@@ -285,22 +314,50 @@ class Index:
         return _columns(row[0]) if row else []
 
     def path(
-        self, start: str, end: str, *, limit: int = 3, avoid: frozenset[str] = frozenset()
+        self,
+        start: str,
+        end: str,
+        *,
+        limit: int = 3,
+        avoid: frozenset[str] = frozenset(),
+        build: Build | None = None,
+        ran: Ran | None = None,
     ) -> list[list[Step]]:
-        """The shortest ways from one function to another, at most ``limit``."""
-        return self._graph.paths(start, end, limit, avoid)
+        """Ways from one function to another, at most ``limit``, the most credible ones first.
+
+        With ``build`` only those that a configuration compiles; with ``ran`` those are preferred
+        that ran in a recording. Raises `SourcesError` for a function that the tree has not.
+        """
+        return self._ways(build, ran).find(start, end, limit, avoid)
+
+    def cut(
+        self, start: str, end: str, build: Build, avoid: frozenset[str] = frozenset()
+    ) -> Cut | None:
+        """Why a configuration has no way: what it lacks of one of the tree; None: that has none."""
+        from timehands.sources.code.checks import Checks
+        from timehands.sources.code.graph import Graph
+        from timehands.sources.code.ways import Ways
+
+        graph, checks = Graph(self, self._calls, None), Checks(self, self._calls, build)
+        return Ways(self, self._calls, graph, lacking=checks).cut(start, end, avoid)
+
+    def _ways(self, build: Build | None, ran: Ran | None) -> Ways:
+        from timehands.sources.code.graph import Graph
+        from timehands.sources.code.ways import Ways
+
+        return Ways(self, self._calls, Graph(self, self._calls, build), ran)
 
     @cached_property
-    def _graph(self) -> Graph:
-        from timehands.sources.code.graph import Graph
+    def _calls(self) -> Calls:
+        from timehands.sources.code.calls import Calls
 
-        return Graph(self)
+        return Calls(self)
 
-    def clocks(self) -> list[ClockSource]:
-        """Every clock that the tree can register."""
+    def clocks(self, build: Build | None = None) -> list[ClockSource]:
+        """Every clock that the tree can register; as ``build`` compiles them, if it is given."""
         from timehands.sources.code.clocks import clocks
 
-        return clocks(self)
+        return clocks(self, build)
 
 
 def _columns(data: bytes) -> list[Any]:

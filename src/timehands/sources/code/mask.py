@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 _TO_BLANK: Final = bytes(c if c in b"\n" else 0x20 for c in range(256))
+#: Of a string's first character only that stays by which assembly says what it writes.
+_OUTPUTS: Final = bytes(c if c in b"=+" else 0x20 for c in range(256))
 
 # No pattern here may go back over what it took: a file is as large as its writer likes.
 _SKIP: Final = re.compile(
@@ -27,7 +29,7 @@ _BARE: Final = (
     b"unused|diagused|debugused|dead2?|packed|read_mostly|read_frequently|pure2?|noinline|"
     b"always_inline|exclusive_cache_line|cacheline_aligned|cold|hot|used|init|exit|initdata|"
     b"initconst|ro_after_init|maybe_unused|user|iomem|percpu|rcu|force|must_check|returns_twice|"
-    b"noprofile|nosanitizeaddress|nosanitizethread|nosanitizecoverage|hidden|noasan|weak|"
+    b"noprofile|nosanitize\\w{2,20}|hidden|noasan|weak|"
     b"weak_symbol|visible|sched|kprobes|"
     b"net_init|net_exit|meminit|latent_entropy|noreturn|result_use_check|BEGIN_DECLS|END_DECLS|"
     b"noubsan|nodebug|cpuinit|devinit|nostackprotector|refdata|ref|exitdata|dso_public"
@@ -65,8 +67,13 @@ _QUEUE: Final = re.compile(
 _AT_MARGIN: Final = re.compile(
     rb"\n(?:static[ \t\n]+)?[A-Z][A-Z0-9_]{2,60}+\("
     + _NESTED
-    + rb"\)(?![ \t\n]{0,80}\{|[ \t]*\w)[ \t]*(?:=[^;{}]{0,200};|;)?"
+    + rb"\)(?![ \t\n]{0,80}\{|[ \t]*[\w(])[ \t]*(?:=[^;{}]{0,200};|;)?"
 )
+#: One in small letters: ``check_syscall_args(sys_exit)``, and the next declaration at the margin.
+_AT_MARGIN_SMALL: Final = re.compile(
+    rb"(?<![\w*])\n[a-z_]\w{2,60}+\([\w, \t]{0,200}+\)(?=\n[A-Za-z_])"
+)
+_LAST_AT_MARGIN: Final = re.compile(rb"(?:\n|\A)[A-Z][A-Z0-9_]{2,60}\([\w, \t]{0,200}\)\Z")
 _DEPTH: Final = 48
 _CONDITIONS: Final = frozenset((b"if", b"ifdef", b"ifndef", b"elif", b"else", b"endif"))
 #: After these an expression goes on.
@@ -126,11 +133,13 @@ def _blank(match: re.Match[bytes]) -> bytes:
     found = match[0]
     first = found[:1]
     if first == b"/":
+        if b"\\\n" in found:  # a macro goes on behind a comment in it
+            return b"\\\n".join(part.translate(_TO_BLANK) for part in found.split(b"\\\n"))
         return found.translate(_TO_BLANK)
     if len(found) < 2 or b"\n" in found:
         return found.translate(_TO_BLANK)
     if first == b'"':
-        return b'"' + b" " * (len(found) - 2) + b'"'
+        return b'"' + found[1:-1][:1].translate(_OUTPUTS) + b" " * (len(found) - 3) + b'"'
     return b"0" + b" " * (len(found) - 1)
 
 
@@ -144,7 +153,8 @@ def parsable(code: bytes) -> bytes:
         code = _ALIAS.sub(_spaces, code)
     if b"_HEAD(" in code or b"_ENTRY(" in code:
         code = _QUEUE.sub(_type, code)
-    return _TYPE_ARGUMENT.sub(_spaces, _AT_MARGIN.sub(_spaces, b"\n" + code)[1:])
+    code = _AT_MARGIN_SMALL.sub(_spaces, _AT_MARGIN.sub(_spaces, b"\n" + code))
+    return _TYPE_ARGUMENT.sub(_spaces, code[1:])
 
 
 def _type(match: re.Match[bytes]) -> bytes:
@@ -207,7 +217,7 @@ class _Conditions:
         """Whether statements or declarations stand in it, whole."""
         part = self.code[branch[0] : branch[1]].strip()
         return not part or (
-            part[-1:] in b";},"
+            (part[-1:] in b";}," or bool(_LAST_AT_MARGIN.search(part)))
             and part.count(b"{") == part.count(b"}")
             and part.count(b"(") == part.count(b")")
             and not part.startswith((b"else", b"}"))

@@ -21,6 +21,7 @@ from timehands.sources.code.bodies import Body, bodies, hidden
 from timehands.sources.code.brackets import STEPS
 from timehands.sources.code.brief import brief
 from timehands.sources.code.mask import parsable
+from timehands.sources.code.roles import KEYWORDS
 
 _QUERY: Final = """
 (function_definition) @function
@@ -31,6 +32,17 @@ _QUERY: Final = """
 (parameter_declaration declarator: (identifier) @parameter)
 (parameter_declaration declarator: (pointer_declarator declarator: (identifier) @parameter))
 (parameter_declaration declarator: (array_declarator declarator: (identifier) @parameter))
+(parameter_declaration declarator: (pointer_declarator declarator: [
+  (pointer_declarator declarator: [(identifier) @parameter
+    (pointer_declarator declarator: (identifier) @parameter)])
+  (array_declarator declarator: (identifier) @parameter)]))
+(parameter_declaration declarator: (array_declarator declarator: [
+  (array_declarator declarator: (identifier) @parameter)
+  (parenthesized_declarator (pointer_declarator declarator: (identifier) @parameter))]))
+(parameter_declaration declarator: (function_declarator declarator: (parenthesized_declarator
+  (pointer_declarator declarator: [(identifier) @parameter
+    (pointer_declarator declarator: (identifier) @parameter)
+    (array_declarator declarator: (identifier) @parameter)]))))
 (declaration (storage_class_specifier) @storage) @stored
 (translation_unit (declaration declarator: (init_declarator value: (initializer_list))) @table)
 (field_declaration declarator: (_) @member)
@@ -215,6 +227,8 @@ def _function(node: Node, code: bytes) -> Span | None:
         return None
     if declarator is not None:
         name = _made_name(name, declarator)
+    if _text(name, code) in KEYWORDS:
+        return None
     static = b"static" in code[node.start_byte : name.start_byte].split()
     return Span(
         node.start_byte,
@@ -333,7 +347,7 @@ def _header(code: bytes, body: int, end: int) -> Span | None:
     if blank >= 0 and before[blank:].strip():
         base, before = base + blank + 2, before[blank + 2 :]
     found = re.match(rb"\s*([\w \t\n*]*?)(\w+)[ \t]*\(", before)
-    if not found or b"=" in before or found[2] in (b"if", b"while", b"for", b"switch"):
+    if not found or b"=" in before or found[2] in KEYWORDS:
         return None
     return Span(
         base + found.start(1),

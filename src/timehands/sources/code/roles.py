@@ -30,6 +30,8 @@ class Role(IntEnum):
     ENUMERATOR = 18
     UNDEFINED = 20  #: ``#undef name``
     HOOK = 19  #: named in a macro that registers functions (``SYSINIT``)
+    WRITE_THROUGH = 21  #: ``*name = ...``: what it points to is written
+    OUTPUT = 22  #: ``asm("..." : "=a" (name))``
 
 
 #: Added to a role where the line stands within ``#if 0``.
@@ -41,7 +43,11 @@ ROLE_MASK: Final = 0x1F
 DEFINITIONS: Final = frozenset(
     {Role.FUNCTION, Role.VARIABLE, Role.TYPE, Role.MEMBER, Role.ENUMERATOR, Role.MACRO}
 )
-WRITERS: Final = frozenset({Role.WRITE, Role.MODIFY, Role.WRITE_PART, Role.ADDRESS})
+WRITERS: Final = frozenset(
+    {
+        Role.WRITE, Role.MODIFY, Role.WRITE_PART, Role.ADDRESS, Role.WRITE_THROUGH, Role.OUTPUT,
+    }
+)  # fmt: skip
 
 KEYWORDS: Final = frozenset(
     b"auto break case char const continue default do double else enum extern float for goto if "

@@ -10,16 +10,16 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from timehands.sources.code.hooks import MACROS, hooks
+from timehands.sources.code.hooks import MACROS, PASTED, hooks
 from timehands.sources.code.mask import Masked, mask
 from timehands.sources.code.parse import Span, Structure, parse
 from timehands.sources.code.roles import DEAD, MEMBER_OF, Role
 from timehands.sources.code.tokens import Bools, Bytes, Ints, Names, Words, is_member, words
-from timehands.sources.code.uses import assigned, roles
+from timehands.sources.code.uses import assigned, roles, writes
 
 _NAMING: Final = frozenset((b"define", b"undef", b"if", b"ifdef", b"ifndef", b"elif"))
 _UNPARSED_SHOWN: Final = 5
-_HOOKS: Final = tuple(macro.encode() for macro in MACROS)
+_HOOKS: Final = tuple(macro.encode() for macro in (*MACROS, *PASTED))
 _NEWLINE: Final = ord("\n")
 
 
@@ -312,6 +312,7 @@ def _macros(result: Scan, batch: _Batch, names: Names) -> None:
     if not used:
         return
     text = b"\n".join(batch.masked[file].text[d.start : d.end] for file, d in used)
+    text = text.replace(b"\\\n", b" \n")
     found = words(text, names)
     sizes = np.array([d.end - d.start + 1 for _, d in used])
     starts = np.concatenate(([0], np.cumsum(sizes)[:-1]))
@@ -323,7 +324,9 @@ def _macros(result: Scan, batch: _Batch, names: Names) -> None:
     called = found.after[0] == ord("(")
     through = (found.before[0] == ord("*")) & (found.after[0] == ord(")"))
     through &= (found.after[1] == ord("(")) & (found.before[1] == ord("("))
-    role = np.where(called, Role.CALL, Role.MACRO_BODY)
+    role = writes(found, names)
+    role[role == Role.READ] = Role.MACRO_BODY
+    role[called] = Role.CALL
     role[through] = Role.CALL_THROUGH
     role[~define] = Role.CONDITION
     role[np.array([d.word == b"undef" for _, d in used], np.bool_)[own]] = Role.UNDEFINED

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from timehands.sources.code.brackets import behind_subscripts
+from timehands.sources.code.prefixes import prefixes
 from timehands.sources.code.roles import Role
 from timehands.sources.code.statements import declare
 from timehands.sources.code.tokens import (
@@ -29,7 +30,8 @@ from timehands.sources.code.tokens import (
 _CHAIN: Final = 6
 _OPERATORS: Final = table_of(b"+-*/%&|^")
 _AFTER_VALUE: Final = table_of(b";,)}")
-_BEFORE_DESIGNATOR: Final = table_of(b"{,")
+_BEFORE_DESIGNATOR: Final = table_of(b"{,(")
+_IS_SMALL: Final = table_of(b"abcdefghijklmnopqrstuvwxyz")
 _VALUE_END: Final = IS_WORD | table_of(b")]")
 
 
@@ -39,26 +41,55 @@ def roles(found: Words, names: Names, known: Bytes, inside: Bools, table: Bools)
     ``known``: what the parser says of it (0: nothing); ``inside``: whether it is in a function;
     ``table``: whether it is in an initialiser of the file's scope.
     """
-    a1, a2, a3 = found.after
+    a1, a2, _ = found.after
     b1, b2, _ = found.before
     member = is_member(found)
-    role = np.zeros(len(found.name), np.uint8)
-    role[_modified(a1, a2, a3)] = Role.MODIFY
-    role[_assigned(a1, a2)] = Role.WRITE
-    _prefixes(found, role)
-    _parts(found, role)
+    role = writes(found, names)
     called = a1 == ord("(")
     through = (a1 == ord(")")) & (a2 == ord("("))
     starred = (b1 == ord("*")) & (b2 == ord("("))
     role[called] = Role.CALL
     role[(called & member) | (through & (starred | member))] = Role.CALL_THROUGH
     role[called & _declared(found, names, inside)] = Role.DECLARATION
-    designator = (b1 == ord(".")) & _BEFORE_DESIGNATOR[b2] & _assigned(a1, a2)
+    designator = _designates(found) & ((role == Role.WRITE) | (role == Role.WRITE_PART))
     quiet = table & (role != Role.CALL) & (role != Role.CALL_THROUGH)
     role[quiet] = Role.INITIAL
     role[designator] = Role.DESIGNATOR
     declare(found, names, inside, role)
-    return np.where(known > 0, known, role).astype(np.uint8)
+    return np.where((known > 0) & ~_is_type(found, known), known, role).astype(np.uint8)
+
+
+def writes(found: Words, names: Names) -> Bytes:
+    """Which identifiers are written, and how; of all others, that they are read."""
+    a1, a2, a3 = found.after
+    role = np.zeros(len(found.name), np.uint8)
+    role[_modified(a1, a2, a3)] = Role.MODIFY
+    role[_assigned(a1, a2)] = Role.WRITE
+    _parenthesised(found, role)
+    for flags, what in prefixes(found, names):
+        _set_last(found, role, flags, what)
+    _through(found, role)
+    _parts(found, role)
+    return role
+
+
+def _is_type(found: Words, known: Bytes) -> Bools:
+    """``ZEXTERN z_size_t ZEXPORT f(...)``: what the parser takes for a variable is a type."""
+    declared = (known == Role.VARIABLE) | (known == Role.MEMBER)
+    ends = found.solids[found.last - 1] == ord("_")
+    ends &= found.solids[found.last] == ord("t")
+    after = found.after[0]
+    return np.asarray(declared & ((ends & IS_WORD[after]) | _IS_SMALL[after]), np.bool_)
+
+
+def _designates(found: Words) -> Bools:
+    """``.a = 1`` and ``.a.b = 1`` in an initialiser."""
+    b1, b2, _ = found.before
+    designates = np.asarray((b1 == ord(".")) & _BEFORE_DESIGNATOR[b2], np.bool_)
+    dotted = (b1[1:] == ord(".")) & (found.first[1:] == found.last[:-1] + 2)
+    for _ in range(_CHAIN):
+        designates[1:] |= dotted & designates[:-1]
+    return designates
 
 
 def _assigned(a1: Bytes, a2: Bytes) -> Bools:
@@ -72,22 +103,49 @@ def _modified(a1: Bytes, a2: Bytes, a3: Bytes) -> Bools:
     return np.asarray(operator | twice | shift, np.bool_)
 
 
-def _prefixes(found: Words, role: Bytes) -> None:
+def _parenthesised(found: Words, role: Bytes) -> None:
+    """``(x) = 1`` and ``(x->y) |= 1``."""
+    b1, b2, _ = found.before
+    a2, a3, a4 = (found.solids[found.last + 1 + place] for place in (1, 2, 3))
+    closed = found.after[0] == ord(")")
+    closed &= is_member(found) | ((b1 == ord("(")) & ~_VALUE_END[b2])
+    role[closed & _modified(a2, a3, a4) & (a2 != a3)] = Role.MODIFY
+    role[closed & _assigned(a2, a3)] = Role.WRITE
+
+
+def _set_last(found: Words, role: Bytes, flags: Bools, what: Role) -> None:
     """``++x->y`` and ``&x.y``: what is meant is the last name of the chain."""
-    b1, b2, b3 = found.before
-    counted = (b1 == b2) & ((b1 == ord("+")) | (b1 == ord("-"))) & ~_VALUE_END[b3]
-    address = (b1 == ord("&")) & ~_VALUE_END[b2] & (b2 != ord("&"))
+    linked, member = _linked(found), is_member(found)
+    places = np.flatnonzero(flags)
+    for _ in range(_CHAIN):
+        moves = linked[places]
+        role[places[~moves & (role[places] == Role.READ)]] = what
+        places = places[moves] + 1
+        places = places[places < len(role)]
+        places = places[member[places]]
+
+
+def _linked(found: Words) -> Bools:
     a1, a2, _ = found.after
-    linked = (a1 == ord(".")) | ((a1 == ord("-")) & (a2 == ord(">")))
-    member = is_member(found)
-    for flags, what in ((counted, Role.MODIFY), (address, Role.ADDRESS)):
-        places = np.flatnonzero(flags)
-        for _ in range(_CHAIN):
-            moves = linked[places]
-            role[places[~moves & (role[places] == Role.READ)]] = what
-            places = places[moves] + 1
-            places = places[places < len(role)]
-            places = places[member[places]]
+    return np.asarray((a1 == ord(".")) | ((a1 == ord("-")) & (a2 == ord(">"))), np.bool_)
+
+
+def _through(found: Words, role: Bytes) -> None:
+    """``*x = 1``, ``*x->y = 1`` and ``(*x)++`` write what the last name points to."""
+    linked, member = _linked(found), is_member(found)
+    a1, a2, _ = found.after
+    b1, b2, b3 = found.before
+    held = (b1 == ord("*")) & (b2 == ord("(")) & ~_VALUE_END[b3] & (a1 == ord(")"))
+    one, two, three = (found.solids[found.last + 1 + place] for place in (1, 2, 3))
+    role[held & (_modified(one, two, three) | _assigned(one, two))] = Role.WRITE_THROUGH
+    places = np.flatnonzero(found.before[0] == ord("*"))
+    for _ in range(_CHAIN):
+        last = places[~linked[places]]
+        written = (role[last] == Role.WRITE) | ((role[last] == Role.MODIFY) & (a1 != a2)[last])
+        role[last[written]] = Role.WRITE_THROUGH
+        places = places[linked[places]] + 1
+        places = places[places < len(role)]
+        places = places[member[places]]
 
 
 def _parts(found: Words, role: Bytes) -> None:
@@ -125,6 +183,6 @@ def assigned(found: Words, role: Bytes) -> Ints:
     direct = (b1 == ord("=")) & ~_OPERATORS[b2]
     behind = (b1 == ord("&")) & (b2 == ord("="))
     alone = _AFTER_VALUE[found.after[0]] & (direct | behind)
-    alone[1:] &= role[:-1] == Role.WRITE
+    alone[1:] &= (role[:-1] == Role.WRITE) | (role[:-1] == Role.WRITE_THROUGH)
     alone[:1] = False
     return np.flatnonzero(alone).astype(np.int32)

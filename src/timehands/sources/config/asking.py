@@ -58,6 +58,8 @@ def one(tree: SourceTree, configuration: Configuration, file: str) -> Why:
     answer = configuration.why(file)
     if answer.verdicts or answer.note:
         return answer
+    if answer.modules:
+        return replace(answer, note=_UNNAMED)
     return _unnamed(tree, answer)
 
 
@@ -77,11 +79,12 @@ def _unnamed(tree: SourceTree, answer: Why) -> Why:
         return replace(answer, note=f"{_UNNAMED}, and the tree has no such file")
     if (other := _other_list(tree, file)) is not None:
         words = f"but {other} does: another machine's list, or one that is not taken in"
-        return replace(answer, note=f"{_UNNAMED}, {words}")
+        return replace(answer, note=f"{_UNNAMED}, {words}", noted=other)
     if file.endswith((".h", ".inc")):
         note = "a header is not compiled by itself, but with the files that include it"
     elif (mention := _mention(tree, file)) is not None:
         note = f"{_UNNAMED}, but {mention} does: it is that makefile's matter"
+        answer = replace(answer, noted=mention)
     else:
         note = f"{_UNNAMED}: it may be included by another file, or unused"
     return replace(answer, note=note, known=False)
@@ -91,7 +94,7 @@ def _other_list(tree: SourceTree, file: str) -> Where | None:
     """The first line of the BSDs' lists of files that names it, though this kernel has not."""
     name = file.removeprefix(f"{tree.sys}/") if tree.sys else file
     word = re.compile(rf"^\s*(?:file\s+)?{re.escape(name)}\s", re.MULTILINE)
-    for number, listed in enumerate(_lists(tree)):
+    for number, listed in enumerate(_lists(tree, file)):
         if number >= _MOST_LISTS:
             break
         text = "\n".join(_lines(tree, listed))
@@ -100,19 +103,26 @@ def _other_list(tree: SourceTree, file: str) -> Where | None:
     return None
 
 
-def _lists(tree: SourceTree) -> Iterator[str]:
-    """``files*`` of sys/conf and of each architecture's conf."""
+def _lists(tree: SourceTree, file: str) -> Iterator[str]:
+    """``files*`` beside the file and above it, of sys/conf and of each architecture's conf."""
+    folder = file.rpartition("/")[0]
+    while folder and folder != tree.sys:
+        yield from (one for one in _named(tree, folder, "files") if one != file)
+        folder = folder.rpartition("/")[0]
     yield from _named(tree, tree.below_sys("conf"), "files")
     for machine in _named(tree, tree.below_sys("arch"), ""):
         yield from _named(tree, f"{machine}/conf", "files")
 
 
 def _mention(tree: SourceTree, file: str) -> Where | None:
-    """The first makefile of its folder or of those above that has the file's name."""
+    """The first makefile of its folder or of those above that has the file's name.
+
+    Its object serves as well, by its path from there: others have objects of the same name.
+    """
     folder, _, name = file.rpartition("/")
-    word = re.compile(rf"(?<![\w.-]){re.escape(name)}(?![\w.-])")
     left = _MOST_MAKEFILES
     while folder and left > 0:
+        word = _word(name, file[len(folder) + 1 :])
         for makefile in _named(tree, folder, "Makefile", "Kbuild")[:left]:
             left -= 1
             for number, line in enumerate(_lines(tree, makefile), 1):
@@ -120,6 +130,11 @@ def _mention(tree: SourceTree, file: str) -> Where | None:
                     return Where(makefile, number)
         folder = folder.rpartition("/")[0]
     return None
+
+
+def _word(name: str, path: str) -> re.Pattern[str]:
+    base = path.rpartition(".")[0] or path
+    return re.compile(rf"(?<![\w.-])(?:{re.escape(name)}|{re.escape(base)}\.o)(?![\w.-])")
 
 
 def _named(tree: SourceTree, folder: str, *starts: str) -> list[str]:

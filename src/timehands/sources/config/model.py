@@ -164,7 +164,8 @@ class Why:
 
     ``verdicts`` has one for each line that names the file; without any, ``note`` says what is
     known instead. With ``known`` False the configuration does not decide it (a header, a file that
-    a makefile puts into a library).
+    a makefile puts into a library). ``modules`` are the lines that put a file which is not compiled
+    into loadable modules that are built beside the kernel. ``noted`` is the place in the note.
     """
 
     file: str
@@ -172,6 +173,8 @@ class Why:
     verdicts: tuple[Verdict, ...]
     note: str = ""
     known: bool = True
+    modules: Chain = ()
+    noted: Where | None = None
 
     @property
     def changes(self) -> tuple[Change, ...]:

@@ -23,6 +23,8 @@ _MOST_DEPENDENTS = 20
 #: So many settings are shown with all that depends on them.
 _FEW = 3
 _WIDEST = 48
+#: So many steps of a chain are too many for a table of differences.
+_LONG = 3
 
 
 def kernel(configuration: Configuration) -> str:
@@ -48,7 +50,7 @@ def why_page(configuration: Configuration, why: Why) -> Document:
     if not why.known:
         verb = "is not decided by the configuration of"
     title = f"{why.file} {verb} {kernel(configuration)}"
-    blocks: list[Block] = [Words(why.note, "doubt", 2)] if why.note else []
+    blocks: list[Block] = [Words(_note(why), "doubt", 2)] if why.note else []
     several = len(why.verdicts) > 1
     for verdict in why.verdicts:
         if several:
@@ -56,7 +58,16 @@ def why_page(configuration: Configuration, why: Why) -> Document:
             blocks.append(Heading(str(verdict.rule.where), holds))
         blocks += chain_blocks(verdict.chain)
         blocks += _change_blocks(verdict)
+    if why.modules:
+        blocks.append(Words("As a module it is built by:"))
+        blocks += chain_blocks(why.modules)
     return Document(title, (*blocks, *complaint_blocks(configuration.complaints)))
+
+
+def _note(why: Why) -> Cell:
+    """The note, with the place in it as one."""
+    before, _, after = why.note.partition(str(why.noted))
+    return (before, why.noted, after) if why.noted is not None else why.note
 
 
 def _change_blocks(verdict: Verdict) -> Iterator[Block]:
@@ -88,6 +99,8 @@ def files_page(configuration: Configuration, folder: str, whys: Sequence[Why]) -
         verdict = verdict or (why.verdicts[0] if why.verdicts else None)
         where: Cell = verdict.rule.where if verdict else ""
         condition = str(verdict.rule.condition) if verdict else why.note
+        if why.modules and verdict is None:
+            where, condition = why.modules[0].where or "", f"module: {why.modules[0].words}"
         rows.append((why.file, "yes" if why.compiled else "no", where, condition))
     table = Table(("file", "compiled", "line", "if"), tuple(rows))
     blocks = (table, *complaint_blocks(configuration.complaints))
@@ -182,11 +195,20 @@ def _pairs_table(pairs: Sequence[Pair], difference: Difference) -> Table:
 def _standing(setting: Setting | None) -> Cell:
     if setting is None:
         return "-"
-    told = _told(setting.chain)
+    told = _in_short(setting.chain) or _told(setting.chain)
     parts = told if isinstance(told, tuple) else (told,)
     if not setting.on:
         return (f"{setting.state}: ", *parts)
     return (f"{setting.value}  ", *parts) if setting.value is not None else told
+
+
+def _in_short(chain: Chain) -> tuple[Part, ...]:
+    """Where a long story begins and ends: all of it is for `config` itself."""
+    steps = [step for step in chain if not step.words.startswith("include ")]
+    places = [step.where for step in steps if step.where]
+    if len(places) < _LONG:
+        return ()
+    return (places[0], " ... ", places[-1])
 
 
 def _folders(files: Iterable[str], most: int = 12) -> str:
@@ -202,13 +224,16 @@ def _folders(files: Iterable[str], most: int = 12) -> str:
 
 def _across_page(difference: Difference) -> Document:
     sides = (difference.a, difference.b)
-    width = max(len(side.name) for side in sides)
+    names = [side.name for side in sides]
+    if names[0] == names[1]:
+        names = [f"{side.system} {side.name}" for side in sides]
+    width = max(map(len, names))
     widest = max(len(meant.words) for row in difference.meanings for meant in row[1:])
     blocks: list[Block] = []
     for subject, *meanings in difference.meanings:
         blocks.append(Words(subject, "bold"))
-        for side, meant in zip(sides, meanings, strict=True):
-            blocks.append(Words(_meant(f"{side.name:<{width}}", meant, widest), "", 2))
+        for name, meant in zip(names, meanings, strict=True):
+            blocks.append(Words(_meant(f"{name:<{width}}", meant, widest), "", 2))
     title = f"{kernel(difference.a)} and {kernel(difference.b)}, by what their settings mean"
     complaints = complaint_blocks((*difference.a.complaints, *difference.b.complaints))
     return Document(title, (*blocks, *complaints))
@@ -217,7 +242,7 @@ def _across_page(difference: Difference) -> Document:
 def _meant(name: str, meant: Meant, widest: int) -> Cell:
     if not meant.known:
         return f"{name}  has nothing of the kind"
-    where = meant.chain[-1].where if meant.on and meant.chain else None
+    where = next((step.where for step in reversed(meant.chain) if step.where), None)
     value = f"={meant.value}" if meant.on and meant.value and len(meant.value) < 12 else ""
     words = f"{name}  {'yes' if meant.on else 'no '}  {meant.words}{value}"
     if where is None:

@@ -66,6 +66,7 @@ def why(configuration: Configuration, answers: Iterable[Why]) -> dict[str, Any]:
                 "compiled": one.compiled if one.known else None,
                 "note": one.note,
                 "rules": [_verdict(verdict) for verdict in one.verdicts],
+                "modules": chain(one.modules),
             }
             for one in answers
         ],

@@ -17,6 +17,7 @@ from timehands.sources.config.conditions import (
     ways,
 )
 from timehands.sources.config.freebsd.files import PROFILING, FileList, KnownOption, known_options
+from timehands.sources.config.freebsd.modules import Modules
 from timehands.sources.config.freebsd.selection import Selection
 from timehands.sources.config.model import (
     Chain,
@@ -122,6 +123,7 @@ class Names(Explainer):
             for name in ledger.names(kind):
                 if ledger.value(kind, name) is None:
                     self._options.setdefault(name.lower(), _Standing(kind, name))
+        self._modules = Modules(selection.reader, selection.machine)
         arch = selection.machine_arch
         if arch.lower() in self._known:
             self._options.setdefault(arch.lower(), _Standing("machine", selection.machine))
@@ -185,7 +187,9 @@ class Names(Explainer):
             built = any(verdict.holds for verdict in verdicts)
             note = f"{'it is built, but it' if built else 'what its line makes'} is no object of "
             note += "the kernel by itself"
-        return Why(file, file in configuration.files, verdicts, note)
+        if file in configuration.files:
+            return Why(file, True, verdicts, note)
+        return Why(file, False, verdicts, note, modules=self._modules.of(file))
 
     def _verdict(self, rule: Rule) -> Verdict:
         if holds(rule.condition, self.there):

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import Generic, TypeVar
 
 from timehands.sources.config.linux import dotconfig
 from timehands.sources.config.linux.explain import Symbols
-from timehands.sources.config.linux.kbuild import Built, Kbuild
-from timehands.sources.config.model import Configuration, Reason, Rule
+from timehands.sources.config.linux.known import Known
+from timehands.sources.config.linux.objects import Objects
+from timehands.sources.config.model import Configuration, Reason
 from timehands.sources.config.reading import Reader
 from timehands.sources.where import Where
 
@@ -38,71 +39,48 @@ def resolve(reader: Reader, file: str, name: str, arch: str) -> Configuration:
     variables = {"SRCARCH": source, "ARCH": source, "BITS": wide if dot.values else "64"}
     if "64BIT" in dot.values and dot.value("64BIT") != "y":
         variables["BITS"] = "32"
-    kbuild = Kbuild(reader, dot, variables)
-    symbols = Symbols(reader, dot, file, kbuild)
-    objects = _Objects(kbuild)
+    objects = Objects(reader, dot, file, variables)
+    symbols = Symbols(dot, file, Known(reader, variables), objects)
     return Configuration(
         name=name,
         system="Linux",
         arch=arch,
         source=file,
         settings=_Lazy(
-            lambda: dict.fromkeys(("symbol", one) for one in dot.values),
-            lambda key: symbols.setting(key[1]),
+            lambda: [("symbol", one) for one in dot.values], lambda key: symbols.setting(key[1])
         ),
-        rules=_Lazy(lambda: objects.all, lambda file: tuple(map(kbuild.rule, objects.all[file]))),
-        files=_Lazy(
-            lambda: objects.compiled,
-            lambda file: _reason(symbols, kbuild.rule(objects.compiled[file])),
-        ),
+        rules=_Lazy(objects.files, lambda file: tuple(map(objects.rule, objects.ways(file)))),
+        files=_Lazy(objects.compiled, lambda file: _reason(objects, symbols, file)),
         noted=reader.complaints,
         explainer=symbols,
     )
 
 
-def _reason(symbols: Symbols, rule: Rule) -> Reason:
+def _reason(objects: Objects, symbols: Symbols, file: str) -> Reason:
+    rule = objects.rule(objects.ways(file)[0])
     return Reason(rule, symbols.chain(rule))
-
-
-class _Objects:
-    """What is built; the makefiles are read when it is first asked for."""
-
-    def __init__(self, kbuild: Kbuild) -> None:
-        self._kbuild = kbuild
-
-    @cached_property
-    def all(self) -> dict[str, list[Built]]:
-        """All files that a line builds."""
-        self._kbuild.visit()
-        return self._kbuild.built
-
-    @cached_property
-    def compiled(self) -> dict[str, Built]:
-        """Those that this configuration builds, each with the line that takes it furthest."""
-        found = {}
-        for file, ways in self.all.items():
-            best = max(ways, key=self._kbuild.built_level)
-            if self._kbuild.built_level(best):
-                found[file] = best
-        return found
 
 
 class _Lazy(Mapping[K, V], Generic[K, V]):
     """A mapping whose values are made when they are asked for, and whose keys when needed."""
 
-    def __init__(self, keys: Callable[[], Mapping[K, object]], make: Callable[[K], V]) -> None:
-        self._keys, self._make = keys, make
+    def __init__(self, keys: Callable[[], Iterable[K]], make: Callable[[K], V]) -> None:
+        self._found, self._make = keys, make
+
+    @cached_property
+    def _keys(self) -> dict[K, None]:
+        return dict.fromkeys(self._found())
 
     def __getitem__(self, key: K) -> V:
-        if key not in self._keys():
+        if key not in self._keys:
             raise KeyError(key)
         return self._make(key)
 
     def __iter__(self) -> Iterator[K]:
-        return iter(self._keys())
+        return iter(self._keys)
 
     def __len__(self) -> int:
-        return len(self._keys())
+        return len(self._keys)
 
     def __contains__(self, key: object) -> bool:
-        return key in self._keys()
+        return key in self._keys

@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-_SET = re.compile(r"CONFIG_(\w+)=(.*)$")
-_UNSET = re.compile(r"#\s*CONFIG_(\w+) is not set\s*$")
+_LINE = re.compile(r"CONFIG_(\w+)=(.*)$|#\s*CONFIG_(\w+) is not set\s*$")
 
 
 @dataclass(slots=True)
@@ -32,17 +31,17 @@ def read(text: str) -> DotConfig:
     found = DotConfig()
     unset = 0
     for number, line in enumerate(text.split("\n"), 1):
-        if match := _SET.match(line):
-            name, value = match.groups()
-            found.values[name] = value[1:-1].replace('\\"', '"') if value[:1] == '"' else value
-        elif match := _UNSET.match(line):
-            name = match.group(1)
-            found.values[name] = "n"
-            unset += 1
-        else:
+        if (match := _LINE.match(line)) is None:
             if line.strip() and not line.startswith("#"):
                 found.odd.append((number, f"{line[:80]!r} sets nothing"))
             continue
+        name, value, off = match.groups()
+        if off is not None:
+            name, value = off, "n"
+            unset += 1
+        elif value[:1] == '"':
+            value = value[1:-1].replace('\\"', '"')
+        found.values[name] = value
         found.lines[name], found.texts[name] = number, line.strip()
     found.complete = unset > 10 and "Automatically generated file" in text[:500]
     return found

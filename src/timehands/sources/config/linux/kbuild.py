@@ -9,15 +9,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import NamedTuple
 
-from timehands.errors import FileUnusable
 from timehands.sources.config.conditions import ALWAYS, All, Any, Condition, Name, Not
 from timehands.sources.config.linux import makefile
 from timehands.sources.config.linux.dotconfig import DotConfig
 from timehands.sources.config.linux.expressions import level
+from timehands.sources.config.linux.lines import Built, Line
 from timehands.sources.config.linux.makefile import CONFIG, Assignment
-from timehands.sources.config.model import Chain, Rule, Step
 from timehands.sources.config.reading import Reader, joined
 from timehands.sources.where import Where
 
@@ -28,38 +28,6 @@ _MEMBERS = re.compile(r"(.+)-(objs|y|m)$")
 _ENDS = (".c", ".S", ".rs", ".s", ".asn1", ".y", ".l", ".c_shipped", ".dts")
 _PROMOTED = re.compile(r"subst\s+m,\s*y|:m=y")
 _MOST_FOLDERS = 20_000
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """A word of a list: an object or a folder, what it is under, and its line."""
-
-    folder: str
-    word: str
-    condition: Condition
-    where: Where
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Built:
-    """A source file that a line builds, alone or as a member of an object of several files."""
-
-    source: str
-    line: Line
-    member: Line | None
-
-    @property
-    def condition(self) -> Condition:
-        """What both lines are under."""
-        parts = [one.condition for one in (self.line, self.member) if one is not None]
-        flat = [part for one in parts for part in (one.parts if isinstance(one, All) else (one,))]
-        return flat[0] if len(flat) == 1 else All(tuple(flat))
-
-    @property
-    def nearest(self) -> Line:
-        """The line that names the file's own object."""
-        return self.member or self.line
 
 
 class _Word(NamedTuple):
@@ -88,14 +56,13 @@ class Kbuild:
     entered: dict[str, list[Line]] = field(default_factory=dict)
     built: dict[str, list[Built]] = field(default_factory=dict)
     _listings: dict[str, frozenset[str]] = field(default_factory=dict)
-    _levels: dict[str, int] = field(default_factory=dict)
 
-    def visit(self, toward: str = "") -> None:
-        """Visit all folders from the top, or only those on the way to a file."""
+    def visit(self) -> None:
+        """Visit all folders from the top."""
         arch = self.variables.get("SRCARCH", "")
         waiting = []
-        # The first make calls itself once more, with this.
-        self.variables.setdefault("sub_make_done", "1")
+        # The first make calls itself once more, with these.
+        self.variables |= {"sub_make_done": "1", "MAKEFLAGS": "--no-print-directory"}
         for file in ("Kbuild", "Makefile", f"arch/{arch}/Makefile"):
             if not self.reader.has(file):
                 continue
@@ -106,9 +73,12 @@ class Kbuild:
                     self._build(line, {})
         while waiting and not self.reader.late():
             folder = waiting.pop()
-            wanted = not toward or toward.startswith(f"{folder}/")
-            if folder and wanted and len(self.entered) < _MOST_FOLDERS:
+            if folder and len(self.entered) < _MOST_FOLDERS:
                 waiting += self._visit_folder(folder)
+        for ways in self.built.values():
+            # Lists that others refer to are no programs of their own.
+            if not all(one.apart for one in ways):
+                ways[:] = [one for one in ways if not one.apart]
 
     def _enter(self, line: Line, word: str) -> str:
         """Note how a folder is entered; the folder, the first time, else nothing."""
@@ -130,16 +100,21 @@ class Kbuild:
                     yield entered
             else:
                 self._build(line, members)
+        for base in members.keys() - {line.word[:-2] for line in lines}:
+            for line in members[base]:
+                if line.word.endswith(".o"):
+                    self._note(line, None, base)
 
     def _build(self, line: Line, members: dict[str, list[Line]]) -> None:
-        of = members.get(line.word[:-2])
-        if not line.word.endswith(".o"):
-            return
-        for member in of or (None,):
-            own = member or line
-            source = self._source(joined(own.folder, own.word[:-2]))
-            if not self.reader.full(len(self.built), own.where):
-                self.built.setdefault(source, []).append(Built(source, line, member))
+        if line.word.endswith(".o"):
+            for member in members.get(line.word[:-2]) or (None,):
+                self._note(line, member)
+
+    def _note(self, line: Line, member: Line | None, apart: str = "") -> None:
+        own = member or line
+        source = self._source(joined(own.folder, own.word[:-2]))
+        if not self.reader.full(len(self.built), own.where):
+            self.built.setdefault(source, []).append(Built(source, line, member, apart))
 
     def _source(self, base: str) -> str:
         folder, _, name = base.rpartition("/")
@@ -150,12 +125,7 @@ class Kbuild:
     def _listing(self, folder: str) -> frozenset[str]:
         found = self._listings.get(folder)
         if found is None:
-            try:
-                path = self.reader.tree.path(folder) if folder else self.reader.tree.root
-                found = frozenset(one.name for one in path.iterdir())
-            except (FileUnusable, OSError):
-                found = frozenset()
-            self._listings[folder] = found
+            found = self._listings[folder] = self.reader.names(folder)
         return found
 
     # ---- one makefile
@@ -174,7 +144,7 @@ class Kbuild:
         for where, one, guard in read:
             own = All((*guard.parts, *_asked(one.name))) if isinstance(guard, All) else guard
             list_name = self._list_name(one.name, variables)
-            if one.operator != "+=":
+            if one.operator != "+=" and any(known.list_name == list_name for known in found):
                 found = [_overridden(known, list_name, own) for known in found]
             value = makefile.expand(one.value, variables)
             of = None if lists.match(list_name) else _MEMBERS.match(list_name)
@@ -191,6 +161,8 @@ class Kbuild:
 
     def _list_name(self, name: str, variables: dict[str, str]) -> str:
         """A list's name as this configuration has it; one under a symbol that is off ends in y."""
+        if "$" not in name:
+            return name
         asked = All(_asked(name))
         letter = "m" if level(asked, self.dot.value) == 1 else "y"
         whole = re.sub(r"\$[({](?:subst\s+m,\s*y,\s*)?\$[({]CONFIG_\w+[)}][)}]", "y", name)
@@ -263,79 +235,11 @@ class Kbuild:
             return
         yield from odd.split()
 
-    # ---- what a configuration makes of it
 
-    def folder_level(self, folder: str, seen: frozenset[str] = frozenset()) -> int:
-        """How far a folder is entered: 0 not at all, 1 for modules alone, 2."""
-        if folder in self._levels or not folder:
-            return self._levels.get(folder, 2)
-        if folder in seen:
-            return 0
-        within = seen | {folder}
-        found = [
-            min(level(one.condition, self.dot.value), self.folder_level(one.folder, within))
-            for one in self.entered.get(folder, ())
-        ]
-        self._levels[folder] = max(found, default=0)
-        return self._levels[folder]
-
-    def built_level(self, one: Built) -> int:
-        """How far a file is built: 0 not at all, 1 into a module, 2 into the kernel."""
-        line = min(level(one.line.condition, self.dot.value), self.folder_level(one.line.folder))
-        if one.member is None:
-            return line
-        member = level(one.member.condition, self.dot.value)
-        return line if member == 2 or member == line == 1 else 0
-
-    def route(self, folder: str) -> tuple[Chain, Condition]:
-        """The lines that lead to a folder, and what they are under: those that hold, if any do."""
-        steps: list[Step] = []
-        conditions: list[Condition] = []
-        seen: set[str] = set()
-        while folder and folder not in seen:
-            seen.add(folder)
-            lines = self.entered.get(folder, [])
-            best = max(
-                lines,
-                key=lambda one: min(
-                    level(one.condition, self.dot.value), self.folder_level(one.folder)
-                ),
-                default=None,
-            )
-            if best is None:
-                break
-            steps.append(Step(best.where, f"{cut(best.text, best.word)}"))
-            if best.condition != ALWAYS:
-                conditions.append(best.condition)
-            folder = best.folder
-        return tuple(reversed(steps)), All(tuple(reversed(conditions)))
-
-    def rule(self, one: Built) -> Rule:
-        """A file's rule: its line, with what the folders above are under."""
-        route, above = self.route(one.line.folder)
-        parts = above.parts if isinstance(above, All) else (above,)
-        own = one.condition
-        flat = (*parts, *(own.parts if isinstance(own, All) else (own,)))
-        nearest = one.nearest
-        if one.member is not None:
-            step = Step(one.line.where, cut(one.line.text, one.line.word))
-            route = (*route, step)
-        whole = flat[0] if len(flat) == 1 else All(tuple(dict.fromkeys(flat)))
-        text = cut(nearest.text, nearest.word)
-        return Rule(one.source, nearest.where, text, whole, True, (), route)
-
-
+@lru_cache(maxsize=8192)
 def _asked(name: str) -> tuple[Condition, ...]:
     """The symbols in a list's name: ``obj-$(CONFIG_X)``; one that m is made y for counts as y."""
     found = CONFIG.findall(name)
     promoted = bool(_PROMOTED.search(name))
     asked = tuple(Name(f"{one}!=n") if promoted else Name(one) for one in found)
     return (*asked, Name("m")) if name.endswith("-m") else asked
-
-
-def cut(text: str, word: str, most: int = 160) -> str:
-    """A line that is not too long, with the word that matters in it."""
-    if len(text) <= most:
-        return text
-    head = text.split("=", 1)[0]
-    return f"{head}= ... {word} ..."

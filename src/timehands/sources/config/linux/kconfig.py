@@ -45,8 +45,6 @@ class Entry:
     type: str = ""
     prompts: list[Clause] = field(default_factory=list)
     defaults: list[Clause] = field(default_factory=list)
-    selects: list[Clause] = field(default_factory=list)
-    implies: list[Clause] = field(default_factory=list)
 
     @property
     def condition(self) -> Condition:
@@ -63,27 +61,18 @@ class _Block:
 
 @dataclass(slots=True)
 class Kconfig:
-    """The symbols of a tree for an architecture.
-
-    With ``wanted``, files that mention none of these and source no others are passed over: then
-    only the wanted symbols are known in full.
-    """
+    """The symbols of a tree for an architecture."""
 
     reader: Reader
     variables: dict[str, str]
-    wanted: frozenset[str] = frozenset()
     entries: dict[str, list[Entry]] = field(default_factory=dict)
     selected_by: dict[str, list[tuple[str, Clause]]] = field(default_factory=dict)
-    implied_by: dict[str, list[tuple[str, Clause]]] = field(default_factory=dict)
-    users: dict[str, list[str]] = field(default_factory=dict)
     _blocks: list[_Block] = field(default_factory=list)
     _entry: Entry | None = None
 
     def read(self, place: Place) -> None:
         """Take in a file and those that it sources."""
         text = self.reader.text(place.file, place.route[-1].where if place.route else None)
-        if self.wanted and text is not None and not self._matters(text):
-            return
         depth = len(self._blocks)
         for line, content in logical_lines(text or ""):
             if self.reader.late(place.where(line)):
@@ -96,9 +85,6 @@ class Kconfig:
         if len(self._blocks) != depth:
             self.reader.complaints.add(place.where(1), "its menus, ifs and choices do not match")
             del self._blocks[depth:]
-
-    def _matters(self, text: str) -> bool:
-        return "source" in text or any(name in text for name in self.wanted)
 
     def _take(self, content: str, place: Place, line: int) -> None:
         match = _WORD.match(content)
@@ -175,9 +161,8 @@ class Kconfig:
             entry.depends.append((parse(text), Step(where, content)))
         elif keyword in ("select", "imply"):
             clause = self._parted(rest, where, content)
-            (entry.selects if keyword == "select" else entry.implies).append(clause)
-            table = self.selected_by if keyword == "select" else self.implied_by
-            table.setdefault(clause.what, []).append((entry.name, clause))
+            if keyword == "select":
+                self.selected_by.setdefault(clause.what, []).append((entry.name, clause))
 
     def _parted(self, rest: str, where: Where, content: str) -> Clause:
         """``WHAT if CONDITION``. An expression may be what a default gives."""

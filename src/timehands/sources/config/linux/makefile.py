@@ -142,7 +142,7 @@ def _equal(left: str, right: str) -> Condition:
 
 def expand(text: str, variables: dict[str, str], *, empty: bool = False) -> str:
     """Expand references to variables that are known; others stay, or are ``empty`` as make's."""
-    for _ in range(20):
+    for _ in range(20 if "$" in text else 0):
         before = text
         text = _REFERENCE.sub(
             lambda match: variables.get(

@@ -2,31 +2,15 @@
 
 from __future__ import annotations
 
-import posixpath
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 
-from timehands.sources.config.conditions import holds
-from timehands.sources.config.model import Configuration, Reasons, Rule, State, Step
+from timehands.sources.config.model import Configuration, Reasons, Setting, State, Step
+from timehands.sources.config.netbsd.dialect import NETBSD, Dialect
 from timehands.sources.config.netbsd.explain import Names
+from timehands.sources.config.netbsd.made import add_made
 from timehands.sources.config.netbsd.scanner import Malformed
 from timehands.sources.config.netbsd.selection import Selection
 from timehands.sources.config.reading import Place, Reader
-from timehands.sources.where import Where
-
-
-@dataclass(frozen=True, slots=True)
-class Dialect:
-    """In what the systems differ: their word for options, and the files that config makes."""
-
-    system: str
-    option: str
-    made: tuple[str, ...]
-    swap: bool
-
-
-NETBSD = Dialect("NetBSD", "options", ("devsw.c", "ioconf.c"), True)
-OPENBSD = Dialect("OpenBSD", "option", ("ioconf.c",), False)
 
 
 def folder(arch: str) -> str:
@@ -38,26 +22,35 @@ def resolve(
     reader: Reader, file: str, name: str, arch: str, dialect: Dialect = NETBSD
 ) -> Configuration:
     """The configuration in a file of the tree (or outside of it), resolved."""
-    selection = Selection(reader)
+    selection = Selection(reader, dialect)
     selection.read(Place(file))
     if not selection.machine:
         reader.complaints.add(None, "no machine directive: nothing is defined")
     _attach(selection)
     _imply(selection)
-    rules = selection.definitions.tables.files
-    _make(selection, dialect)
+    add_made(selection, dialect)
     names = Names(selection, dialect.option)
     return Configuration(
         name=name,
         system=dialect.system,
         arch=selection.machine or arch,
         source=file,
-        settings=selection.ledger.settings(),
-        rules={one: (rule,) for one, rule in rules.items()},
-        files=_compiled(rules, selection, names),
+        settings=_settings(selection),
+        rules=selection.definitions.tables.files,
+        files=_compiled(selection, names),
         noted=reader.complaints,
         explainer=names,
     )
+
+
+def _settings(selection: Selection) -> dict[tuple[str, str], Setting]:
+    """All that was set, by the words that the system has for it."""
+    words = {"options": selection.dialect.option}
+    found = {}
+    for (kind, name), one in selection.ledger.settings().items():
+        own = words.get(kind, kind)
+        found[own, name] = one if own == kind else replace(one, kind=own)
+    return found
 
 
 def _attach(selection: Selection) -> None:
@@ -112,39 +105,16 @@ def _imply(selection: Selection) -> None:
         done.add(name)
 
 
-def _make(selection: Selection, dialect: Dialect) -> None:
-    """The files that config itself makes, and the one with the version."""
-    ledger, files = selection.ledger, selection.definitions.tables.files
-    made = [(name, ledger.chain("machine", selection.machine)) for name in dialect.made]
-    swaps = ledger.names("config") if dialect.swap else ()
-    made += [(f"swap{name}.c", ledger.chain("config", name)) for name in swaps]
-    for name, chain in made:
-        if chain and chain[-1].where:
-            text = f"config makes it: {chain[-1].words}"
-            files.setdefault(name, Rule(name, chain[-1].where, text, route=chain[:-1]))
-    makefile = selection.reader.tree.below_sys("conf/Makefile.kern.inc")
-    lines = selection.reader.text(makefile) if selection.reader.has(makefile) else None
-    for number, line in enumerate((lines or "").split("\n"), 1):
-        if line.startswith("vers."):
-            files.setdefault("vers.c", Rule("vers.c", Where(makefile, number), line[:200]))
-
-
-def present(selection: Selection, file: str) -> Callable[[str], bool]:
-    """What is there for a file's condition: selected names, or for ``needs-count`` devices."""
-    tables, selected = selection.definitions.tables, selection.selected
-    if file in tables.counted:
-        return lambda name: name in tables.devices and tables.devices[name].units > 0
-    return lambda name: name in selected
-
-
-def _compiled(rules: dict[str, Rule], selection: Selection, names: Names) -> Reasons:
+def _compiled(selection: Selection, names: Names) -> Reasons:
     """The files whose conditions hold; of two that make the same object, the later one."""
-    by_object: dict[str, str] = {}
+    tables, by_object = selection.definitions.tables, dict[str, str]()
     wanted: dict[str, str] = {}
-    for file, rule in rules.items():
-        if holds(rule.condition, present(selection, file)):
-            wanted[file] = posixpath.splitext(posixpath.basename(file))[0]
-            by_object[wanted[file]] = file
-    kept = set(by_object.values())
-    names.displaced = {file: by_object[name] for file, name in wanted.items() if file not in kept}
-    return Reasons({file: rule for file, rule in rules.items() if file in kept}, names.chain)
+    for file in tables.files.wanted(tables.units, selection.selected.causes):
+        base = file.rpartition("/")[2]
+        name = wanted[file] = base.rpartition(".")[0] or base
+        by_object[name] = file
+    names.displaced = {
+        file: by_object[name] for file, name in wanted.items() if by_object[name] != file
+    }
+    kept = (file for file in wanted if file not in names.displaced)
+    return Reasons(tables.files.only(kept), names.chain)

@@ -45,9 +45,8 @@ class Names(Explainer):
         self.displaced: dict[str, str] = {}
 
     def _there(self, rule: Rule) -> Callable[[str], bool]:
-        if rule.file in self._tables.counted:
-            devices = self._tables.devices
-            return lambda name: name in devices and devices[name].units > 0
+        if rule.file in self._tables.files.counted:
+            return lambda name: self._tables.units(name) > 0
         return lambda name: name in self._selected
 
     def chain(self, rule: Rule) -> Chain:
@@ -92,11 +91,14 @@ class Names(Explainer):
     def why(self, configuration: Configuration, file: str) -> Why:
         """Why a file is compiled, or what would have to change."""
         verdicts = tuple(map(self._verdict, configuration.rules.get(file, ())))
-        other = self.displaced.get(file)
-        note = (
-            f"{other} makes the same object, and comes later: it takes its place" if other else ""
-        )
-        return Why(file, file in configuration.files, verdicts, note)
+        return Why(file, file in configuration.files, verdicts, self._note(file))
+
+    def _note(self, file: str) -> str:
+        if other := self.displaced.get(file):
+            return f"{other} makes the same object, and comes later: it takes its place"
+        if other := self._tables.files.passed_over.get(file):
+            return f"{other} is there, and the line names it first: it takes its place"
+        return ""
 
     def _verdict(self, rule: Rule) -> Verdict:
         there = self._there(rule)

@@ -61,7 +61,7 @@ class Instances:
         """Add a device. Raises `Malformed` when it cannot attach there."""
         base, unit = split(name)
         device = self.tables.devices.get(base)
-        if device is None or not device.steps:
+        if device is None or device.said is None:
             raise Malformed(f"{name}: there is no device {base}")
         if device.pseudo:
             raise Malformed(f"{base} is a pseudo-device")

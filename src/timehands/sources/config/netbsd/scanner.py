@@ -12,12 +12,13 @@ from dataclasses import dataclass, field
 from timehands.sources.config.conditions import DEEPEST, All, Any, Condition, Name, Not
 
 _TOKEN = re.compile(
-    r"""(?P<skip>\s+)|(?P<word>[-\w./]+)|(?P<quoted>"(?:\\.|[^\\"])*")|(?P<sign>[+:]=|.)"""
+    r"""(?P<skip>\s+)|(?P<word>(?:[-\w./]|\$\{\w+\})+)|(?P<quoted>"(?:\\.|[^\\"])*")|(?P<sign>[+:]=|.)"""
 )
 _COMMENT = re.compile(r'("(?:\\.|[^\\"])*")|#[^\n]*')
-#: Signs that are words of their own wherever they are.
-_APART = {ord(sign): f" {sign} " for sign in "(){}[]|&!,:*?="}
-_COMPOUND = re.compile(r'"|[+:]=')
+#: Words between blanks; signs are words of their own wherever they are.
+_WORDS = re.compile(r"[^\s(){}\[\]|&!,:*?=]+|\S")
+#: A line that is not empty, and no comment, with those after it that begin with a blank.
+_LOGICAL = re.compile(r"^[^#\n][^\n]*(?:\n[ \t][^\n]*)*", re.MULTILINE)
 _MOST_WORDS = 4000
 
 
@@ -46,10 +47,10 @@ class Statement:
 
     def next_is(self, *signs: str) -> bool:
         """Whether the next word is one of these, and not in quotes."""
-        if self.position >= len(self.words):
+        words, position = self.words, self.position
+        if position >= len(words) or words[position] not in signs:
             return False
-        word = self.words[self.position]
-        return word in signs and not isinstance(word, Quoted)
+        return not isinstance(words[position], Quoted)
 
     def take(self, what: str = "a word") -> str:
         """The next word. Raises `Malformed` at the end."""
@@ -60,9 +61,10 @@ class Statement:
 
     def take_if(self, *signs: str) -> bool:
         """Take the next word if it is one of these."""
-        found = self.next_is(*signs)
-        self.position += found
-        return found
+        if not self.next_is(*signs):
+            return False
+        self.position += 1
+        return True
 
     def rest(self) -> list[str]:
         """All that was not taken yet."""
@@ -72,7 +74,7 @@ class Statement:
 
     def text(self) -> str:
         """The statement as it is written, in one line."""
-        return " ".join(self.source.split())
+        return as_written(self.source)
 
     def braces(self) -> bool:
         """Skip ``{ ... }``; whether there was one."""
@@ -126,34 +128,47 @@ class Statement:
         return Name(word)
 
 
+def as_written(source: str) -> str:
+    """A statement's text in one line, with single blanks."""
+    return " ".join(source.split())
+
+
 def statements(text: str) -> Iterator[Statement]:
     """The statements of a file, in order."""
-    start, source = 0, ""
-    for number, line in enumerate(text.split("\n"), 1):
-        bare = _without_comment(line) if "#" in line else line
-        if source and line[:1] in (" ", "\t"):
-            source = f"{source} {bare}"
-            continue
-        if source and not source.isspace():
-            yield Statement(start, source, _words(source))
-        start, source = number, bare
-    if source and not source.isspace():
-        yield Statement(start, source, _words(source))
+    for line, source in lines(text):
+        yield Statement(line, source, words(source))
+
+
+def lines(text: str) -> Iterator[tuple[int, str]]:
+    """The statements as they are written, each on one line, without comments and with its number.
+
+    A statement is a line that is not empty, and those after it that begin with a blank.
+    """
+    number, counted = 1, 0
+    for match in _LOGICAL.finditer(text):
+        number += text.count("\n", counted, match.start())
+        counted = match.start()
+        source = match.group()
+        if "#" in source:
+            source = "\n".join(map(_without_comment, source.split("\n")))
+        if "\n" in source:
+            source = source.replace("\n", " ")
+        if not source.isspace():
+            yield number, source
 
 
 def _without_comment(line: str) -> str:
-    if '"' not in line:
-        return line[: line.index("#")]
-    return _COMMENT.sub(r"\1", line)
+    return _COMMENT.sub(r"\1", line) if '"' in line else line.partition("#")[0]
 
 
-def _words(source: str) -> list[str]:
-    if not _COMPOUND.search(source):
-        return source.translate(_APART).split()[:_MOST_WORDS]
-    words: list[str] = []
+def words(source: str) -> list[str]:
+    """A statement's words and signs."""
+    if '"' not in source and "+=" not in source and ":=" not in source and "${" not in source:
+        return _WORDS.findall(source)[:_MOST_WORDS]
+    found: list[str] = []
     for match in _TOKEN.finditer(source):
         if match.lastgroup == "quoted":
-            words.append(Quoted(match.group()[1:-1]))
+            found.append(Quoted(match.group()[1:-1]))
         elif match.lastgroup != "skip":
-            words.append(match.group())
-    return words[:_MOST_WORDS]
+            found.append(match.group())
+    return found[:_MOST_WORDS]

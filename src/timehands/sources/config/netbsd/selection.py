@@ -12,14 +12,18 @@ from dataclasses import dataclass, field
 from timehands.sources.config.ledger import Ledger
 from timehands.sources.config.model import Chain, Step
 from timehands.sources.config.netbsd.definitions import Definitions
+from timehands.sources.config.netbsd.dialect import NETBSD, Dialect
 from timehands.sources.config.netbsd.instances import Instance, Instances
-from timehands.sources.config.netbsd.scanner import Malformed, Quoted, Statement, statements
+from timehands.sources.config.netbsd.scanner import Malformed, Quoted, Statement, lines, words
 from timehands.sources.config.netbsd.selected import Selected
+from timehands.sources.config.netbsd.tables import Said
 from timehands.sources.config.reading import Place, Reader
 
-_CONDITIONALS = ("ifdef", "ifndef", "elifdef", "elifndef", "else", "endif")
-_INCLUDES = ("include", "cinclude", "package")
+_CONDITIONALS = frozenset({"ifdef", "ifndef", "elifdef", "elifndef", "else", "endif"})
+_INCLUDES = frozenset({"include", "cinclude", "package"})
 _ATTACHED = "device"
+#: Statements between two looks at the clock.
+_BETWEEN_LOOKS = 200
 _Handlers = Mapping[str, Callable[[Statement, Place], None]]
 
 
@@ -28,11 +32,12 @@ class Selection:
     """What was defined and selected so far."""
 
     reader: Reader
+    dialect: Dialect = NETBSD
     definitions: Definitions = field(init=False)
     selected: Selected = field(init=False)
     instances: Instances = field(init=False)
     ledger: Ledger = field(default_factory=Ledger)
-    machine: str = ""
+    machines: list[str] = field(default_factory=list)
     conditional_make_options: list[Statement] = field(default_factory=list)
     defining: bool = False
     _while_defining: _Handlers = field(init=False)
@@ -48,8 +53,13 @@ class Selection:
         self._while_selecting = {**defining, **self._selecting()}
         tables = self.definitions.tables
         self.selected, self.instances = Selected(tables), Instances(tables)
-        tables.attribute("netbsd").steps = (Step(None, "every kernel"),)
-        self.selected.add("netbsd", tables.attribute("netbsd").steps)
+        tables.attribute("netbsd")
+        self.selected.add("netbsd", (Step(None, "every kernel"),))
+
+    @property
+    def machine(self) -> str:
+        """The machine's name, if a line said it."""
+        return self.machines[0] if self.machines else ""
 
     # ---- files
 
@@ -58,14 +68,16 @@ class Selection:
         wanted_by = place.route[-1].where if place.route else None
         text = self.reader.text(place.file, wanted_by)
         regions = Regions()
-        for statement in statements(text) if text is not None else ():
-            if self.reader.late(place.where(statement.line)):
+        for count, (line, source) in enumerate(lines(text) if text is not None else ()):
+            if count % _BETWEEN_LOOKS == 0 and self.reader.late(place.where(line)):
                 return
             try:
-                self._carry_out(statement, place, regions)
+                file = source[:4] == "file" and not regions.ignored
+                if not (file and self.definitions.plain_file(line, source, place)):
+                    self._carry_out(Statement(line, source, words(source)), place, regions)
             except Malformed as error:
-                words = f"{statement.words[0]}: {error}"
-                self.reader.complaints.add(place.where(statement.line), words)
+                told = f"{words(source)[0]}: {error}"
+                self.reader.complaints.add(place.where(line), told)
         if regions.open:
             self.reader.complaints.add(place.where(1), "an ifdef has no endif")
 
@@ -96,6 +108,7 @@ class Selection:
         return {
             "machine": self._machine, "options": self._options, "option": self._options,
             "file-system": self._file_systems, "makeoptions": self._make_options,
+            "makeoption": self._make_options, "rmoptions": self._remove_options,
             "pseudo-device": self._pseudo, "select": self._select, "no": self._no,
             "rmoption": self._remove_options, "maxusers": self._one_value,
             "ident": self._one_value, "config": self._config, "source": self._skip,
@@ -108,9 +121,10 @@ class Selection:
     def _include(self, keyword: str, statement: Statement, place: Place) -> None:
         name = statement.take("a file")
         if keyword == "package":
+            before = list(self.definitions.folders)
             self.definitions.push_prefix(posixpath.dirname(name))
             self._included(posixpath.basename(name), keyword, statement, place)
-            self.definitions.prefixes.pop()
+            self.definitions.folders = before
         else:
             self._included(name, keyword, statement, place)
 
@@ -130,10 +144,12 @@ class Selection:
             raise Malformed("no name")
         if self.machine:
             raise Malformed("a second machine: left out")
-        self.machine = names[0]
+        self.machines = names
         self.ledger.set("machine", names[0], None, self._chain(statement, place))
         for name in names:
-            self.definitions.tables.attribute(name).steps = self._chain(statement, place)
+            attribute = self.definitions.tables.attribute(name)
+            attribute.said = Said(place, statement.line, statement.source)
+        self.definitions.values = {"MACHINE": names[0], "MACHINE_ARCH": names[-1]}
         self.defining = True
         for one in ("", *names[1:], names[0]):
             file = f"arch/{one}/conf/files.{one}" if one else "conf/files"
@@ -166,6 +182,9 @@ class Selection:
             raise Malformed(f"{name} must have a value")
         if declared is not None and declared.kind == "defflag" and value is not None:
             raise Malformed(f"{name} must not have a value")
+        if self.dialect.once and self.ledger.on("options", name):
+            before = self.ledger.chain("options", name)[-1].where
+            raise Malformed(f"{name} is set already, at {before}: config stops here")
         self.ledger.set("options", name, value, chain)
         self.selected.remove(name.lower())
         self.selected.add(name.lower(), chain, because or None)
@@ -222,12 +241,23 @@ class Selection:
         statement.rest()
         cut = words.index("at")
         name = "".join(words[:cut])
+        if words[-1] == "enable":
+            self._enable(name, "".join(words[cut + 1 : -1]), chain)
+            return
         at = "".join(words[cut + 1 : cut + 3]) if words[cut + 2 : cut + 3] == ["?"] else None
         at = at or (words[cut + 1] if len(words) > cut + 1 else "")
         locators = " ".join(words[cut + (3 if at.endswith("?") else 2) :])
         instance = self.instances.add(name, at, chain)
         instance.disabled = "disable" in words
         self.ledger.set(_ATTACHED, instance.name, locators or None, chain)
+
+    def _enable(self, name: str, at: str, chain: Chain) -> None:
+        found = [one for one in self.instances.all if one.name == f"{name} at {at}"]
+        if not found:
+            raise Malformed(f"there is no {name} at {at}")
+        for one in found:
+            one.disabled = False
+            self.ledger.note(_ATTACHED, one.name, chain)
 
     # ---- what is taken away
 
@@ -294,23 +324,26 @@ def _assignments(statement: Statement) -> list[tuple[str, str, str]]:
 
 
 class Regions:
-    """``ifdef`` and its kin: which lines of a file count. A region nests in others."""
+    """``ifdef`` and its kin: which lines of a file count. A region nests in others.
+
+    ``ignored`` says whether lines do not count here.
+    """
 
     def __init__(self) -> None:
         self._stack: list[tuple[bool, bool]] = []
+        self.ignored = False
 
     @property
     def open(self) -> bool:
         """Whether a region was not ended."""
         return bool(self._stack)
 
-    @property
-    def ignored(self) -> bool:
-        """Whether lines do not count here."""
-        return bool(self._stack) and any(not active for active, _ in self._stack)
-
     def carry_out(self, keyword: str, defined: bool) -> None:
         """Take in one of the keywords. Raises `Malformed` for one that is out of place."""
+        self._change(keyword, defined)
+        self.ignored = any(not active for active, _ in self._stack)
+
+    def _change(self, keyword: str, defined: bool) -> None:
         if keyword in ("ifdef", "ifndef"):
             active = defined == (keyword == "ifdef")
             self._stack.append((active, active))
