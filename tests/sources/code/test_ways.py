@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from code_trees import tree
+from timehands.errors import SourcesError
 from timehands.sources.code import Index, Step
 from timehands.sources.code.model import Ran
 from timehands.sources.config.macros import ConfiguredMacros
@@ -126,6 +127,11 @@ void tick(void) { tick_func(1); }
 void local_set(void) { void (*run_it)(void); run_it = other_tick; }
 void local_call(void (*run_it)(void)) { run_it(); }
 """,
+    "sys/tests/one.c": "int prog_main(void) { DELAY2(1); }\n",
+    "sys/tests/two.c": "int prog_main(void) { DELAY2(2); }\n",
+    "sys/tests/three.c": "int part_main(void) { DELAY2(2); }\n",
+    "sys/parts/part.c": "int part_main(void) { DELAY2(2); }\n",
+    "sys/parts/whole.c": '#include "part.c"\n',
 }
 
 
@@ -229,6 +235,23 @@ def test_a_file_that_no_line_names_comes_last_and_is_marked(index: Index) -> Non
     build = Build(unlisted=("sys/dev/cons.c",))
     (way,) = index.path("cnputc", "DELAY2", limit=1, build=build)
     assert "no line says whether sys/dev/cons.c is compiled" in way[0].conditions
+
+
+def test_a_way_begins_in_no_program_that_the_tree_has_besides(index: Index) -> None:
+    programs = ("sys/tests/one.c", "sys/tests/two.c")
+    (way,) = index.path("prog_main", "DELAY2", limit=1, build=Build(unlisted=programs[:1]))
+    assert way[0].where.file == programs[1]
+    with pytest.raises(SourcesError, match="compiles defines prog_main") as caught:
+        index.path("prog_main", "DELAY2", build=Build(unlisted=programs))
+    assert caught.value.advice == (
+        f"It is in {programs[0]}, {programs[1]}, which no line of the configuration names."
+    )
+
+
+def test_a_way_may_begin_in_a_file_that_another_includes(index: Index) -> None:
+    parts = ("sys/parts/part.c", "sys/tests/three.c")
+    (way,) = index.path("part_main", "DELAY2", limit=1, build=Build(unlisted=parts))
+    assert way[0].where.file == parts[0]
 
 
 def test_consoles_by_their_macro(index: Index) -> None:

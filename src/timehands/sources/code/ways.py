@@ -29,6 +29,7 @@ _MAX_TAKEN: Final = 50_000
 _MAX_NAMED: Final = 60
 _USED_AGAIN: Final = 8
 _TRIES: Final = 4
+_SHOWN: Final = 3
 _MOST_REFUSED: Final = 60
 #: A way that costs a quarter more than the best one, and this, is none that helps; nor is one that
 #: has more than twice the steps, and these.
@@ -118,6 +119,7 @@ class Ways:
     def _asked(self, start: str, end: str, avoid: frozenset[str]) -> Asked:
         banned = {one for name in avoid for one in self._calls.named(name.encode())}
         asked = Asked(set(self._of(start)), self._of(end), banned)
+        asked.starts = self._of_kernel(start, asked.starts)
         self._least = least_costs(
             self._graph, asked.starts, asked.ends, _FAR_MORE + 4 * _USED_AGAIN
         )
@@ -165,6 +167,22 @@ class Ways:
             advice = f"Perhaps {', '.join(near)}." if near else ""
             raise SourcesError(f"no function {name} in this tree", advice=advice)
         return found
+
+    def _of_kernel(self, name: str, starts: set[int]) -> set[int]:
+        """Of several those in files of the kernel: a tree has programs, and each its ``main``."""
+        home, paths = self._functions.file, self._checks.paths
+        files = {int(home[one]) for one in starts}
+        aside = {file for file in files if self._checks.is_aside(file)}
+        if len(files) < 2:
+            return starts  # whoever names it means it; the way says that no line has its file
+        if aside == files:
+            shown = ", ".join(sorted(paths[file] for file in aside)[:_SHOWN])
+            more = f" and {len(aside) - _SHOWN} more" if len(aside) > _SHOWN else ""
+            raise SourcesError(
+                f"no file that this configuration compiles defines {name}",
+                advice=f"It is in {shown}{more}, which no line of the configuration names.",
+            )
+        return {one for one in starts if int(home[one]) not in aside}
 
     # ---- the search
 
