@@ -36,8 +36,8 @@ from typing import Any
 
 from timehands.cli.source_show import text
 from timehands.sources.code import Index
-from timehands.sources.code.build import files_of
 from timehands.sources.code.columns import unpack
+from timehands.sources.code.files import files_of
 from timehands.sources.config import asking, pages, resolve
 from timehands.sources.tree import SourceTree
 

@@ -29,8 +29,8 @@ from c_text import CText
 from cscope_answers import Comparison, Cscope, Difference
 from cscope_rules import Rule, explain
 from timehands.sources.code import Index
-from timehands.sources.code.build import files_of
 from timehands.sources.code.columns import unpack
+from timehands.sources.code.files import files_of
 from timehands.sources.code.roles import ROLE_MASK, Role
 from timehands.sources.tree import SourceTree
 

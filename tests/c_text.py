@@ -48,7 +48,7 @@ class CText:
         """The code before an offset, its blanks as one."""
         return " ".join(self._around(at)[max(0, at - many) : at].split())
 
-    def after(self, at: int, many: int = 300) -> str:
+    def after(self, at: int, many: int = 1200) -> str:
         """The code from an offset on, its blanks as one."""
         return " ".join(self._around(at)[at : at + many].split())
 
@@ -78,6 +78,25 @@ class CText:
         if at >= 0 and line <= self.directives[at][1]:
             return self.directives[at][2], self.directives[at][3]
         return "", ""
+
+    @cached_property
+    def _dead(self) -> list[tuple[int, int]]:
+        """The lines from each ``#if 0`` to its end."""
+        found, open_now = [], []
+        for first, last, word, text in self.directives:
+            if word in ("if", "ifdef", "ifndef"):
+                open_now.append((last, bool(re.match(r"\s*#\s*if\s+0\s*\Z", text))))
+            elif word in ("else", "elif", "endif") and open_now:
+                start, dead = open_now.pop()
+                if dead:
+                    found.append((start, first))
+                if word != "endif":
+                    open_now.append((last, False))
+        return found
+
+    def is_dead(self, line: int) -> bool:
+        """Whether a line stands within ``#if 0``."""
+        return any(start < line < end for start, end in self._dead)
 
     @cached_property
     def plain(self) -> str:

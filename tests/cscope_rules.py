@@ -100,8 +100,13 @@ class Spot:
     def in_theirs(self) -> bool:
         """By the braces in the first column, in the function that cscope names."""
         wanted = self.one.asked if self.one.field == CALLEES else self.one.line.function
-        first = re.search(r"(\w+)\s*\(", self.header)
+        first = re.search(r"(\w+)\s*\(", self.header.rpartition("}")[2])
         return bool(first and first[1] == wanted)
+
+    def is_dead(self) -> bool:
+        """Within ``#if 0``, as the index says, too."""
+        doubts = {what.doubt for what in self.one.whats}
+        return "within #if 0" in doubts and self.text.is_dead(self.one.line.line)
 
     def in_our_macro(self) -> bool:
         """In the definition of the macro that we name."""
@@ -177,6 +182,19 @@ RULES = (
          lambda spot: spot.directive[0] == "define"
          and bool(re.search(rf"#\s*{spot.one.name}\b", spot.text.code(spot.one.line.line)))),
     # ---- definitions that only cscope has
+    Rule("#if 0", (DEFINITION, CALLERS, CALLEES), CSCOPE, NEITHER,
+         "within #if 0: the index says so, and takes nothing there for a function", Spot.is_dead),
+    Rule("#if 0", _CALLS, INDEX, NEITHER,
+         "within #if 0: the index says so, and takes nothing there for a function", Spot.is_dead),
+    Rule("no C", _DEFINED, CSCOPE, THEIRS, "a table in a comment that another comment ends",
+         lambda spot: bool(re.match(r"\s*\[\w+( +\w+)*\]", spot.text.code(spot.one.line.line)))),
+    Rule("no C", _DEFINED, INDEX, OURS, "a table in a comment that another comment ends",
+         lambda spot: bool(re.match(r"\s*\[\w+( +\w+)*\]", spot.text.code(spot.one.line.line)))),
+    Rule("a macro at the margin", _DEFINED, CSCOPE, THEIRS, "it is used, and defines other names",
+         lambda spot: spot.said("callers") and spot.in_file
+         and bool(re.match(rf"{spot.one.name}\s?\(", spot.text.code(spot.one.line.line)))),
+    Rule("typedef macro struct x", _DEFINED, CSCOPE, OURS, "a macro stands before struct",
+         lambda spot: spot.is_near(r"typedef \w+ (struct|union|enum)@ ?\{")),
     Rule("struct x;", _DEFINED, CSCOPE, THEIRS, "a forward declaration",
          lambda spot: spot.is_near(r"\b(struct|union|enum|class)@\s?;")),
     Rule("struct x *", _DEFINED, CSCOPE, THEIRS, "a type's use",
@@ -191,7 +209,7 @@ RULES = (
     Rule("x_t f;", _DEFINED, CSCOPE, THEIRS,
          "a declaration by a type's name: the function is defined elsewhere",
          lambda spot: spot.said("declarations") and "function" in spot.one.kinds
-         and spot.in_file and spot.is_near(r"\w@\s?[;,]")),
+         and spot.in_file and spot.is_near(r"[\w,]@\s?[;,]")),
     Rule("prototype", _DEFINED, CSCOPE, THEIRS, "a declaration",
          lambda spot: spot.said("declarations") and spot.is_prototype()),
     Rule("a value in an initialiser", _DEFINED, CSCOPE, THEIRS, "it is used there",
@@ -210,6 +228,14 @@ RULES = (
     Rule("function of old", _DEFINED, INDEX, THEIRS, "a function with its parameters declared",
          lambda spot: spot.what("function") and spot.in_file
          and spot.is_near(r"(^|[\w*;}])@\s?\([\w ,]*\)\s?\w[^(){}=]*;\s?\{")),
+    Rule("MACRO(x)(...)", _DEFINED, INDEX, NEITHER, "a macro makes a function's name of it",
+         lambda spot: spot.what("function") and spot.parentheses == 1
+         and spot.is_near(r"\w ?\((\w+, ?)*@ ?\) ?\([^;{}]*\)[^(){};=]*\{")),
+    Rule("type", _DEFINED, INDEX, THEIRS, "a structure's name, or a typedef's",
+         lambda spot: spot.what("type") and (
+             spot.is_near(rf"\b(struct|union|enum)( {_ATTRIBUTE})*@ ?\{{")
+             or spot.is_near(rf"\}} ?({_ATTRIBUTE})* ?\**@ ?[;,]")
+             or spot.is_near(r"\btypedef [^;]*@"))),
     Rule("enumerator", _DEFINED, INDEX, THEIRS, "an enumerator",
          lambda spot: spot.what("enumerator") and spot.inside == "enum"),
     Rule("member", _DEFINED, INDEX, THEIRS, "a member of a structure",
@@ -242,6 +268,11 @@ RULES = (
     Rule("in our function", _CALLS, INDEX, THEIRS,
          "the braces in the first column say that the line is in that function",
          lambda spot: spot.said("callers") and spot.in_ours()),
+    Rule("in MACRO(x)(...)", _CALLERS, CSCOPE, NEITHER,
+         "a macro makes the function's name of x: cscope names the macro, the index x",
+         lambda spot: any(
+             re.search(rf"\b{spot.one.line.function}\s*\((\w+,\s*)*{name}\s*\)\s*\(", spot.header)
+             for name in spot.ours)),
     Rule("in another function", _CALLS, CSCOPE, THEIRS,
          "the braces in the first column say that the line is not in that function",
          lambda spot: not spot.in_theirs()

@@ -87,10 +87,10 @@ def run(options: argparse.Namespace) -> int:
 def _build(tree: SourceTree, options: argparse.Namespace) -> Build | None:
     if not options.config:
         return None
-    from timehands.sources.config import resolve
+    from timehands.cli.source_show import resolved
     from timehands.sources.config.compiled import Compiled
 
-    return Compiled(tree, resolve(tree, options.config, options.arch))
+    return Compiled(tree, resolved(tree, options.config, options.arch))
 
 
 def _ran(options: argparse.Namespace) -> tuple[Ran | None, tuple[str, ...]]:

@@ -65,7 +65,7 @@ _QUEUE: Final = re.compile(
 )
 #: A macro that declares, alone at the margin: ``static SYSCTL_NODE(...);``
 _AT_MARGIN: Final = re.compile(
-    rb"\n(?:static[ \t\n]+)?[A-Z][A-Z0-9_]{2,60}+\("
+    rb"\n(?:static[ \t\n]+)?[A-Z][A-Z0-9_]{2,60}+[ \t]?\("
     + _NESTED
     + rb"\)(?![ \t\n]{0,80}\{|[ \t]*[\w(])[ \t]*(?:=[^;{}]{0,200};|;)?"
 )

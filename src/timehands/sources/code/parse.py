@@ -66,6 +66,8 @@ _MAX_ERRORS: Final = 3
 #: tree-sitter's nodes are asked no deeper than this for the name in a declarator.
 _MAX_DEPTH: Final = 12
 _MAX_NESTED: Final = 400
+#: So many matches may be open at once; without a limit the time grows with the square of a file.
+_MAX_MATCHES: Final = 4096
 _UNARY: Final = (b"*", b"!", b"-", b"+", b"&", b"~")
 _MANY_UNARY: Final = 4000
 _RUN: Final = re.compile(rb"[*&!~+-]{1000}")
@@ -130,7 +132,8 @@ def parse(code: bytes) -> Structure:
         return structure
     parser, query = _grammar()
     short = parsable(short)
-    found = QueryCursor(query).captures(parser.parse(short).root_node)
+    cursor = QueryCursor(query, match_limit=_MAX_MATCHES)
+    found = cursor.captures(parser.parse(short).root_node)
     structure = Structure()
     for node in found.get("function", ()):
         if span := _function(node, short):
