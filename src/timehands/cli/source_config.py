@@ -50,6 +50,11 @@ def run(options: argparse.Namespace) -> int:
 
     if options.diff_tree and not options.diff:
         raise UsageError("--diff-tree names no configuration", advice="Give --diff NAME, too.")
+    if options.diff and options.words:
+        raise UsageError(
+            f"{' '.join(options.words)}: a difference is shown whole",
+            advice="Without --diff they choose settings.",
+        )
     tree = opened(options)
     one = resolved(tree, options.name, options.arch)
     if options.diff:
