@@ -206,7 +206,8 @@ RULES = (
          lambda spot: spot.said("readers") and spot.inside == "struct"
          and spot.is_near(r"(^|[;{,])@ ?[;:]")),
     Rule("T x MACRO;", _DEFINED, CSCOPE, THEIRS, "a macro behind what is declared",
-         lambda spot: spot.said("readers") and spot.is_near(r"[\w\]]@ ?[;,]")),
+         lambda spot: spot.said("readers") and spot.is_near(
+             rf"\b(?!struct|union|enum|class)\w+ \**\w+({_SUBSCRIPT})*@ ?[;,]")),
     Rule("typedef macro struct x", _DEFINED, CSCOPE, OURS, "a macro stands before struct",
          lambda spot: spot.is_near(r"typedef \w+ (struct|union|enum)@ ?\{")),
     Rule("struct x;", _DEFINED, CSCOPE, THEIRS, "a forward declaration",
