@@ -5,8 +5,9 @@
                                [--names 300] [--files 100] [--seed 1] [--json]
 
 ``why``: of files drawn from those that the lists of the tree name, each asked in this process with
-the configuration resolved anew (nothing kept), up to the text that is printed; then the command
-from the shell, with a cache folder that is empty at first, once for each of a few of the files.
+the configuration resolved anew, up to the text that is printed: with nothing kept, and with what is
+worth keeping in a folder; then the command from the shell, once for each of a few of the files,
+with a cache folder that is empty at first.
 
 Both indexes are made anew in a temporary folder: ``cscope -bqk`` first, then ours. Memory is the
 largest sum of what our processes hold (/proc, looked at five times a second; shared pages are
@@ -35,8 +36,8 @@ from typing import Any
 
 from timehands.cli.source_show import text
 from timehands.sources.code import Index
-from timehands.sources.code.build import files_of
 from timehands.sources.code.columns import unpack
+from timehands.sources.code.files import files_of
 from timehands.sources.config import asking, pages, resolve
 from timehands.sources.tree import SourceTree
 
@@ -171,26 +172,35 @@ def whys(root: Path, config: str, arch: str, many: int, seed: int) -> dict[str, 
     """Times of ``why``, in ms: in this process, and of the command from the shell."""
     named = sorted(resolve(SourceTree.open(root), config, arch).rules)
     drawn = random.Random(seed).sample(named, min(many, len(named)))
-    walls, cpus = zip(*(_why_ms(root, config, arch, file) for file in drawn), strict=True)
-    with tempfile.TemporaryDirectory() as cache:
-        shell = [_command_ms(root, config, arch, file, cache) for file in drawn[:_COMMANDS]]
+    result: dict[str, Any] = {"config": config, "files": len(drawn)}
+    result["cold"] = _spread([_why_ms(root, config, arch, file, None) for file in drawn])
+    with tempfile.TemporaryDirectory() as name:
+        cache = Path(name)
+        _why_ms(root, config, arch, drawn[0], cache)
+        result["kept"] = _spread([_why_ms(root, config, arch, file, cache) for file in drawn])
+    with tempfile.TemporaryDirectory() as name:
+        shell = [_command_ms(root, config, arch, file, name) for file in drawn[:_COMMANDS]]
+    result["command"] = {"first_ms": shell[0], "median_ms": statistics.median(shell[1:])}
+    return result
+
+
+def _spread(times: list[tuple[float, float]]) -> dict[str, float]:
+    walls, cpus = zip(*times, strict=True)
     return {
-        "config": config,
-        "files": len(drawn),
         "median_ms": statistics.median(walls),
         "worst_ms": max(walls),
         "cpu_median_ms": statistics.median(cpus),
         "cpu_worst_ms": max(cpus),
-        "command_first_ms": shell[0],
-        "command_median_ms": statistics.median(shell[1:]),
     }
 
 
-def _why_ms(root: Path, config: str, arch: str, file: str) -> tuple[float, float]:
+def _why_ms(
+    root: Path, config: str, arch: str, file: str, cache: Path | None
+) -> tuple[float, float]:
     gc.collect()  # of what the file before left: a command has one file
     begin, before = time.monotonic(), time.process_time()
     tree = SourceTree.open(root)
-    kernel = resolve(tree, config, arch)
+    kernel = resolve(tree, config, arch, cache=cache)
     _, (answer, *_rest) = asking.why(tree, kernel, file)
     text(pages.why_page(kernel, answer))
     return (time.monotonic() - begin) * 1000, (time.process_time() - before) * 1000
@@ -250,13 +260,13 @@ def _indexed(tree: SourceTree, options: argparse.Namespace) -> dict[str, Any]:
 def _words(result: dict[str, Any]) -> str:
     lines = []
     if why := result.get("why"):
-        lines += [
-            f"why           {why['files']} files, {why['config']}: "
-            f"median {why['median_ms']:.0f} ms (CPU {why['cpu_median_ms']:.0f} ms), "
-            f"worst {why['worst_ms']:.0f} ms (CPU {why['cpu_worst_ms']:.0f} ms)",
-            f"              the command: {why['command_first_ms']:.0f} ms at first, then "
-            f"{why['command_median_ms']:.0f} ms",
-        ]
+        lines.append(f"why           {why['files']} files of {why['config']}")
+        for kind in ("cold", "kept"):
+            median, worst, cpu, cpu_worst = why[kind].values()
+            words = f"median {median:.0f} ms (CPU {cpu:.0f}), worst {worst:.0f} ms"
+            lines.append(f"  {kind:<12}{words} (CPU {cpu_worst:.0f})")
+        first, later = why["command"].values()
+        lines.append(f"  command     {first:.0f} ms at first, then {later:.0f} ms")
     if "ours" in result:
         lines += _index_words(result)
     return "\n".join([*lines, f"load average  {result['load_average']:.1f}"])

@@ -25,7 +25,7 @@ from c_text import CText
 from cscope_answers import Comparison, Cscope, Difference, drawn
 from cscope_rules import Rule, explain
 from timehands.sources.code import Index
-from timehands.sources.code.build import files_of
+from timehands.sources.code.files import files_of
 from timehands.sources.tree import SourceTree
 
 _QUESTIONS = {

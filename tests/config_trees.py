@@ -280,3 +280,14 @@ def planted(root: Path, *files: Mapping[str, str]) -> SourceTree:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     return SourceTree.open(root)
+
+
+def let_the_clock_tick(root: Path, probe: Path) -> None:
+    """Wait until a change gets a later time than all that is below a folder has now.
+
+    File systems take their times from a clock that moves in steps of some milliseconds.
+    """
+    latest = max(path.lstat().st_ctime_ns for path in (root, *root.rglob("*")))
+    probe.touch()
+    while probe.stat().st_ctime_ns <= latest:
+        probe.write_text("")

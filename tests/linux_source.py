@@ -26,15 +26,15 @@ _OTHER_MACHINES = (
 )  # fmt: skip
 #: What takes most of the time, and no makefile of this machine's kernel looks at.
 _LEFT_OUT = (
-    "*/drivers/*.h", "*/sound/*.h", "*.dts", "*.dtsi", "*.json", "*.yaml", "*/selftests/*",
-    "*/Documentation/*/*", "*/samples/*.[chS]",
+    "*/drivers/*.h", "*/sound/*.h", "*.json", "*.yaml", "*/tools/testing/*",
+    "*/Documentation/*/*", "*/boot/dts/*",
     *(f"*/arch/{name}/*.[chS]" for name in _OTHER_MACHINES),
 )  # fmt: skip
 #: Made before make descends: by `make syncconfig`, and by the folder scripts/.
 _READY = (
     "include/config/auto.conf.cmd", "include/generated/autoconf.h", "include/generated/rustc_cfg",
     "scripts/asn1_compiler", "scripts/selinux/genheaders/genheaders",
-    "scripts/ipe/polgen/polgen",
+    "scripts/dtc/dtc", "scripts/ipe/polgen/polgen",
 )  # fmt: skip
 _COMPILED = re.compile(r"\s-c -o (\S+\.o) (\S+?)[\s;']")
 _ARCHIVED = re.compile(r"printf \"(\S+/)%s \" ([^|]*)\| xargs ar ")

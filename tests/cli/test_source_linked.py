@@ -1,4 +1,4 @@
-"""``--html`` of ``why`` and ``config``: each place is a link, and leads to its line."""
+"""``--html`` of a tree's answers: each place is a link, and leads to its line."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from urllib.parse import unquote
 
 import pytest
 
+import code_trees
 from config_trees import FREEBSD, LINUX, NETBSD, planted
 from timehands.cli import source_linked
 from timehands.cli.main import main
@@ -61,6 +62,17 @@ def test_no_place_is_without_a_link(
 ) -> None:
     tree, page = planted(tmp_path / "src", files), tmp_path / "page.html"
     main(["source", str(tree.root), *asked, "--html", str(page)])
+    assert places(page)
+    assert places(page) == set(followed(page))
+
+
+@pytest.mark.parametrize("asked", [["find", "tsc_freq"], ["path", "main", "tc_init"], ["clocks"]])
+def test_answers_of_the_cross_reference_have_links(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: list[str]
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    source, page = code_trees.tree(tmp_path / "src"), tmp_path / "page.html"
+    main(["source", str(source.root), *asked, "--html", str(page)])
     assert places(page)
     assert places(page) == set(followed(page))
 

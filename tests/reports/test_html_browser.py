@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -12,12 +13,32 @@ from reports.browser import Page, browser, chromium
 from reports.build import jiffies_report, survey
 from reports.build_bsd import ALL_REPORTS
 from reports.recorded import recording
+from timehands.reports import source_html
 from timehands.reports.html import render
+from timehands.sources.document import Document, Heading, Preformatted, Rows, Style, Table, Words
+from timehands.sources.where import Where
 
 pytestmark = pytest.mark.skipif(chromium() is None, reason="no Chromium (apt-get install chromium)")
 
 SHOWN = (
     "[+document.getElementById('chart').dataset.from, +document.getElementById('chart').dataset.to]"
+)
+
+WIDE = Where(
+    "sys/arch/a_folder_with_a_long_name/and_another_one/of_a_file_with_a_long_name.c", 4321
+)
+#: A page of a source tree with one of each block, wider than a narrow screen.
+SOURCE = Document(
+    "sys/kern/kern_tc.c is compiled into FIRECRACKER",
+    (
+        *(Words((WIDE, f" {style} device kvm_clock"), style, 2) for style in get_args(Style)),
+        Heading("In the recording", "boot: 2 reached, 1 never entered, 1 not watched"),
+        Rows((("changed by", "Ada <ada@example.net>"), ("since", WIDE))),
+        Table(("function", "begins at", "shown by"), ((("f" * 40), WIDE, "entered once; " * 9),)),
+        Preformatted(("-\told", "+\tnew", "@@ -1 +1 @@")),
+        Preformatted(("int a;", "\treturn a; " + "/* wide */ " * 30), Where("a.c", 1)),
+    ),
+    "the repository is shallow",
 )
 
 
@@ -35,11 +56,13 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / f"{name}.html").write_text(render(make(), recording(recorded)))
     whole = replace(jiffies_report(), survey=survey())
     (folder / "jiffies.html").write_text(render(whole, recording(recorded)))
+    links = (lambda where: f"{where.file}.html#L{where.line}", "index.html")
+    (folder / "source.html").write_text(source_html.render(SOURCE, *links))
     return folder
 
 
 @pytest.mark.parametrize("width", [1280, 400])
-@pytest.mark.parametrize("name", ALL_REPORTS)
+@pytest.mark.parametrize("name", [*ALL_REPORTS, "source"])
 def test_a_page_opens_without_trouble_and_fits_its_width(
     tab: Page, pages: Path, name: str, width: int
 ) -> None:
@@ -222,7 +245,7 @@ CONTRAST = """
 
 
 @pytest.mark.parametrize("dark", [False, True])
-@pytest.mark.parametrize("name", ["jiffies", "freebsd"])
+@pytest.mark.parametrize("name", ["jiffies", "freebsd", "source"])
 def test_text_has_the_contrast_that_wcag_asks_for(
     tab: Page, pages: Path, name: str, dark: bool
 ) -> None:

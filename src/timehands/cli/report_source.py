@@ -49,6 +49,7 @@ def add_source_options(parser: argparse.ArgumentParser) -> None:
 
 def with_source(booted: Booted, args: argparse.Namespace) -> Booted:
     """The same with its sources, when a tree was named. Raises `SourcesError`, `UsageError`."""
+    from timehands.cli.source_show import kept_folder
     from timehands.errors import UsageError
     from timehands.reports.sourced.join import Asked, join
     from timehands.sources.tree import SourceTree
@@ -59,7 +60,9 @@ def with_source(booted: Booted, args: argparse.Namespace) -> Booted:
         return booted
     tree = SourceTree.open(args.source)
     defined = _Definitions(tree, args.arch) if args.index else None
-    asked = Asked(tree, args.config, args.arch, args.git, args.revision, args.kernel, defined)
+    asked = Asked(
+        tree, args.config, args.arch, args.git, args.revision, args.kernel, defined, kept_folder()
+    )
     try:
         sourced = join(booted.report, booted.recording, asked)
     finally:
@@ -105,13 +108,13 @@ def _with_pages(sourced: Sourced, asked: Asked, booted: Booted, html: Path) -> S
     """With pages of all files that it names, in a folder beside the report."""
     from timehands.cli.source_pages import Told
     from timehands.cli.source_recording import looked
+    from timehands.cli.source_show import resolved
     from timehands.reports.source_pages import write_pages
-    from timehands.sources.config import resolve
 
     folder = html.with_name(f"{html.stem}-source")
     frames = (one.where.file for item in sourced.items for one in item.frames if one.where)
     files = dict.fromkeys(frames)
-    configuration = resolve(asked.tree, asked.config, asked.arch) if asked.config else None
+    configuration = resolved(asked.tree, asked.config, asked.arch) if asked.config else None
     told = Told(asked.tree, configuration, files, looked(asked.tree, booted, asked.kernel))
     written, complaints = write_pages(
         asked.tree, dict.fromkeys([*files, *told.deciding]), folder, told.above, told.beside

@@ -65,7 +65,7 @@ def run(options: argparse.Namespace) -> int:
         clocks = [_told(clock, build) for clock in index.clocks(build)]
     finally:
         index.close()
-    show(options, page(clocks), as_json(clocks))
+    show(options, page(clocks), as_json(clocks), linked=tree)
     return 0 if clocks else 1
 
 

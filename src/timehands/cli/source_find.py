@@ -10,10 +10,14 @@ is 1 when the name does not occur.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rich.progress import Progress as ProgressBar
+
     from timehands.sources.code import Found, Index, Place
     from timehands.sources.document import Block, Cell, Document
     from timehands.sources.tree import SourceTree
@@ -27,6 +31,8 @@ _SHOWN = 40
 _ALL = 1_000_000
 _WIDE = 48
 _TEXT = 100
+#: So much C to read is worth a bar.
+_LONG_BYTES = 4 << 20
 
 
 def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -67,9 +73,15 @@ def opened_index(options: argparse.Namespace, tree: SourceTree) -> Index:
     from timehands.sources.code import Index
 
     folder = default_folder().parent / "sources"
-    index = Index.open(
-        tree, cache=folder, under=options.under, arch=options.arch, jobs=options.jobs
-    )
+    with _shown(tree) as progress:
+        index = Index.open(
+            tree,
+            cache=folder,
+            under=options.under,
+            arch=options.arch,
+            jobs=options.jobs,
+            progress=progress,
+        )
     built = index.built
     if built.scanned:
         unparsed = index.unparsed()
@@ -83,6 +95,44 @@ def opened_index(options: argparse.Namespace, tree: SourceTree) -> Index:
     return index
 
 
+@contextlib.contextmanager
+def _shown(tree: SourceTree) -> Iterator[Callable[[int, int], None] | None]:
+    """On a terminal, a bar while an index is made; it goes when the index is there."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    bar = None
+
+    def progress(done: int, total: int) -> None:
+        nonlocal bar
+        if bar is None and total >= _LONG_BYTES:
+            bar = _bar(tree, total)
+        if bar is not None:
+            bar.update(bar.task_ids[0], completed=done)
+
+    try:
+        yield progress
+    finally:
+        if bar is not None:
+            bar.stop()
+
+
+def _bar(tree: SourceTree, total: int) -> ProgressBar:
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TimeRemainingColumn(),
+    )
+    bar = Progress(*columns, console=Console(stderr=True), transient=True)
+    bar.add_task(f"indexing {tree.root}", total=total)
+    bar.start()
+    return bar
+
+
 def run(options: argparse.Namespace) -> int:
     """Print the answer. Raises `TreeUnusable`, `SourcesError`."""
     from timehands.cli.source_show import opened, show
@@ -93,7 +143,8 @@ def run(options: argparse.Namespace) -> int:
         found = index.find(options.symbol, limit=_ALL if options.all else _SHOWN)
         lines = _Lines(tree)
         unparsed = len(index.unparsed())
-        show(options, page(found, lines), as_json(found, lines, index, unparsed))
+        data = as_json(found, lines, index, unparsed)
+        show(options, page(found, lines), data, linked=tree)
     finally:
         index.close()
     return 0 if found else 1

@@ -80,17 +80,17 @@ def run(options: argparse.Namespace) -> int:
         answer = _answer(index, options, build, ran, complaints)
     finally:
         index.close()
-    show(options, page(answer), as_json(answer))
+    show(options, page(answer), as_json(answer), linked=tree)
     return 0 if answer.paths else 1
 
 
 def _build(tree: SourceTree, options: argparse.Namespace) -> Build | None:
     if not options.config:
         return None
-    from timehands.sources.config import resolve
+    from timehands.cli.source_show import resolved
     from timehands.sources.config.compiled import Compiled
 
-    return Compiled(tree, resolve(tree, options.config, options.arch))
+    return Compiled(tree, resolved(tree, options.config, options.arch))
 
 
 def _ran(options: argparse.Namespace) -> tuple[Ran | None, tuple[str, ...]]:

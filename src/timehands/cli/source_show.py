@@ -67,15 +67,20 @@ def resolved(tree: SourceTree, name: str, arch: str) -> Configuration:
 
     Raises `ConfigurationUnknown`.
     """
-    from timehands.errors import HostError
-    from timehands.kernels.cache import default_folder
     from timehands.sources.config import resolve
 
+    return resolve(tree, name, arch, cache=kept_folder())
+
+
+def kept_folder() -> Path | None:
+    """Where it is kept; None for a user without a home, for whom it is worked out each time."""
+    from timehands.errors import HostError
+    from timehands.kernels.cache import default_folder
+
     try:
-        cache = default_folder().parent / "sources"
+        return default_folder().parent / "sources"
     except HostError:
-        cache = None  # nobody's home: then it is worked out each time
-    return resolve(tree, name, arch, cache=cache)
+        return None
 
 
 def show(

@@ -164,19 +164,20 @@ void older(void) { old_timecounter.tc_name = "old"; tc_init(&old_timecounter); }
 
 
 class Build:
-    """A configuration of our own: all files, and macros."""
+    """A configuration of our own: files that are left out, and macros."""
 
-    def __init__(self, **macros: str) -> None:
+    def __init__(self, *out: str, **macros: str) -> None:
+        self._out = out
         self.macros = ConfiguredMacros(macros, lambda _: False)
 
     def listed(self, file: str) -> bool | None:
-        return None if file.endswith(".h") else True
+        return None if file.endswith(".h") else file not in self._out
 
     def compiled(self, file: str) -> bool | None:
         return self.listed(file)
 
     def condition(self, file: str) -> str:
-        return f"always {file}"[:0]
+        return "tiny (conf/files:3)" if file.endswith("tiny.c") else ""
 
     def refusal(self, file: str) -> str:
         return f"nothing refuses {file}"
@@ -200,6 +201,15 @@ def test_parameters_are_what_callers_hand_over(tmp_path: Path) -> None:
     assert (quality.text, str(quality.where)) == ("TINY_QUALITY", "sys/dev/tiny.c:5")
     assert [str(one.where) for one in quality.origins] == ["sys/sys/numbers.h:4"]
     assert str(tiny.registered) == "sys/dev/shared.c:8"
+
+
+def test_without_the_caller_there_is_no_such_clock(tmp_path: Path) -> None:
+    tiny = shapes(tmp_path / "one", Build())["timecounter", "tiny"]
+    assert tiny.refused is None
+    assert tiny.of("name")[0].conditions == ("only with tiny (conf/files:3)",)
+    without = shapes(tmp_path / "two", Build("sys/dev/tiny.c"))
+    assert ("timecounter", "tiny") not in without
+    assert "sys/dev/tiny.c is not compiled" in str(without["timecounter", "name"].refused)
 
 
 def test_values_that_are_changed_and_given_through_other_names(tmp_path: Path) -> None:

@@ -3,7 +3,9 @@ from __future__ import annotations
 import os
 import signal
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 
@@ -276,3 +278,47 @@ def test_a_function_that_a_types_name_declares_is_no_variable(tmp_path: Path) ->
     for name, file in (("tun_read", "sys/kern/tun.c"), ("other_read", "sys/kern/tun.h")):
         assert rows(index.find(name).declarations) == [(file, 1, "")]
     assert [place.what for place in index.find("tun_read").definitions] == ["variable", "function"]
+
+
+def test_several_that_make_one_index_at_once_make_it_once(tmp_path: Path, index: Index) -> None:
+    cache, start = tmp_path / "shared", Barrier(4)
+
+    def once(_number: int) -> tuple[int, int, bool]:
+        start.wait(60)
+        one = Index.open(index.tree, cache=cache, jobs=1)
+        built = (one.built.scanned, one.built.gone, one.find("tsc_freq") == index_found)
+        one.close()
+        return built
+
+    index_found = index.find("tsc_freq")
+    with ThreadPoolExecutor(4) as pool:
+        made = sorted(pool.map(once, range(4)))
+    files = index.built.files
+    assert made == [(0, 0, True)] * 3 + [(files, 0, True)]
+
+
+def test_how_far_it_is_is_told(tmp_path: Path, index: Index) -> None:
+    told: list[tuple[int, int]] = []
+    arguments = {"cache": tmp_path / "other", "jobs": 1}
+    Index.open(index.tree, **arguments, progress=lambda *one: told.append(one)).close()
+    total = sum(
+        (index.tree.root / index.file(at)).stat().st_size for at in range(1, index.built.files + 1)
+    )
+    assert (told[0], told[-1]) == ((0, total), (total, total))
+    told.clear()
+    Index.open(index.tree, **arguments, progress=lambda *one: told.append(one)).close()
+    assert told == []
+
+
+def test_an_architecture_that_the_tree_has_not_is_refused(tmp_path: Path, index: Index) -> None:
+    with pytest.raises(SourcesError, match="no architecture 'vax'") as caught:
+        Index.open(index.tree, cache=tmp_path / "other", arch="vax")
+    assert "amd64" in str(caught.value.advice)
+    Index.open(index.tree, cache=tmp_path / "other", arch="all", jobs=1).close()
+
+
+def test_a_cache_that_cannot_be_written_is_said(tmp_path: Path, index: Index) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SourcesError, match="cannot be kept") as caught:
+        Index.open(index.tree, cache=tmp_path / "file" / "below", jobs=1)
+    assert "XDG_CACHE_HOME" in str(caught.value.advice)

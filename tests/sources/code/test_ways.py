@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from code_trees import tree
+from timehands.errors import SourcesError
 from timehands.sources.code import Index, Step
 from timehands.sources.code.model import Ran
 from timehands.sources.config.macros import ConfiguredMacros
@@ -81,6 +82,43 @@ void cnputc(int c) { cn->cn_ops->cn_putc(c); }
         f"void many{n}(void) {{ DELAY2(1); }}\nstruct driver d{n} = {{ .probe = many{n} }};\n"
         for n in range(30)
     ),
+    "sys/sys/ops.h": """\
+struct alpha { void (*begin_it)(void); };
+struct beta { void (*begin_it)(void); };
+""",
+    "sys/kern/ops.c": """\
+#include <sys/ops.h>
+static void alpha_begin(void) { alpha_more(); }
+void alpha_more(void) { alpha_most(); }
+void alpha_most(void) { common_end(); }
+static void beta_begin(void) { common_end(); }
+void common_end(void) { }
+struct alpha alpha_ops = { .begin_it = alpha_begin };
+struct beta beta_ops = { .begin_it = beta_begin };
+void use(struct alpha *which) { which->begin_it(); }
+""",
+    "sys/kern/handed.c": """\
+#define later(c, how, fn)	later_on((c), 0, (fn))
+void later_on(struct callout *c, int cpu, void (*func)(void *)) { add(func, c); }
+static void
+add(void (*todo)(void *), struct callout *c)
+{
+	c->c_todo = todo;
+}
+static void limit_cb(void *arg) { }
+void limit(void) { later(&callout, 1, limit_cb); }
+void
+soft(struct callout *c)
+{
+	void (*run)(void *);
+
+	run = c->c_todo;
+	run(c);
+}
+void each(int n, void (*visit)(int)) { visit(n); }
+static void seen(int n) { }
+void all(void) { each(3, &seen); }
+""",
     "sys/kern/pointers.c": """\
 void (*tick_func)(int) = first_tick;
 void first_tick(int n) { }
@@ -89,6 +127,11 @@ void tick(void) { tick_func(1); }
 void local_set(void) { void (*run_it)(void); run_it = other_tick; }
 void local_call(void (*run_it)(void)) { run_it(); }
 """,
+    "sys/tests/one.c": "int prog_main(void) { DELAY2(1); }\n",
+    "sys/tests/two.c": "int prog_main(void) { DELAY2(2); }\n",
+    "sys/tests/three.c": "int part_main(void) { DELAY2(2); }\n",
+    "sys/parts/part.c": "int part_main(void) { DELAY2(2); }\n",
+    "sys/parts/whole.c": '#include "part.c"\n',
 }
 
 
@@ -194,6 +237,23 @@ def test_a_file_that_no_line_names_comes_last_and_is_marked(index: Index) -> Non
     assert "no line says whether sys/dev/cons.c is compiled" in way[0].conditions
 
 
+def test_a_way_begins_in_no_program_that_the_tree_has_besides(index: Index) -> None:
+    programs = ("sys/tests/one.c", "sys/tests/two.c")
+    (way,) = index.path("prog_main", "DELAY2", limit=1, build=Build(unlisted=programs[:1]))
+    assert way[0].where.file == programs[1]
+    with pytest.raises(SourcesError, match="compiles defines prog_main") as caught:
+        index.path("prog_main", "DELAY2", build=Build(unlisted=programs))
+    assert caught.value.advice == (
+        f"It is in {programs[0]}, {programs[1]}, which no line of the configuration names."
+    )
+
+
+def test_a_way_may_begin_in_a_file_that_another_includes(index: Index) -> None:
+    parts = ("sys/parts/part.c", "sys/tests/three.c")
+    (way,) = index.path("part_main", "DELAY2", limit=1, build=Build(unlisted=parts))
+    assert way[0].where.file == parts[0]
+
+
 def test_consoles_by_their_macro(index: Index) -> None:
     (way,) = index.path("cnputc", "DELAY2", limit=1)
     assert names(way) == ["cnputc", "tiny_cnputc", "DELAY2"]
@@ -227,6 +287,25 @@ def test_a_local_pointer_is_none_of_another_function(index: Index) -> None:
     assert not index.path("local_call", "other_tick", limit=1)
 
 
+def test_a_member_is_that_of_the_structure_which_is_called(index: Index) -> None:
+    first = index.path("use", "common_end", limit=2)[0]
+    assert names(first) == ["use", "alpha_begin", "alpha_more", "alpha_most", "common_end"]
+
+
+def test_a_function_that_is_handed_over_to_a_pointer(index: Index) -> None:
+    (way,) = index.path("soft", "limit_cb", limit=1)
+    assert names(way) == ["soft", "limit_cb"]
+    assert way[1].how == "through c_todo (as run), handed over"
+    assert str(way[1].set) == "sys/kern/handed.c:9"
+    assert str(way[1].where) == "sys/kern/handed.c:16"
+
+
+def test_a_function_that_is_handed_over_to_its_caller(index: Index) -> None:
+    (way,) = index.path("each", "seen", limit=1)
+    assert way[1].how == "call of what is handed over"
+    assert str(way[1].set) == "sys/kern/handed.c:20"
+
+
 def test_a_name_with_300_functions(tmp_path: Path) -> None:
     many = {f"sys/dev/d{n}/d{n}.c": "void reset(void) { deep(); }\n" for n in range(300)}
     many["sys/dev/d7/user.c"] = "void user(void) { reset(); }\n"
@@ -241,3 +320,25 @@ def test_a_name_with_300_functions(tmp_path: Path) -> None:
     assert way[1].doubt == "one of 300 definitions of that name"
     (own,) = index.path("own", "deep", limit=3)
     assert own[1].doubt is None
+
+
+def test_nothing_hangs_on_texts_that_nobody_writes(tmp_path: Path) -> None:
+    """Long lines, conditions without end, functions that hand each other over in circles."""
+    blank, many = " " * 200_000, "struct a b " * 20_000
+    circle = "".join(
+        f"void c{n}(void (*f)(int)) {{ c{n + 1}(f); c{n + 2}(f); c{(n * 7) % 40}(f); }}\n"
+        for n in range(40)
+    )
+    odd = {
+        "sys/kern/odd.c": f"void goal(int n) {{ }}\nvoid begin2(void) {{ x->{blank}go(1); }}\n"
+        f"{many}\nstruct ops o = {{ .go{blank}= goal }};\n",
+        "sys/kern/open.c": "#if A\n" * 5000 + "void deep2(void) { goal(1); }\n" + "#else\n" * 500,
+        "sys/kern/circle.c": circle + "void lone(int n) { }\nvoid start2(void) { c0(lone); }\n",
+        "sys/kern/bad.c": b"void \xff\xfe(void) { goal(1); } #if (((".decode("latin-1"),
+    }
+    index = Index.open(tree(tmp_path / "src", odd), cache=tmp_path / "cache", jobs=1)
+    assert not index.path("deep2", "goal", build=Build())
+    assert index.path("deep2", "goal", build=Build(A="1"))
+    index.path("begin2", "goal")
+    assert index.path("start2", "lone", limit=1)[0][-1].how == "named, not called"
+    assert index.cut("lone", "goal", Build()) is None

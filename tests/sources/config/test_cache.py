@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from config_trees import let_the_clock_tick
 from timehands.sources.config import cache
 from timehands.sources.config.cache import Kept, Seen, Tables
 
@@ -94,10 +95,11 @@ def _link(tree: Path) -> None:
     ],
 )  # fmt: skip
 def test_a_change_is_seen(
-    change: Callable[[Path], object], kept: Callable[[], Kept], maker: Maker
+    change: Callable[[Path], object], kept: Callable[[], Kept], maker: Maker, tmp_path: Path
 ) -> None:
     before = kept()
     before.get("text", "one")
+    let_the_clock_tick(maker.tree, tmp_path / "probe")
     change(maker.tree)
     after = kept()
     assert not after.ready

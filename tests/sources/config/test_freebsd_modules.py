@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from config_trees import FREEBSD, planted
+from config_trees import FREEBSD, let_the_clock_tick, planted
 from timehands.sources.config import Configuration, asking, cache, pages, plain, resolve
 from timehands.sources.document import plain as text
 
@@ -117,6 +117,7 @@ def test_a_change_of_a_module_is_seen(tmp_path: Path, monkeypatch: pytest.Monkey
     for _ in range(2):
         small = resolve(tree, "SMALL", cache=tmp_path / "kept")
         assert small.why("sys/amd64/vmm/vmm.c").modules
+    let_the_clock_tick(tree.root, tmp_path / "probe")
     planted(tmp_path / "src", {"sys/modules/vmm/Makefile": "KMOD= vmm\nSRCS= vmx.c\n"})
     small = resolve(tree, "SMALL", cache=tmp_path / "kept")
     assert small.why("sys/amd64/vmm/vmm.c").modules == ()

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from config_trees import LINUX, planted
+from config_trees import LINUX, let_the_clock_tick, planted
 from timehands.sources.config import Configuration, State, cache, resolve
 from timehands.sources.config.conditions import All, Any, Name, Not
 from timehands.sources.config.linux import dotconfig, expressions, kconfig, makefile
@@ -92,6 +92,63 @@ def test_a_makefile_s_own_list_is_no_object_of_the_kernel(tmp_path: Path) -> Non
     assert [str(change) for change in pci.changes] == ["CONFIG_PCI=y and CONFIG_EXPERT=y"]
     assert kernel.why("lib/sum.o").compiled
     assert not {"lib/time.c", "lib/vdso_64.o", "lib/pci.o"} & set(kernel.files)
+
+
+@pytest.mark.parametrize(
+    ("files", "built"),
+    [
+        # With CONFIG_VLAN=m, CONFIG_NET=y, CONFIG_DRIVER=y.
+        ({"net/Makefile": "ifdef CONFIG_VLAN\nobj-y += a.o\nelse\nobj-y += b.o\nendif\n"}, "a"),
+        ({"net/Makefile": "ifndef CONFIG_VLAN\nobj-y += a.o\nelse\nobj-y += b.o\nendif\n"}, "b"),
+        ({"net/Makefile": "obj-$(CONFIG_VLAN) := a.o\nobj-$(CONFIG_VLAN) := b.o\n"}, "b"),
+        ({"net/Makefile": "obj-y := a.o\nx-$(CONFIG_VLAN:m=y) += b.o\nobj-y += x.o\n"}, "a b"),
+        (
+            {
+                "net/Makefile": "obj-y += x.o\nx-$(CONFIG_NET)$(CONFIG_DRIVER) += a.o\n"
+                "x-$(CONFIG_NET)$(CONFIG_PCI) += b.o\n"
+            },
+            "b",
+        ),
+        (
+            {
+                "net/Makefile": "key-$(CONFIG_VLAN)-$(CONFIG_NET) := a.o\n"
+                "key-$(CONFIG_NET)-$(CONFIG_DRIVER) := b.o\nobj-y += $(key-m-m) $(key-y-y)\n"
+            },
+            "b",
+        ),
+        ({"net/Makefile": "ifneq ($(CONFIG_EMPTY),)\nobj-y += a.o\nendif\nobj-y += b.o\n"}, "b"),
+        (
+            {
+                "net/Makefile": "obj-y := a.o\nDIR = $(srctree)/net\ninclude $(DIR)/b/Makefile\n"
+                "obj-y += $(more-y)\n",
+                "net/b/Makefile": "obj-y += $(addsuffix .o,b)\nmore-y := c.o\n",
+            },
+            "a b c",
+        ),
+        (
+            {
+                "net/Makefile": "ifdef CONFIG_PCI\ninclude net/b/Makefile\nendif\nobj-y += b.o\n",
+                "net/b/Makefile": "obj-y += a.o\n",
+            },
+            "b",
+        ),
+        # What is y in a folder that is entered for modules alone is not built.
+        (
+            {
+                "net/Makefile": "obj-$(CONFIG_VLAN) += sub/\n",
+                "net/sub/Makefile": "obj-y += ../a.o\nobj-m += ../b.o\nobj-y += below/\n",
+                "net/sub/below/Makefile": "obj-$(CONFIG_VLAN) += ../../c.o\n",
+            },
+            "b c",
+        ),
+    ],
+)  # fmt: skip
+def test_which_objects_a_makefile_names(tmp_path: Path, files: dict[str, str], built: str) -> None:
+    config = {"config": LINUX["config"] + 'CONFIG_EMPTY=""\n'}
+    kernel = resolve(planted(tmp_path, LINUX, config, files), "config")
+    found = {file for file in kernel.files if file.startswith("net/")}
+    assert found == {f"net/{name}.o" for name in built.split()}
+    assert kernel.complaints == ()
 
 
 def test_what_would_build_a_file(kernel: Configuration) -> None:
@@ -207,6 +264,7 @@ def test_what_is_kept_is_what_is_found_anew(
     first = kept(tree, "config", folder)
     assert len(list(folder.iterdir())) == 2
     assert kept(tree, "config", folder) == first == kept(tree, "config", tmp_path / "other")
+    let_the_clock_tick(tree.root, tmp_path / "probe")
     planted(tmp_path / "src", {file: text})
     changed = kept(tree, "config", folder)
     assert changed == kept(tree, "config", tmp_path / "third")
@@ -295,8 +353,9 @@ def test_variables_that_grow_without_end() -> None:
 @settings(max_examples=40)
 @given(st.text(alphabet='AB-y$()+=:,\n\t\\ #"mif obj else endif ifeq', max_size=200))
 def test_any_makefile_is_read_to_its_end(text: str) -> None:
-    for assignment in makefile.read(text).assignments:
-        makefile.expand(assignment.value, {"A": "$(B)", "B": "$(A) x"})
+    for part in makefile.read(text).parts:
+        if isinstance(part, makefile.Assignment):
+            makefile.expand(part.value, {"A": "$(B)", "B": "$(A) x"})
 
 
 @settings(max_examples=40)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from config_trees import let_the_clock_tick
 from timehands.sources.config.cache import holds
 from timehands.sources.config.reading import Reader
 from timehands.sources.tree import SourceTree
@@ -59,6 +60,7 @@ def test_what_it_rests_on(reader: Reader, change: Callable[[Path], object]) -> N
     reader.names("none")
     assert reader.seen.settled(time.time_ns() + LATER)
     assert holds(*reader.seen.pack())
+    let_the_clock_tick(reader.tree.root, reader.tree.root.with_name("probe"))
     change(reader.tree.root)
     assert not holds(*reader.seen.pack())
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from git_repositories import Repository, git, needs_git
+from git_repositories import Repository, git, needs_git, random_repository
 from timehands.errors import FileUnusable, HistoryUnavailable, UsageError
 from timehands.sources.history.filters import day
 from timehands.sources.history.history import History, Way
@@ -145,6 +145,22 @@ def test_a_missing_commit_leaves_a_partial_answer(tmp_path: Path, way: Way) -> N
         found = history.blame("sys/kern/a.c", 1)
     assert found.change is not None
     assert any("the line may be older" in text for text in history.complaints)
+
+
+def test_what_is_skipped_at_once_is_bounded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository = random_repository(5)
+    repository.write(tmp_path / "r")
+    files = git(tmp_path / "r", "ls-tree", "-r", "--name-only", "HEAD").split()
+    told = []
+    for most in (10_000, 1):
+        monkeypatch.setattr("timehands.sources.history.libgit._MOST_SKIPPED", most)
+        with opened(tmp_path / "r", "libgit2") as history:
+            logs = [[one.revision for one in history.log(file)] for file in files]
+            told.append((logs, [history.blame(file, 1).change for file in files]))
+    assert told[0] == told[1]
+    assert any(len(log) > 3 for log in told[0][0])
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -41,7 +41,8 @@ class Asked:
 
     ``config`` is the configuration's name, None for none; ``git_dir`` the tree's repository, where
     that is elsewhere, read from ``revision`` on; ``kernel`` the recorded kernel's file, where it
-    was moved; ``definitions`` is asked where a function is when the kernel has no line tables.
+    was moved; ``definitions`` is asked where a function is when the kernel has no line tables;
+    ``cache`` is where what is read of a configuration is kept.
     """
 
     tree: SourceTree
@@ -51,6 +52,7 @@ class Asked:
     revision: str = "HEAD"
     kernel: Path | None = None
     definitions: Definitions | None = None
+    cache: Path | None = None
 
 
 def join(report: Report, recording: Recording, asked: Asked) -> Sourced:
@@ -135,7 +137,7 @@ def _resolved(asked: Asked) -> tuple[Configuration | None, list[str]]:
     """The configuration, and what is to be said of it."""
     if asked.config is None:
         return None, []
-    configuration = resolve(asked.tree, asked.config, asked.arch)
+    configuration = resolve(asked.tree, asked.config, asked.arch, cache=asked.cache)
     if not configuration.complaints:
         return configuration, []
     many = len(configuration.complaints)

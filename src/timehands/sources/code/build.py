@@ -7,18 +7,18 @@ into a new segment, and what older ones said of them no longer counts.
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import hashlib
 import os
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from timehands.errors import FileUnusable, SourcesError
+from timehands.errors import SourcesError
+from timehands.sources.code.files import files_of
 from timehands.sources.tree import SourceTree
 
 if TYPE_CHECKING:
@@ -27,30 +27,27 @@ if TYPE_CHECKING:
     from timehands.sources.code.segment import Segment
 
 SCHEMA: Final = 5
-_SUFFIXES: Final = (".c", ".h")
 _SEGMENT_BYTES: Final = 12 << 20
 _LAST_BYTES: Final = 2 << 20
 #: With more segments than this of refreshes, or more files gone, the index is made anew.
 _MAX_SEGMENTS_ADDED: Final = 12
 _MAX_GONE: Final = 0.3
-_TABLES: Final = """
-CREATE TABLE about (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
-CREATE TABLE file (id INTEGER PRIMARY KEY, path TEXT, size INTEGER, changed INTEGER,
-                   segment INTEGER, alive INTEGER, complaint TEXT);
-CREATE INDEX file_path ON file (path) WHERE alive;
-CREATE TABLE block (segment INTEGER, first BLOB, data BLOB, PRIMARY KEY (segment, first));
-CREATE TABLE segment (id INTEGER PRIMARY KEY, functions BLOB, calls BLOB, links BLOB,
-                      layouts BLOB, occurrences INTEGER, size INTEGER);
-CREATE TABLE unparsed (file INTEGER, line INTEGER, errors INTEGER, recovered INTEGER);
-"""
-_OTHER_ARCHITECTURES: Final = {
-    "freebsd": frozenset(
-        ("arm", "arm64", "i386", "powerpc", "riscv", "mips", "sparc64", "ia64", "pc98")
-    ),
+#: Another process may be making the same index.
+_WAIT_S: Final = 900
+_TABLES: Final = {
+    "file": """CREATE TABLE file (id INTEGER PRIMARY KEY, path TEXT, size INTEGER, changed INTEGER,
+                  segment INTEGER, alive INTEGER, complaint TEXT)""",
+    "block": """CREATE TABLE block (segment INTEGER, first BLOB, data BLOB,
+                  PRIMARY KEY (segment, first))""",
+    "segment": """CREATE TABLE segment (id INTEGER PRIMARY KEY, functions BLOB, calls BLOB,
+                  links BLOB, layouts BLOB, occurrences INTEGER, size INTEGER)""",
+    "unparsed": """CREATE TABLE unparsed (file INTEGER, line INTEGER, errors INTEGER,
+                  recovered INTEGER)""",
 }
-_KEPT_ARCH: Final = {
-    "amd64": frozenset(("amd64", "x86", "i386", "xen", "include", "x86_64")),
-}
+_BY_PATH: Final = "CREATE INDEX file_path ON file (path) WHERE alive"
+
+#: Told how much is done, of how much.
+Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +68,19 @@ def file_of(tree: SourceTree, arch: str, cache: Path) -> Path:
 
 
 def refresh(
-    tree: SourceTree, *, under: str | None, arch: str, cache: Path, jobs: int | None
+    tree: SourceTree,
+    *,
+    under: str | None,
+    arch: str,
+    cache: Path,
+    jobs: int | None,
+    progress: Progress | None = None,
 ) -> tuple[sqlite3.Connection, Built]:
     """Bring a tree's index up to date, or make it. ``under``: index only below this folder.
 
-    Raises `SourcesError` when the cache cannot be written, `FileUnusable` when ``under`` is not
-    in the tree.
+    ``progress`` is told after each part how many bytes of C were read, and of how many. Raises
+    `SourcesError` for an architecture that the tree has not and when the cache cannot be written,
+    `FileUnusable` when ``under`` is not in the tree.
     """
     begin = time.monotonic()
     base = under if under is not None else tree.sys
@@ -87,52 +91,103 @@ def refresh(
     try:
         cache.mkdir(parents=True, exist_ok=True)
         database = _opened(path)
-        was = _known(database)
-        new = [name for name, facts in now.items() if was.get(name, (0, 0, 0))[1:] != facts]
-        gone = [was[name][0] for name in was if name not in now or was[name][1:] != now[name]]
-        whole = _worn(database, len(was), len(gone))
-        if whole:
-            database.close()
-            database = _fresh(path)
-            new, gone = list(now), []
-        if new or gone:
+        change = _change(database, now)
+        if change.any:
+            database.execute("BEGIN IMMEDIATE")
             with database:
-                parts = _number(database, sorted(new), gone, now)
-                for at, segment in _made(tree, parts, jobs):
-                    _insert(database, at, segment)
+                # While this one waited, another process may have done it.
+                change = _change(database, now)
+                _apply(database, tree, change, jobs, progress or (lambda _done, _all: None))
     except (OSError, sqlite3.Error) as error:
-        raise SourcesError(f"{path}: {error}") from error
-    return database, Built(len(now), len(new), len(gone), time.monotonic() - begin, whole)
+        raise SourcesError(
+            f"the index cannot be kept in {path}: {getattr(error, 'strerror', None) or error}",
+            advice="Make room there, or set XDG_CACHE_HOME to a folder that can be written.",
+        ) from error
+    spent = time.monotonic() - begin
+    return database, Built(len(now), len(change.new), len(change.gone), spent, change.whole)
 
 
 def _opened(path: Path) -> sqlite3.Connection:
     """The index there, or an empty one when there is none that can be used."""
-    if path.exists():
-        database = sqlite3.connect(path, timeout=60)
-        with contextlib.suppress(sqlite3.DatabaseError):
-            row = database.execute("SELECT value FROM about WHERE name = 'schema'").fetchone()
-            if row and row[0] == SCHEMA:
-                database.execute("SELECT count(*) FROM file WHERE alive").fetchone()
-                return _quick(database)
+    try:
+        return _prepared(path)
+    except sqlite3.OperationalError:
+        raise
+    except sqlite3.DatabaseError:
+        path.unlink()
+        return _prepared(path)
+
+
+def _prepared(path: Path) -> sqlite3.Connection:
+    """The file as a database with our tables. Raises `sqlite3.Error`, `OSError`."""
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    database = sqlite3.connect(path, timeout=_WAIT_S)
+    try:
+        # What a crash of the host destroys is made anew: do not wait for the disk.
+        database.execute("PRAGMA synchronous = OFF")
+        database.execute("PRAGMA page_size = 16384")
+        if _version(database) != SCHEMA:
+            database.execute("BEGIN IMMEDIATE")
+            with database:
+                if _version(database) != SCHEMA:
+                    _lay_out(database)
+        database.execute("SELECT count(*) FROM file WHERE alive").fetchone()
+    except BaseException:
         database.close()
-    return _fresh(path)
-
-
-def _fresh(path: Path) -> sqlite3.Connection:
-    path.unlink(missing_ok=True)
-    database = sqlite3.connect(path, timeout=60)
-    path.chmod(0o600)
-    _quick(database)
-    database.executescript("PRAGMA page_size = 16384;" + _TABLES)
-    with database:
-        database.execute("INSERT INTO about VALUES ('schema', ?)", (SCHEMA,))
+        raise
     return database
 
 
-def _quick(database: sqlite3.Connection) -> sqlite3.Connection:
-    """Do not wait for the disk: what a crash of the host destroys is made anew."""
-    database.execute("PRAGMA synchronous = OFF")
-    return database
+def _version(database: sqlite3.Connection) -> int:
+    return int(database.execute("PRAGMA user_version").fetchone()[0])
+
+
+def _lay_out(database: sqlite3.Connection) -> None:
+    for name in _TABLES:
+        database.execute(f"DROP TABLE IF EXISTS {name}")
+    for statement in (*_TABLES.values(), _BY_PATH, f"PRAGMA user_version = {SCHEMA}"):
+        database.execute(statement)
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """What is to be done: files to read (path: size and time of change), and files (by number)
+    that are gone or were otherwise."""
+
+    new: dict[str, tuple[int, int]]
+    gone: list[int]
+    whole: bool
+
+    @property
+    def any(self) -> bool:
+        return bool(self.new or self.gone)
+
+
+def _change(database: sqlite3.Connection, now: dict[str, tuple[int, int]]) -> _Change:
+    was = _known(database)
+    new = {name: facts for name, facts in now.items() if was.get(name, (0, 0, 0))[1:] != facts}
+    gone = [was[name][0] for name in was if name not in now or name in new]
+    if _worn(database, len(was), len(gone)):
+        return _Change(now, [], True)
+    return _Change(new, gone, False)
+
+
+def _apply(
+    database: sqlite3.Connection,
+    tree: SourceTree,
+    change: _Change,
+    jobs: int | None,
+    progress: Progress,
+) -> None:
+    if change.whole:
+        _lay_out(database)
+    parts = _number(database, change)
+    total, done = sum(size for size, _ in change.new.values()), 0
+    progress(done, total)
+    for at, segment in _made(tree, parts, jobs):
+        _insert(database, at, segment)
+        done += sum(change.new[path][0] for _, path in parts[at])
+        progress(done, total)
 
 
 def _known(database: sqlite3.Connection) -> dict[str, tuple[int, int, int]]:
@@ -149,56 +204,14 @@ def _worn(database: sqlite3.Connection, files: int, gone: int) -> bool:
     return bool(dead + gone > _MAX_GONE * files + 50 or added[0] > _MAX_SEGMENTS_ADDED)
 
 
-def files_of(tree: SourceTree, base: str, arch: str) -> Iterator[tuple[str, int, int]]:
-    """The C files of an architecture: path, size, the inode's time of change (ns).
-
-    No tool that writes a file can leave that time as it was, as it can the content's.
-    """
-    skip = _skipped(tree, arch)
-    start = tree.path(base) if base else tree.root
-    if not start.is_dir():
-        raise FileUnusable("no such folder", file=base)
-    stack = [(str(start), base)]
-    while stack:
-        folder, name = stack.pop()
-        try:
-            entries = list(os.scandir(folder))
-        except OSError:
-            continue
-        for entry in entries:
-            below = f"{name}/{entry.name}" if name else entry.name
-            if entry.is_dir(follow_symlinks=False):
-                if not entry.name.startswith(".") and below not in skip and len(stack) < 10_000:
-                    stack.append((entry.path, below))
-            elif entry.name.endswith(_SUFFIXES) and entry.is_file(follow_symlinks=False):
-                facts = entry.stat(follow_symlinks=False)
-                yield below, facts.st_size, facts.st_ctime_ns
-
-
-def _skipped(tree: SourceTree, arch: str) -> frozenset[str]:
-    """Folders of other architectures."""
-    keep = _KEPT_ARCH.get(arch)
-    if keep is None:
-        return frozenset()
-    if tree.kind == "freebsd":
-        return frozenset(tree.below_sys(name) for name in _OTHER_ARCHITECTURES["freebsd"])
-    folder = tree.below_sys("arch")
-    try:
-        with os.scandir(tree.root / folder) as entries:
-            return frozenset(f"{folder}/{e.name}" for e in entries if e.name not in keep)
-    except OSError:
-        return frozenset()
-
-
-def _number(
-    database: sqlite3.Connection, new: list[str], gone: list[int], now: dict[str, tuple[int, int]]
-) -> dict[int, list[tuple[int, str]]]:
+def _number(database: sqlite3.Connection, change: _Change) -> dict[int, list[tuple[int, str]]]:
     """Bury the files that are gone; give the new ones numbers, and segments to be in."""
-    database.executemany("UPDATE file SET alive = 0 WHERE id = ?", [(one,) for one in gone])
-    database.executemany("DELETE FROM unparsed WHERE file = ?", [(one,) for one in gone])
+    gone, now = [(one,) for one in change.gone], change.new
+    database.executemany("UPDATE file SET alive = 0 WHERE id = ?", gone)
+    database.executemany("DELETE FROM unparsed WHERE file = ?", gone)
     first = database.execute("SELECT coalesce(max(id), 0) + 1 FROM file").fetchone()[0]
     number = database.execute("SELECT coalesce(max(id), 0) + 1 FROM segment").fetchone()[0]
-    parts = dict(enumerate(_parts(list(enumerate(new, first)), now), number))
+    parts = dict(enumerate(_parts(list(enumerate(sorted(now), first)), now), number))
     for at, part in parts.items():
         rows = [(one, path, *now[path], at) for one, path in part]
         database.executemany("INSERT INTO file VALUES (?, ?, ?, ?, ?, 1, NULL)", rows)

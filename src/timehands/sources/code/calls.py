@@ -110,7 +110,6 @@ class Calls:
         """Those of functions that are known; a member's place becomes its name."""
         alive, known = self._index.alive, self._numbers
         self._links: dict[bytes, list[Link]] = {}
-        self.given: Counter[bytes] = Counter()
         for through, function, how, file, line in self._index.links():
             number = np.array([known.get(name, self._named) for name in function], np.int64)
             for at in np.flatnonzero((number < self._named) & alive[file]).tolist():
@@ -163,6 +162,12 @@ class Calls:
     def links(self, name: bytes) -> list[Link]:
         """To which pointers the functions of a name are given."""
         return self._links.get(name, [])
+
+    def linked(self) -> NDArray[np.bool_]:
+        """Of each name, whether a function of it is given to a pointer."""
+        found = np.zeros(len(self._numbers), np.bool_)
+        found[[self._numbers[name] for name in self._links]] = True
+        return found
 
     def setters(self, kept: NDArray[np.bool_]) -> Counter[bytes]:
         """How many functions each pointer is given, in the files (by number) that are kept."""

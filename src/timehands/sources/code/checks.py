@@ -6,6 +6,7 @@ This reads files; so it is asked only of steps that a search is about to take.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
@@ -16,16 +17,24 @@ from timehands.sources.code.holding import Holding, Place
 from timehands.sources.code.includes import shared
 from timehands.sources.code.model import Build
 from timehands.sources.code.returning import is_declared_so
-from timehands.sources.code.roles import ROLE_MASK, Role
+from timehands.sources.code.roles import DEAD, MEMBER_OF, ROLE_MASK, Role
 from timehands.sources.code.texts import Returning
 
 if TYPE_CHECKING:
     from timehands.sources.code.index import Index
 
 _POINTER: Final = rb"(?:\([ \t]*\*[ \t]*(\w+)[ \t]*\)[ \t]*\([^()]*\))[ \t]*=[ \t]*&?[ \t]*%s\b"
+_COPY: Final = rb"(?<![\w.>])(\w+)[ \t]*=[ \t]*[\w>.()\[\]-]*(?:->|\.)%s[ \t]*[;,)]"
+_COPIES: Final = 60
+_RECEIVER: Final = rb"(\w+)[ \t]*(?:\[[^\]]*\])?[ \t]*(?:->|\.)[ \t]*%s\b"
+_STRUCTURE: Final = re.compile(rb"\bstruct[ \t]+(\w+)")
+_DECLARING: Final = np.array([Role.MEMBER, Role.VARIABLE, Role.DECLARATION, Role.LOCAL])
+_DECLARATIONS: Final = 60
 #: Of what is called from so many places, the prototypes are looked at, too.
 _OFTEN: Final = 128
 _LOOKED: Final = 6
+#: Of a line no more than this is looked at.
+_LONGEST: Final = 2000
 _NEAR: Final = 120
 _INITIALISED: Final = re.compile(rb"\bstruct[ \t]+(\w+)[ \t]+\w+[^;()]*=[ \t]*(?:\{|$)")
 _MEMBER: Final = rb"(->|(?<!\.)\.)?[ \t\n]*\b%s\b"
@@ -55,6 +64,7 @@ class Checks(Holding):
         self._returning = Returning(calls, self.texts)
         self._locals: dict[str, frozenset[int]] = {}
         self._declared: dict[str, frozenset[int]] = {}
+        self._types: dict[tuple[str, int], frozenset[str]] = {}
         self._dead: dict[bytes, bool] = {}
         self._meant: dict[tuple[bytes, int], Meant] = {}
 
@@ -123,40 +133,81 @@ class Checks(Holding):
         if not 0 < place[1] <= len(lines):
             return None
         before = lines[place[1] - 2] if place[1] > 1 else b""
-        found = re.findall(_MEMBER % name.encode(), before[-8:] + b"\n" + lines[place[1] - 1])
+        line = before[-8:] + b"\n" + lines[place[1] - 1][:_LONGEST]
+        found = re.findall(_MEMBER % name.encode(), line)
         return None if not found else any(found)
 
-    def sees_structure(self, caller: int, set_at: Place, how: str) -> bool | None:
-        """Whether the caller's file can know the structure in whose initialiser a pointer was set.
+    def is_of(self, member: str, call: Place, set_at: Place, how: str) -> bool | None:
+        """Whether a call of a member can be one of the structure in which it was set.
 
-        None: which structure it is cannot be told, or where it is declared.
+        Told by how the caller declares what stands before the member, or else by whether its file
+        can know the structure. None: which structure it is cannot be told, or where it is declared.
         """
         structure = how.partition(" ")[0] if " " in how else self._structure_at(set_at)
         if not structure:
             return None
+        told = self._declared_as(self._receiver(member, call), structure, call[0])
+        return self._sees(structure, call[0]) if told is None else told
+
+    def _sees(self, structure: str, file: int) -> bool | None:
         if structure not in self._declared:
             rows = self._index.occurrences(structure)
             rows = rows[(rows[:, 2] & ROLE_MASK) == Role.TYPE]
             self._declared[structure] = frozenset(rows[:, 0].tolist())
-        homes, file = self._declared[structure], int(self.functions.file[caller])
+        homes = self._declared[structure]
         if not homes or file in homes:
             return True if homes else None
         return not homes.isdisjoint(self._includes.seen(file))
+
+    def _receiver(self, member: str, call: Place) -> str:
+        """The name before ``->member`` on a line; empty: there is none, or several."""
+        lines = self.texts.branches(call[0]).plain[call[1] - 1 : call[1]]
+        found = re.findall(_RECEIVER % member.encode(), lines[0][:_LONGEST] if lines else b"")
+        return found[0].decode(errors="replace") if len(set(found)) == 1 else ""
+
+    def _declared_as(self, name: str, structure: str, file: int) -> bool | None:
+        """Whether a name is declared as a structure where a file sees it; None: not told."""
+        if not name:
+            return None
+        if (name, file) not in self._types:
+            self._types[name, file] = frozenset(self._structures_of(name, file))
+        types = self._types[name, file]
+        return True if structure in types else None if "?" in types or not types else False
+
+    def _structures_of(self, name: str, file: int) -> Iterator[str]:
+        rows = self._index.occurrences(name)
+        rows = rows[np.isin(rows[:, 2] & ROLE_MASK, _DECLARING)]
+        seen = self._includes.seen(file) | {file}
+        places = [(one, line) for one, line, _ in rows.tolist() if one in seen]
+        for number, line in places[:_DECLARATIONS]:
+            text = self.texts.branches(number).plain[line - 1 : line]
+            match = _STRUCTURE.search(text[0][:_LONGEST]) if text else None
+            yield match[1].decode(errors="replace") if match else "?"
 
     def _structure_at(self, place: Place) -> str:
         """The structure whose initialiser a line stands in, if its declaration is near above."""
         lines = self.texts.branches(place[0]).plain
         for line in reversed(lines[max(0, place[1] - _NEAR) : place[1]]):
-            if match := _INITIALISED.search(line):
+            if match := _INITIALISED.search(line[:_LONGEST]):
                 return match[1].decode(errors="replace")
             if line.startswith(b"}"):
                 break
         return ""
 
+    def copies(self, member: str) -> Iterator[tuple[str, Place]]:
+        """Variables that are assigned what is in a member, and where."""
+        rows = self._index.occurrences(member)
+        wanted = (rows[:, 2] & (ROLE_MASK | MEMBER_OF)) == (Role.READ | MEMBER_OF)
+        pattern = re.compile(_COPY % re.escape(member.encode()))
+        for file, line, _ in rows[wanted & ((rows[:, 2] & DEAD) == 0)][:_COPIES].tolist():
+            text = self.texts.branches(file).plain[line - 1 : line]
+            if text and (match := pattern.search(text[0][:_LONGEST])):
+                yield match[1].decode(errors="replace"), (file, line)
+
     def defined_pointer(self, function: bytes, place: Place) -> str:
         """The pointer that is defined on a line with this function as its value; empty: none."""
         lines = self.texts.branches(place[0]).plain[max(0, place[1] - 2) : place[1]]
-        match = re.search(_POINTER % re.escape(function), b" ".join(lines))
+        match = re.search(_POINTER % re.escape(function), b" ".join(lines)[:_LONGEST])
         return match[1].decode(errors="replace") if match else ""
 
     def is_shared(self, variable: str, caller: int, set_at: Place) -> bool:

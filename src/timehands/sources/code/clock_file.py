@@ -26,6 +26,8 @@ _QUERY: Final = """
 (update_expression argument: (field_expression)) @update
 """
 _MAX_TEXT: Final = 80
+_LONGEST: Final = 4000
+_LARGEST: Final = 4 << 20
 _COMMENT: Final = re.compile(r"/\*.*?\*/|//[^\n]*", re.DOTALL)
 _DESIGNATED: Final = re.compile(r"^\s*\.\s*\w+\s*=")
 
@@ -75,6 +77,7 @@ class ClockFile:
     """One file, parsed for one kind of clock. ``members``: of the structure, in their order."""
 
     def __init__(self, data: bytes, kind: ClockKind, members: list[str]) -> None:
+        data = data if len(data) <= _LARGEST else b""
         self._data, self._kind, self._members = data, kind, members
         grammar = Language(language())
         code = mask(data).code
@@ -93,8 +96,8 @@ class ClockFile:
     def _text(self, node: Node | None) -> str:
         if node is None:
             return ""
-        text = self._data[node.start_byte : node.end_byte].decode(errors="replace")
-        return plain(text)
+        end = min(node.end_byte, node.start_byte + _LONGEST)
+        return plain(self._data[node.start_byte : end].decode(errors="replace"))
 
     def _home(self, node: Node) -> Home | None:
         line = node.start_point.row + 1
@@ -153,7 +156,8 @@ class ClockFile:
         while after is not None and after.type in (",", "comment"):
             after = after.next_sibling
             end = after.start_byte if after is not None else end
-        text = self._data[node.start_byte : end].decode(errors="replace")
+        cut = slice(node.start_byte, min(end, node.start_byte + _LONGEST))
+        text = self._data[cut].decode(errors="replace")
         if "\n#" not in text.replace("\n ", "\n").replace("\n\t", "\n"):
             return
         shown = _COMMENT.sub(lambda match: "\n" * match[0].count("\n"), text)

@@ -23,6 +23,7 @@ _MOST_STEPS: Final = 2
 _MOST_CALLERS: Final = 8
 _MOST_PLACES: Final = 4
 _LINES: Final = 6
+_LONGEST: Final = 4000
 _LAST: Final = 1 << 30
 #: Words of C and types in casts, which stand for nothing.
 _WORDS: Final = frozenset((
@@ -89,7 +90,7 @@ class Origins:
 
     def _value_at(self, name: str, place: tuple[int, int]) -> str:
         lines = self._holding.texts.branches(place[0]).lines[place[1] - 1 :][:_LINES]
-        text = b"\n".join(lines).decode(errors="replace")
+        text = b"\n".join(lines)[:_LONGEST].decode(errors="replace")
         macro = re.match(rf"\s*#\s*define\s+{re.escape(name)}\b(?!\()((?:[^\\\n]|\\\n)*)", text)
         if macro:
             return plain(macro[1].replace("\\\n", " "))
@@ -113,7 +114,7 @@ class Origins:
 
     def _arguments(self, function: str, file: int, line: int) -> list[str]:
         lines = self._holding.texts.branches(file).lines[line - 1 :][:_LINES]
-        text = b"\n".join(lines).decode(errors="replace")
+        text = b"\n".join(lines)[:_LONGEST].decode(errors="replace")
         at = text.find(function)
         return [plain(one) for one in _split(text[at + len(function) :])] if at >= 0 else []
 

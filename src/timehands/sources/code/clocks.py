@@ -16,7 +16,7 @@ from timehands.sources.code.clock_file import ClockFile, Given, Registered, Stru
 from timehands.sources.code.clock_kinds import KINDS, ClockKind
 from timehands.sources.code.clock_values import Origins
 from timehands.sources.code.holding import Holding
-from timehands.sources.code.model import Build, ClockSource, ClockValue
+from timehands.sources.code.model import Build, ClockSource, ClockValue, Refused
 from timehands.sources.code.roles import DEAD, ROLE_MASK, Role
 from timehands.sources.where import Where
 
@@ -75,6 +75,8 @@ class _Clocks:
         self._file, self._parsed, self._kind = file, parsed, kind
         self._holding, self._origins = holding, origins
         self._bases = {call.base for call in parsed.calls}
+        #: Why nobody who would register the clock is compiled.
+        self._lacking: Refused | None = None
 
     def all(self) -> Iterator[ClockSource]:
         """Those that are registered, and those that are there without."""
@@ -132,13 +134,15 @@ class _Clocks:
         place = (self._file, line)
         path = self._holding.paths[self._file]
         around = tuple(self._holding.around(place))
+        self._lacking = None
+        values = tuple(value for one in given for value in self._values(one, around))
         return ClockSource(
             self._kind.kind,
             Where(path, table.line),
             Where(path, line) if call else None,
-            tuple(value for one in given for value in self._values(one, around)),
+            values,
             around,
-            self._holding.refused(place),
+            self._holding.refused(place) or self._lacking,
         )
 
     def _values(self, given: Given, around: tuple[str, ...]) -> Iterator[ClockValue]:
@@ -150,7 +154,10 @@ class _Clocks:
         if self._holding.refused_by_branch(place):
             return
         member = self._kind.members[given.member]
-        handed = [one for one in self._origins.callers(given) if not self._holding.refused(one[1:])]
+        callers = list(self._origins.callers(given))
+        handed = [one for one in callers if not self._holding.refused(one[1:])]
+        if callers and not handed:
+            self._lacking = self._holding.refused(callers[0][1:])
         if not handed:
             origins = (
                 ()
@@ -162,5 +169,5 @@ class _Clocks:
             yield ClockValue(member, given.text, where, conditions, origins)
         for text, file, line in handed:
             where = Where(self._holding.paths[file], line)
-            conditions = tuple(self._holding.around((file, line)))
+            conditions = tuple(self._holding.conditions((file, line)))
             yield ClockValue(member, text, where, conditions, self._origins.of(text, file, None))

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from timehands.sources.code.calls import INVOKERS, Calls, Link
 from timehands.sources.code.checks import Checks
 from timehands.sources.code.functions import PLAIN
+from timehands.sources.code.handed import Handed
 from timehands.sources.code.hooks import IN_CAPITALS, RUNNERS
 from timehands.sources.code.model import Build
 from timehands.sources.code.roles import ROLE_MASK, Role
@@ -33,9 +34,11 @@ _NAMED: Final = 36
 _COMMON: Final = 4
 #: To go through what never returns; not for what is called from a place or two, as ``main`` is.
 _NO_RETURN: Final = 140
-_FEW: Final = 12
+_FEW: Final = 4
 #: Files that no line of a configuration names.
 _UNLISTED: Final = 40
+#: Of so many members it is looked up which variables get what they point to.
+_MOST_COPIED: Final = 60
 #: A pointer with more setters than this is told to be in doubt.
 _SURE: Final = 1
 _BY_NAME: Final = np.array([Role.READ, Role.ADDRESS, Role.WRITE, Role.INITIAL])
@@ -76,6 +79,9 @@ class Graph:
         self._kept, self._extra = self._files(build)
         self._setters = calls.setters(self._kept)
         self._known: dict[int, list[Edges]] = {}
+        self._hand = Handed(index, calls, self.checks)
+        self._handed: dict[int, list[Edges]] = {}
+        self._copies: dict[str, list[tuple[str, tuple[int, int]]]] = {}
 
     def _files(self, build: Build | None) -> tuple[NDArray[np.bool_], _Ints]:
         """Of each file, whether it may be compiled, and what it costs to take it for so."""
@@ -159,6 +165,13 @@ class Graph:
         return np.asarray(plain | self._header[self.functions.file], np.bool_)
 
     @cached_property
+    def orphans(self) -> NDArray[np.bool_]:
+        """Of each function, whether nobody calls it, by name or through a pointer that is seen."""
+        sites = self._calls.sites_of_names()[self._calls.name]
+        linked = self._calls.linked()[self._calls.name]
+        return np.asarray((sites == 0) & ~linked & self._kept[self.functions.file], np.bool_)
+
+    @cached_property
     def _by_call(self) -> _Ints:
         """Of each name, what a call by it costs at least."""
         bits = np.frexp(self._calls.sites_of_names().astype(np.float64))[1]
@@ -199,6 +212,18 @@ class Graph:
         if not capitals and (link.how != "=" or self._calls.named(link.through)):
             caller, line = caller[through], line[through]
         yield self._edges(caller, line, cost, reach)
+        yield from self._by_copies(pointer, cost, reach) if reach.member else ()
+
+    def _by_copies(self, pointer: str, cost: int, reach: Reach) -> Iterator[Edges]:
+        """Calls of local variables that got what a member has: ``func = tc->tc_get_timecount``."""
+        if pointer not in self._copies and len(self._copies) < _MOST_COPIED:
+            self._copies[pointer] = list(self.checks.copies(pointer))
+        for variable, (file, line) in self._copies.get(pointer, ()):
+            caller, on, _ = self._calls.sites(variable.encode())
+            home = self.functions.at(np.array([file], np.int64), np.array([line], np.int64))[0]
+            here = (caller == home) & (on >= line)
+            how = reach.how.replace(pointer, f"{pointer} (as {variable})", 1)
+            yield self._edges(caller[here], on[here], cost, reach._replace(how=how, member=""))
 
     def _price(self, pointer: bytes) -> int:
         given, homes = self._setters[pointer], self._calls.structures(pointer)
@@ -236,6 +261,29 @@ class Graph:
                 doubt = f"one of {others + 1} functions that are set there" if others else None
                 reach = Reach(how, (file, line), doubt, variable=pointer)
                 yield self._edges(caller, on, self._price(pointer.encode()), reach)
+
+    def handed(self, function: int) -> list[Edges]:
+        """Who calls a function that was handed over as an argument; this reads files."""
+        if function not in self._handed:
+            self._handed[function] = [
+                edges for edges in self._by_hand(function) if len(edges.caller)
+            ]
+        return self._handed[function]
+
+    def _by_hand(self, function: int) -> Iterator[Edges]:
+        known = set()
+        for place, taken in self._hand.over(function):
+            key = (taken.caller, taken.line, taken.link and taken.link.through)
+            if not self._kept[place[0]] or key in known:
+                continue
+            known.add(key)
+            if taken.link is not None:
+                for edges in self._through(taken.link):
+                    how = f"{edges.reach.how.partition(',')[0]}, handed over"
+                    yield edges._replace(reach=edges.reach._replace(how=how, set=place))
+            elif taken.caller is not None:
+                who, line = np.array([taken.caller], np.int64), np.array([taken.line], np.int64)
+                yield self._edges(who, line, _POINTER, Reach("call of what is handed over", place))
 
     def naming(self, function: int) -> Edges:
         """Functions that name it without a call: they may hand it to who calls it."""

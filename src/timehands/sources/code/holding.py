@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from timehands.sources.code.index import Index
 
 _DEEPEST: Final = 3
+#: So many files of a folder are read for who includes one.
+_BESIDE: Final = 400
 #: What makes C a kernel's, in every system.
 _KERNELS: Final = frozenset(("_KERNEL", "__KERNEL__"))
 #: A line of a file, by the file's number.
@@ -71,6 +73,16 @@ class Holding:
             if self._build.compiled(path) is False:
                 self._out.add(file)
         return file not in self._out
+
+    def is_aside(self, file: int) -> bool:
+        """Whether a file is C that no line names, and that no file of its folder includes."""
+        path = self.paths[file]
+        if self._build is None or not path.endswith(".c") or self._build.listed(path) is not None:
+            return False
+        folder, _, name = path.rpartition("/")
+        beside = [one for one, other in self.paths.items() if other.rpartition("/")[0] == folder]
+        quoted = b'"%s"' % name.encode()
+        return not any(quoted in self.texts.data(one) for one in beside[:_BESIDE] if one != file)
 
     def holds(self, place: Place, depth: int = 0) -> bool | None:
         """Whether the conditions around a line hold; None: that is not decided."""

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from timehands.errors import SourcesError
-from timehands.sources.code.build import Built, refresh
+from timehands.sources.code.build import Built, Progress, refresh
 from timehands.sources.code.columns import unpack
 from timehands.sources.code.functions import Functions
 from timehands.sources.code.model import (
@@ -106,9 +106,14 @@ class Index:
         under: str | None = None,
         arch: str = "amd64",
         jobs: int | None = None,
+        progress: Progress | None = None,
     ) -> Self:
-        """Make or refresh a tree's index. Raises `SourcesError`, `FileUnusable`."""
-        return cls(tree, *refresh(tree, under=under, arch=arch, cache=cache, jobs=jobs), arch)
+        """Make or refresh a tree's index; ``progress`` is told bytes read, and of how many.
+
+        Raises `SourcesError`, `FileUnusable`.
+        """
+        made = refresh(tree, under=under, arch=arch, cache=cache, jobs=jobs, progress=progress)
+        return cls(tree, *made, arch)
 
     def close(self) -> None:
         """Close the file."""

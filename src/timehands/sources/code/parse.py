@@ -51,14 +51,6 @@ _QUERY: Final = """
 (enum_specifier name: (type_identifier) @type body: (_))
 (type_definition declarator: (type_identifier) @type)
 (enumerator name: (identifier) @enumerator)
-(assignment_expression left: (subscript_expression argument: (identifier) @part))
-(assignment_expression left: (subscript_expression argument: (field_expression field: (_) @part)))
-(assignment_expression left: (subscript_expression argument: (subscript_expression argument: [
-  (identifier) @part (field_expression field: (_) @part)])))
-(assignment_expression left: (field_expression argument: (subscript_expression argument: [
-  (identifier) @part (field_expression field: (_) @part)]) operator: "."))
-(update_expression argument: (subscript_expression argument: [
-  (identifier) @part (field_expression field: (_) @part)]))
 (ERROR) @error
 """
 _MAX_VALUES: Final = 4000
@@ -110,7 +102,6 @@ class Structure:
     members: list[int] = field(default_factory=list)
     types: list[int] = field(default_factory=list)
     enumerators: list[int] = field(default_factory=list)
-    parts: list[int] = field(default_factory=list)
     layouts: list[tuple[bytes, list[bytes]]] = field(default_factory=list)
     errors: list[int] = field(default_factory=list)
     recovered: int = 0
@@ -142,7 +133,6 @@ def parse(code: bytes) -> Structure:
     structure.parameters = [node.start_byte for node in found.get("parameter", ())]
     structure.types = [node.start_byte for node in found.get("type", ())]
     structure.enumerators = [node.start_byte for node in found.get("enumerator", ())]
-    structure.parts = [node.start_byte for node in found.get("part", ())]
     structure.errors = sorted({node.start_byte for node in found.get("error", ())})
     _externs(structure, found, short)
     _tables(structure, found.get("table", ()), short)
@@ -176,7 +166,7 @@ def _move(structure: Structure, places: NDArray[np.int64]) -> None:
     structure.values = [one._replace(at=int(places[one.at])) for one in structure.values]
     structure.names, structure.parameters = moved(structure.names), moved(structure.parameters)
     structure.types, structure.enumerators = moved(structure.types), moved(structure.enumerators)
-    structure.parts, structure.members = moved(structure.parts), moved(structure.members)
+    structure.members = moved(structure.members)
     structure.errors = moved(structure.errors)
     structure.externs, structure.tables = ranges(structure.externs), ranges(structure.tables)
 

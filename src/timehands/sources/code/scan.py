@@ -152,7 +152,6 @@ def _moved(span: Span, by: int) -> Span:
 def _marks(batch: _Batch) -> Bytes:
     """What the parser knows of an offset: a role, or 0."""
     marks = np.zeros(len(batch.text), np.uint8)
-    marks[batch.offsets(lambda p: p.parts)] = Role.WRITE_PART
     marks[batch.offsets(lambda p: p.names)] = Role.VARIABLE
     marks[batch.offsets(lambda p: p.parameters)] = Role.LOCAL
     marks[batch.offsets(lambda p: p.members)] = Role.MEMBER

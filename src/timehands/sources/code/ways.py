@@ -25,23 +25,28 @@ if TYPE_CHECKING:
     from timehands.sources.code.checks import Checks
     from timehands.sources.code.index import Index
 
-_MAX_TAKEN: Final = 400_000
+_MAX_TAKEN: Final = 50_000
 _MAX_NAMED: Final = 60
 _USED_AGAIN: Final = 8
 _TRIES: Final = 4
+_SHOWN: Final = 3
 _MOST_REFUSED: Final = 60
-#: A way that costs more than one and a half of the best one, and this, is none that helps.
-_FAR_MORE: Final = 60
+#: A way that costs a quarter more than the best one, and this, is none that helps; nor is one that
+#: has more than twice the steps, and these.
+_FAR_MORE: Final = 40
+_LONGER: Final = 2
 #: To a step whose condition is not decided; the second, where there is no configuration to do so.
 _UNDECIDED: Final = 6
 _CONDITIONAL: Final = 2
 #: For a line that is not compiled, where such are taken.
 _LACKING: Final = 200
+#: What it is taken to cost to come to a function that nobody calls in sight.
+_ORPHAN: Final = 24
 #: For each further function that a call may mean.
 _AMBIGUOUS: Final = 2
 _MANY: Final = 12
-#: For a member of a structure that the caller's file does not include.
-_FOREIGN: Final = 24
+#: For a member of another structure than that in which the function was set.
+_FOREIGN: Final = 120
 _COMMON_MEMBER: Final = 2
 #: With a recording: a function that was not watched, and one that never ran.
 _NOT_WATCHED: Final = 4
@@ -59,6 +64,10 @@ class _Edge(NamedTuple):
     doubt: str | None = None
 
 
+#: What costs more than this nobody believes.
+_MOST: Final = 320
+
+
 @dataclass(slots=True)
 class Asked:
     """A question: from which functions to which, not through ``banned``.
@@ -73,7 +82,7 @@ class Asked:
     used: dict[int, int] = field(default_factory=dict)
     named: bool = False
     done: set[tuple[int, int]] = field(default_factory=set)
-    most: int = 1 << 30
+    most: int = _MOST
     most_used: int = 0
 
 
@@ -110,6 +119,7 @@ class Ways:
     def _asked(self, start: str, end: str, avoid: frozenset[str]) -> Asked:
         banned = {one for name in avoid for one in self._calls.named(name.encode())}
         asked = Asked(set(self._of(start)), self._of(end), banned)
+        asked.starts = self._of_kernel(start, asked.starts)
         self._least = least_costs(
             self._graph, asked.starts, asked.ends, _FAR_MORE + 4 * _USED_AGAIN
         )
@@ -125,10 +135,10 @@ class Ways:
             if not way or cost > asked.most:
                 break
             told = tuple(self._functions.names[edge.function] for edge in way)
-            if told not in names:
+            if told not in names and (not found or len(way) <= 2 * len(found[0][1]) + _LONGER):
                 names.add(told)
                 found.append((cost, way))
-                asked.most = min(asked.most, cost * 3 // 2 + _FAR_MORE)
+                asked.most = min(asked.most, cost * 5 // 4 + _FAR_MORE)
             if len(found) == limit:
                 break
             if len(way) == 1:
@@ -157,6 +167,22 @@ class Ways:
             advice = f"Perhaps {', '.join(near)}." if near else ""
             raise SourcesError(f"no function {name} in this tree", advice=advice)
         return found
+
+    def _of_kernel(self, name: str, starts: set[int]) -> set[int]:
+        """Of several those in files of the kernel: a tree has programs, and each its ``main``."""
+        home, paths = self._functions.file, self._checks.paths
+        files = {int(home[one]) for one in starts}
+        aside = {file for file in files if self._checks.is_aside(file)}
+        if len(files) < 2:
+            return starts  # whoever names it means it; the way says that no line has its file
+        if aside == files:
+            shown = ", ".join(sorted(paths[file] for file in aside)[:_SHOWN])
+            more = f" and {len(aside) - _SHOWN} more" if len(aside) > _SHOWN else ""
+            raise SourcesError(
+                f"no file that this configuration compiles defines {name}",
+                advice=f"It is in {shown}{more}, which no line of the configuration names.",
+            )
+        return {one for one in starts if int(home[one]) not in aside}
 
     # ---- the search
 
@@ -187,6 +213,8 @@ class Ways:
         every = self._graph.into(function)
         if not every or function in search.asked.ends:
             every = [*every, *self._graph.defined_with(function)]
+        if not every and (function in search.asked.ends or self._graph.orphans[function]):
+            every = self._graph.handed(function) if search.may_name() else []
         if search.asked.named and not every and search.may_name():
             every = [self._graph.naming(function)]
         for edges in every:
@@ -242,12 +270,13 @@ class Ways:
         return True
 
     def _foreign(self, edge: _Edge) -> int:
-        """What a member costs more whose structure the caller cannot know, as far as is seen."""
+        """What a member costs more that is one of another structure, as far as is seen."""
         reach = edge.reach
         if not reach.member or not reach.set or reach.structures < _COMMON_MEMBER:
             return 0
-        seen = self._checks.sees_structure(edge.caller, reach.set, reach.link)
-        return _FOREIGN if seen is False else 0
+        call = int(self._functions.file[edge.caller]), edge.line
+        fits = self._checks.is_of(reach.member, call, reach.set, reach.link)
+        return _FOREIGN if fits is False else 0
 
     def _places(self, edge: _Edge) -> Iterator[tuple[int, int]]:
         """The lines that have to be compiled for an edge: the call, what is called, what is set."""
@@ -307,7 +336,9 @@ class Ways:
 
     def cut(self, start: str, end: str, avoid: frozenset[str]) -> Cut | None:
         """What keeps the way that lacks the least from being compiled; None: there is no way."""
-        way = self._way(self._asked(start, end, avoid))
+        asked = self._asked(start, end, avoid)
+        asked.most = 1 << 30
+        way = self._way(asked)
         places = dict.fromkeys(place for edge in way for place in self._places(edge))
         lines = [refused for place in places if (refused := self._checks.refused(place))]
         return Cut(tuple(dict.fromkeys(lines)), tuple(self._steps(way))) if lines else None
@@ -319,7 +350,7 @@ class _Search:
     def __init__(self, asked: Asked, least: Ints) -> None:
         self.asked = asked
         self.onward: dict[int, _Edge] = {}
-        self._least = np.zeros_like(least) if asked.named else least
+        self._least = np.where(least >= FAR, _ORPHAN, least) if asked.named else least
         self._closed = self._least >= FAR
         self._closed[sorted(asked.banned)] = True
         self._heap: list[tuple[int, int, int, _Edge, bool]] = []

@@ -58,10 +58,13 @@ def _unchanged(
     """Back from commit to commit as long as a parent has the same file."""
     commit = runs.get((start.id, path), start)
     while not budget.over and commit.id not in objects.shallow:
-        parent = _with_same(objects, commit, path, blob)
-        if parent is None:
-            break
-        commit = parent
+        older = objects.unchanged(commit, path)
+        if older is commit:
+            parent = _with_same(objects, commit, path, blob)
+            if parent is None:
+                break
+            older = parent
+        commit = older
     runs[start.id, path] = commit
     return commit
 

@@ -18,9 +18,8 @@ MAX_BLOB: Final = 16 << 20
 #: How many differences are kept: neighbours in a backtrace are often from the same commits.
 KEPT_REMOVED: Final = 16
 KEPT_HUNKS: Final = 4096
-#: How many commits, and entries of trees: of each some hundred bytes. A commit is asked for as a
-#: parent and then itself, and again for each file and line of a report.
-KEPT_COMMITS: Final = 1 << 18
+#: How many commits, and entries of trees: a commit is asked for as a parent, and then itself.
+KEPT_COMMITS: Final = 1 << 14
 _SIGNED: Final = re.compile(r"^(.*?)\s*<(.*?)>\s+(-?\d{1,12})\s+([+-]\d{4})$")
 
 
@@ -79,6 +78,11 @@ class Objects(Protocol):
 
     def entry(self, commit: Commit, path: str) -> str | None:
         """The blob or tree at a path (empty: the whole tree); None where there is none."""
+
+    def unchanged(self, commit: Commit, path: str) -> Commit:
+        """An older commit with the same at a path, and nothing but such in between: what a way
+        back over single parents can skip at once. It may be the commit itself.
+        """
 
     def blob(self, id: str) -> bytes:
         """A file's bytes, of at most 16 MB."""

@@ -75,6 +75,11 @@ def walk(
         except Missing:
             budget.complain(f"commit {id[:12]} is not in this repository; what is older is missing")
             return
+        older = objects.unchanged(commit, name)
+        if older is not commit and (older.id, name) in seen:
+            return
+        seen.add((older.id, name))
+        commit = older
         heapq.heappush(queue, (-commit.time, next(order), commit, name))
 
     enter(start, path)

@@ -25,6 +25,10 @@ class DotConfig:
         """A symbol's value; ``n`` for what is off or unknown."""
         return self.values.get(name, "n")
 
+    def made(self, name: str) -> str:
+        """The same for makefiles, in which an empty text is as good as none."""
+        return self.values.get(name) or "n"
+
 
 def read(text: str) -> DotConfig:
     """The .config in a text; what is no line of one is told in ``odd``."""

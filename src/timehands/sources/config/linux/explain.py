@@ -120,6 +120,8 @@ class Symbols(Explainer):
             note = f"not into the kernel itself, but into the module {best[0].module}.ko"
         elif reached and best[0].nearest.text.startswith("lib-"):
             note = "into a library: what nothing refers to is not linked"
+        elif best and objects.lost(best[0]):
+            note = "its folder is entered for modules alone: what is y there is not built"
         return Why(file, reached > 0, verdicts, note)
 
     def _verdict(self, built: Built) -> Verdict:
@@ -129,6 +131,10 @@ class Symbols(Explainer):
         return Verdict(rule, False, self.chain(rule), self._remedies.of(rule.condition))
 
     # ---- the other way round
+
+    def stands_for(self, name: str) -> str:
+        """Makefiles ask whether a symbol is there (``X!=n``), or is y."""
+        return name.removesuffix("!=n").removesuffix("=y")
 
     def dependents(self, configuration: Configuration, setting: Setting) -> list[Step]:
         """The symbols and the files that depend on a symbol."""

@@ -17,7 +17,7 @@ from timehands.sources.config.linux import makefile
 from timehands.sources.config.linux.dotconfig import DotConfig
 from timehands.sources.config.linux.expressions import level
 from timehands.sources.config.linux.lines import Built, Line
-from timehands.sources.config.linux.makefile import CONFIG, Assignment
+from timehands.sources.config.linux.makefile import CONFIG, Assignment, Include
 from timehands.sources.config.reading import Reader, joined
 from timehands.sources.where import Where
 
@@ -26,8 +26,10 @@ _TOP = re.compile(r"(?:core|drivers|libs|head|net|virt|init|obj)-[ym]$")
 _LISTS = re.compile(r"(obj|lib|extra)-[ym]$")
 _MEMBERS = re.compile(r"(.+)-(objs|y|m)$")
 _ENDS = (".c", ".S", ".rs", ".s", ".asn1", ".y", ".l", ".c_shipped", ".dts")
+_SEVERAL = re.compile(r"(?:\$[({]CONFIG_\w+[)}]){2,}")
 _PROMOTED = re.compile(r"subst\s+m,\s*y|:m=y")
 _MOST_FOLDERS = 20_000
+_DEEPEST = 8
 
 
 class _Word(NamedTuple):
@@ -42,8 +44,21 @@ def _overridden(word: _Word, list_name: str, under: Condition) -> _Word:
     """A word of a list that is assigned anew: it counts only where that assignment does not."""
     if word.list_name != list_name:
         return word
-    condition = All((word.line.condition, Not(under)))
+    condition = All((word.line.condition, Not(_firm(under))))
     return word._replace(line=replace(word.line, condition=condition))
+
+
+def _firm(condition: Condition) -> Condition:
+    """The same, but what is m holds as what is y does."""
+    match condition:
+        case Name(name):
+            return Name(f"{name}!=n") if name.isidentifier() and name != "m" else condition
+        case Not(of):
+            return Not(_firm(of))
+        case All(parts):
+            return All(tuple(_firm(part) for part in parts if part != Name("m")))
+        case Any(parts):
+            return Any(tuple(map(_firm, parts)))
 
 
 @dataclass(slots=True)
@@ -135,7 +150,7 @@ class Kbuild:
     ) -> Iterator[Line]:
         variables = {**self.variables, "src": folder or ".", "obj": folder or "."}
         read = []
-        for source, one in self._assignments(file, variables, 0):
+        for source, one in self._assignments(file, variables):
             guard = self._resolved(one.guard, variables)
             self._assign(one, makefile.expand(one.value, variables), guard, variables)
             read.append((Where(source, one.line), one, guard))
@@ -163,38 +178,52 @@ class Kbuild:
         """A list's name as this configuration has it; one under a symbol that is off ends in y."""
         if "$" not in name:
             return name
-        asked = All(_asked(name))
-        letter = "m" if level(asked, self.dot.value) == 1 else "y"
         whole = re.sub(r"\$[({](?:subst\s+m,\s*y,\s*)?\$[({]CONFIG_\w+[)}][)}]", "y", name)
-        return makefile.expand(CONFIG.sub(letter, whole), variables, empty=True)
+        spelled = CONFIG.sub(lambda match: self._letter(match) or "y", _SEVERAL.sub("y", whole))
+        return makefile.expand(spelled, variables, empty=True)
+
+    def _letter(self, match: re.Match[str]) -> str:
+        """What a symbol in a name is: y, m, or nothing."""
+        symbol = match.group(1)
+        promoted = bool(_PROMOTED.search(match.group()))
+        return ("", "m", "y")[self._level(Name(f"{symbol}!=n" if promoted else symbol))]
+
+    def _level(self, condition: Condition) -> int:
+        return level(condition, self.dot.made)
 
     def _assignments(
-        self, file: str, variables: dict[str, str], depth: int
+        self,
+        file: str,
+        variables: dict[str, str],
+        depth: int = 0,
+        under: tuple[Condition, ...] = (),
     ) -> Iterator[tuple[str, Assignment]]:
         text = self.reader.text(file)
         read = makefile.read(text or "")
         for number, words in read.odd:
             self.reader.complaints.add(Where(file, number), words)
+        for one in read.parts:
+            guard = All((*under, *one.guard.parts))
+            if isinstance(one, Assignment):
+                yield file, replace(one, guard=guard)
+                continue
+            # Variables have the values that assignments gave them until here.
+            for path in self._included(one, variables):
+                if depth < _DEEPEST and path != file and self.reader.has(path):
+                    yield from self._assignments(path, variables, depth + 1, guard.parts)
+
+    def _included(self, one: Include, variables: dict[str, str]) -> Iterator[str]:
         places = {**variables, "srctree": "", "objtree": ""}
-        for _, included in read.includes:
-            for word in makefile.expand(included, places).split():
-                path = joined("", word.lstrip("/"))
-                if depth < 8 and path != file and "$" not in path and self.reader.has(path):
-                    yield from self._assignments(path, variables, depth + 1)
-        for one in read.assignments:
-            yield file, one
+        for word in makefile.expand(one.files, places).split():
+            if "$" not in word:
+                yield joined("", word.lstrip("/"))
 
     def _assign(
         self, one: Assignment, value: str, guard: Condition, variables: dict[str, str]
     ) -> None:
         """Keep a variable's value, as this configuration has it."""
-        name = one.name
-        if CONFIG.search(name):
-            asked = All(_asked(name))
-            letter = "nmy"[level(asked, self.dot.value)]
-            name = CONFIG.sub(letter if letter != "n" else "", name)
-        name = makefile.expand(name, variables)
-        if "$" in name or not level(guard, self.dot.value):
+        name = makefile.expand(CONFIG.sub(self._letter, one.name), variables)
+        if "$" in name or not self._level(guard):
             return
         if one.operator == "+=":
             variables[name] = f"{variables.get(name, '')} {value}".strip()
@@ -238,8 +267,16 @@ class Kbuild:
 
 @lru_cache(maxsize=8192)
 def _asked(name: str) -> tuple[Condition, ...]:
-    """The symbols in a list's name: ``obj-$(CONFIG_X)``; one that m is made y for counts as y."""
+    """The symbols in a list's name: ``obj-$(CONFIG_X)``; one that m is made y for counts as y.
+
+    Of two beside each other one alone gives a list that counts: ``x-$(CONFIG_A)$(CONFIG_B)``.
+    """
     found = CONFIG.findall(name)
     promoted = bool(_PROMOTED.search(name))
-    asked = tuple(Name(f"{one}!=n") if promoted else Name(one) for one in found)
+    asked: tuple[Condition, ...] = tuple(
+        Name(f"{one}!=n") if promoted else Name(one) for one in found
+    )
+    if _SEVERAL.search(name) and len(asked) == 2:
+        one, other = asked
+        asked = (Any((one, other)), Not(All((one, other))))
     return (*asked, Name("m")) if name.endswith("-m") else asked

@@ -47,4 +47,4 @@ class Built:
     @property
     def module(self) -> str:
         """The name of the object that it goes into: the module's, if it becomes one."""
-        return self.line.word[:-2]
+        return self.line.word[:-2].rpartition("/")[2]

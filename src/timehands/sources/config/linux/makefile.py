@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from timehands.sources.config.conditions import All, Any, Condition, Name, Not
 
 _ASSIGNMENT = re.compile(
-    r"\s*((?:[^\s:+?=#$]|\$\([^=#]*?\)|\$\{[^=#]*?\})+)\s*(\+=|::?=|\?=|=)\s*(.*)$"
+    r"\s*((?:[^\s:+?=#$]|\$\(\w+:\w+=\w+\)|\$\([^=#]*?\)|\$\{[^=#]*?\})+)\s*"
+    r"(\+=|::?=|\?=|=)\s*(.*)$"
 )
 _CONDITIONAL = re.compile(r"\s*(ifeq|ifneq|ifdef|ifndef|else|endif)\b\s*(.*)$")
 _INCLUDE = re.compile(r"\s*[-s]?include\s+(.*)$")
@@ -33,16 +34,24 @@ class Assignment:
     name: str
     operator: str
     value: str
-    guard: Condition
+    guard: All
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Include:
+    """``include FILES`` with the conditionals that it stands in."""
+
+    line: int
+    files: str
+    guard: All
 
 
 @dataclass(slots=True)
 class Makefile:
-    """A makefile's assignments in order, and what it includes."""
+    """A makefile's assignments and what it includes, in order."""
 
-    assignments: list[Assignment] = field(default_factory=list)
-    includes: list[tuple[int, str]] = field(default_factory=list)
+    parts: list[Assignment | Include] = field(default_factory=list)
     odd: list[tuple[int, str]] = field(default_factory=list)
 
 
@@ -55,13 +64,16 @@ def read(text: str) -> Makefile:
         elif content.startswith("\t") and not _ASSIGNMENT.match(content):
             continue
         elif match := _INCLUDE.match(content):
-            found.includes.append((line, match.group(1)))
+            found.parts.append(Include(line, match.group(1), _guard(guards)))
         elif match := _ASSIGNMENT.match(content):
             name, operator, value = match.groups()
-            guard = All(tuple(condition for condition, _ in guards))
             shown = " ".join(content.split())
-            found.assignments.append(Assignment(line, name, operator, value, guard, shown))
+            found.parts.append(Assignment(line, name, operator, value, _guard(guards), shown))
     return found
+
+
+def _guard(guards: list[tuple[Condition, Condition]]) -> All:
+    return All(tuple(condition for condition, _ in guards))
 
 
 def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
@@ -113,7 +125,7 @@ def _test(keyword: str, rest: str) -> Condition:
     if keyword in ("ifdef", "ifndef"):
         name = rest.strip()
         symbol = name.removeprefix("CONFIG_")
-        test: Condition = Name(f"$$({name})!=" if symbol == name else symbol)
+        test: Condition = Name(f"$$({name})!=" if symbol == name else f"{symbol}!=n")
         return Not(test) if keyword == "ifndef" else test
     match = _COMPARED.match(rest.strip())
     sides = [side.strip() for side in match.groups() if side is not None] if match else []

@@ -113,16 +113,25 @@ class Objects:
         return self._levels[folder]
 
     def _line_level(self, one: Line, within: frozenset[str] = frozenset()) -> int:
-        own = level(one.condition, self._dot.value)
+        own = level(one.condition, self._dot.made)
         return min(own, self.folder_level(one.folder, within)) if own else 0
 
     def built_level(self, one: Built) -> int:
         """How far a file is built: 0 not at all, 1 into a module, 2 into the kernel."""
-        line = self._line_level(one.line)
+        line = 0 if self.lost(one) else self._line_level(one.line)
         if one.member is None or not line:
             return line
-        member = level(one.member.condition, self._dot.value)
+        member = level(one.member.condition, self._dot.made)
         return line if member == 2 or member == line == 1 else 0
+
+    def lost(self, one: Built) -> bool:
+        """Whether it is y in a folder that is entered for modules alone: then nobody builds it.
+
+        So does Makefile.build of scripts/, which makes no built-in.a there (``need-builtin``).
+        """
+        own = level(one.line.condition, self._dot.made)
+        obj = one.line.text.startswith("obj-")
+        return obj and own == 2 and self.folder_level(one.line.folder) == 1
 
     # ---- why
 

@@ -41,7 +41,7 @@ class Remedies:
         changes: dict[Change, None] = {}
         for way in ways(condition, self._there):
             self._left, self._found = _MOST_SYMBOLS, {}
-            if (steps := self._all(way, frozenset())) is not None:
+            if steps := self._all(way, frozenset()):
                 changes[Change(steps)] = None
         return tuple(changes)[:_MOST_CHANGES]
 
