@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import sqlite3
@@ -13,7 +14,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
 
+import numpy as np
+
 from timehands.sources.code import Found, Index
+from timehands.sources.code.columns import unpack
+from timehands.sources.code.roles import ROLE_MASK, Role
 
 #: cscope's questions by their numbers.
 SYMBOL, DEFINITION, CALLEES, CALLERS, ASSIGNMENTS = 0, 1, 2, 3, 9
@@ -22,6 +27,14 @@ EVERY = (
     "definitions", "declarations", "callers", "writers", "readers", "initialisers", "macros",
     "locals",
 )  # fmt: skip
+_KINDS = {
+    "functions": Role.FUNCTION,
+    "variables": Role.VARIABLE,
+    "macros": Role.MACRO,
+    "types": Role.TYPE,
+    "members": Role.MEMBER,
+    "enumerators": Role.ENUMERATOR,
+}
 _PROMPT = b">> "
 #: A pattern of cscope is no longer.
 _PATTERN = 230
@@ -55,6 +68,7 @@ class Cscope:
         self._in, self._out = self._process.stdin, self._process.stdout
         self._prompt()
         self._kept = sqlite3.connect(folder / "answers.sqlite")
+        self._kept.execute("PRAGMA synchronous = OFF")
         self._kept.execute(
             "CREATE TABLE IF NOT EXISTS answer (field, name, lines, PRIMARY KEY (field, name))"
         )
@@ -131,6 +145,25 @@ def _batches(names: Sequence[str]) -> Iterator[list[str]]:
         batch.append(name)
     if batch:
         yield batch
+
+
+def drawn(cache: Path, many: int, seed: int) -> list[str]:
+    """Names of each kind; a name may be of several."""
+    pools: dict[str, set[bytes]] = {kind: set() for kind in _KINDS}
+    with sqlite3.connect(next(cache.glob("*.sqlite"))) as database:
+        for (data,) in database.execute("SELECT data FROM block"):
+            names, counts, _, _, roles = unpack(data)
+            owner = np.repeat(np.arange(len(names)), counts)
+            for kind, role in _KINDS.items():
+                at = np.unique(owner[(roles & ROLE_MASK) == role])
+                pools[kind] |= {names[place] for place in at.tolist()}
+
+    def drawn_at(name: bytes) -> bytes:
+        return hashlib.sha256(b"%d %s" % (seed, name)).digest()
+
+    # An index that knows some names better draws the same of the others.
+    chosen = {name for pool in pools.values() for name in sorted(pool, key=drawn_at)[:many]}
+    return sorted(name.decode() for name in chosen)
 
 
 class What(NamedTuple):
