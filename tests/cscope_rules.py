@@ -189,6 +189,9 @@ RULES = (
     Rule("#x", _EVERY, INDEX, THEIRS, "#x in a macro's body names x",
          lambda spot: spot.directive[0] == "define"
          and bool(re.search(rf"#\s*{spot.one.name}\b", spot.text.code(spot.one.line.line)))),
+    Rule("x", _EVERY, INDEX, THEIRS,
+         "the name stands there: cscope loses some, and which depends on its folder's name",
+         lambda spot: bool(spot.text.places(spot.one.line.line, spot.one.name))),
     # ---- definitions that only cscope has
     Rule("#if 0", (DEFINITION, CALLERS, CALLEES), CSCOPE, NEITHER,
          "within #if 0: the index says so, and takes nothing there for a function", Spot.is_dead),

@@ -49,10 +49,13 @@ def make(tree: SourceTree, files: Sequence[tuple[int, str]]) -> Segment:
     batch: list[tuple[int, bytes]] = []
     for number, path in files:
         try:
-            batch.append((number, tree.read(path)))
+            data = tree.read(path)
         except FileUnusable as error:
             unread.append((number, error.reason))
             continue
+        batch.append((number, data))
+        if b"\0" in data:
+            unread.append((number, "has NUL bytes, as UTF-16 has; taken for blanks"))
         if sum(len(data) for _, data in batch) >= _BATCH_BYTES:
             total += sum(len(data) for _, data in batch)
             scans.append(scan(batch, names))
