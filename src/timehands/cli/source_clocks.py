@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from timehands.sources.where import Where
 
 JSON_SCHEMA = 1
+#: A value longer than this is no cell of a table.
+_LONG = 22
 
 
 def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -99,7 +101,7 @@ def page(clocks: list[Told]) -> Document:
         blocks.append(Heading(f"{kind.capitalize()}s", str(len(every))))
         quality = "rating" if kind.startswith("clock") else "quality"
         decided = any(one.compiled is not None for one in every)
-        heads = ("name", quality, "frequency", "where", "compiled" if decided else "condition")
+        heads = ("name", quality, "frequency", "compiled" if decided else "condition")
         blocks.append(Table(heads, tuple(map(_row, every))))
         blocks += [block for one in every for block in _values(one.clock, quality)]
     if not clocks:
@@ -113,15 +115,19 @@ def _row(one: Told) -> tuple[Cell, ...]:
     condition = one.condition or "; ".join(clock.conditions) or "-"
     return (
         clock.name or "-",
-        clock.quality or "-",
-        clock.frequency or "-",
-        clock.registered or clock.where,
+        _short(clock.quality),
+        _short(clock.frequency),
         compiled + condition,
     )
 
 
+def _short(value: str) -> str:
+    """What is long stands beneath the table, with where it comes from."""
+    return "below" if len(value) > _LONG else value or "-"
+
+
 def _values(clock: ClockSource, quality: str) -> list[Block]:
-    """The values that the table does not say: computed ones, several, and those of conditions."""
+    """Where it is; and values that the table does not say: computed, several, of conditions."""
     from timehands.sources.document import Rows, Words
 
     words = {"name": "name", "frequency": "frequency", "quality": quality}
@@ -131,7 +137,7 @@ def _values(clock: ClockSource, quality: str) -> list[Block]:
         if len(values) > 1 or any(not value.is_plain for value in values):
             rows += [(word, _value_cell(value)) for value in values]
     where = clock.registered or clock.where
-    return [Words((f"{clock.name or '-'}, ", where)), Rows(tuple(rows), 2)] if rows else []
+    return [Words((f"{clock.name or '-'}, ", where)), *([Rows(tuple(rows), 2)] if rows else [])]
 
 
 def _value_cell(value: ClockValue) -> Cell:
