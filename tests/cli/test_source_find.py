@@ -46,7 +46,11 @@ def test_find_json(source: str, capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_find_what_is_not_there(source: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["source", source, "find", "tsc_dellay"]) == 1
-    assert "Perhaps tsc_delay." in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "Perhaps tsc_delay." in told
+    assert "Looked through is the C of amd64; --arch all takes all." in told
+    assert main(["source", source, "find", "tsc_dellay", "--arch", "all"]) == 1
+    assert "Looked through" not in capsys.readouterr().out
 
 
 def test_what_was_not_read_makes_the_answer_partial(

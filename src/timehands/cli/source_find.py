@@ -144,7 +144,8 @@ def run(options: argparse.Namespace) -> int:
         lines = _Lines(tree)
         unparsed = len(index.unparsed())
         data = as_json(found, lines, index, unparsed)
-        show(options, page(found, lines, index.unread()), data, linked=tree)
+        answer = page(found, lines, index.unread(), options.arch)
+        show(options, answer, data, linked=tree)
     finally:
         index.close()
     return 0 if found else 1
@@ -172,8 +173,11 @@ class _Lines:
         return " ".join(lines[at].split()) if at < len(lines) else ""
 
 
-def page(found: Found, lines: _Lines, unread: Sequence[tuple[str, str]] = ()) -> Document:
+def page(
+    found: Found, lines: _Lines, unread: Sequence[tuple[str, str]] = (), arch: str = "all"
+) -> Document:
     """The answer for people. ``unread``: files that were not read, and why."""
+    from timehands.sources.code.files import EVERY
     from timehands.sources.document import Document, Heading, Words
 
     blocks: list[Block] = []
@@ -191,6 +195,8 @@ def page(found: Found, lines: _Lines, unread: Sequence[tuple[str, str]] = ()) ->
         blocks.append(Words("The name does not occur.", "bad"))
         if found.near:
             blocks.append(Words(f"Perhaps {', '.join(found.near)}."))
+        if arch != EVERY:
+            blocks.append(Words(f"Looked through is the C of {arch}; --arch {EVERY} takes all."))
     return Document(found.symbol, tuple(blocks), _partial(more, unread))
 
 

@@ -222,3 +222,11 @@ def test_any_configuration_gives_an_answer(
     assert "sys/kern/kern_tc.c" in found.files
     for file in found.rules:
         found.why(file)
+
+
+def test_what_is_no_text_is_no_configuration(tmp_path: Path) -> None:
+    tree = planted(tmp_path, FREEBSD)
+    program = tmp_path / "program"
+    program.write_bytes(b"\x7fELF\0\0\0")
+    with pytest.raises(ConfigurationUnknown, match="is no text, so no configuration"):
+        resolve(tree, str(program))

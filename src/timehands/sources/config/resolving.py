@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from timehands.errors import ConfigurationUnknown
-from timehands.sources.config.cache import uncollected
+from timehands.sources.config.cache import Seen, uncollected
 from timehands.sources.config.model import Configuration
 from timehands.sources.config.reading import Reader, joined
 from timehands.sources.tree import SourceTree
@@ -24,6 +24,8 @@ _LANGUAGES = {
     "linux": "timehands.sources.config.linux.configuration",
 }
 _MOST_NAMES = 40
+#: A text may have an odd byte in it.
+_TEXT_PER_NUL = 20
 
 
 def resolve(
@@ -49,6 +51,11 @@ def resolve(
             f"there is no configuration {name!r} for {arch} in {tree.root}",
             name=name,
             advice=_advice(name, list(configurations(tree, arch))),
+        )
+    text = reader.again(Seen()).text(file) or ""
+    if text.count("\0") * _TEXT_PER_NUL > len(text):
+        raise ConfigurationUnknown(
+            f"{name} is no text, so no configuration", name=name, advice="Name one, as GENERIC."
         )
     with uncollected():
         resolved: Configuration = language.resolve(reader, file, name.rsplit("/", 1)[-1], arch)
