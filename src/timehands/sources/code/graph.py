@@ -87,8 +87,10 @@ class Graph:
         """Of each file, whether it may be compiled, and what it costs to take it for so."""
         kept = self._index.alive.copy()
         extra = np.zeros(len(kept), np.int64)
-        for number, path in self.checks.paths.items() if build else ():
-            listed = build.listed(path) if build else None
+        if build is None:
+            return kept, extra
+        for number, path in self.checks.paths.items():
+            listed = build.listed(path)
             kept[number] = listed is not False
             extra[number] = _UNLISTED if listed is None and not path.endswith(".h") else 0
         return kept, extra

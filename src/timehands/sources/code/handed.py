@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from timehands.sources.code.arguments import split
 from timehands.sources.code.calls import Calls, Link
 from timehands.sources.code.checks import Checks
 from timehands.sources.code.holding import Place
@@ -95,7 +96,7 @@ class Handed:
         opened = text.find(functions.names[function] + b"(")
         at = opened + len(functions.names[function]) if opened >= 0 else text.find(b"(")
         inside, end = _brackets(text, at)
-        return [_parameter(one) for one in _split(inside)], text[end:]
+        return [_parameter(one) for one in split(inside)], text[end:]
 
     def _kept(self, parameter: bytes, function: int) -> Iterator[Link]:
         """The pointers that get a parameter in a function."""
@@ -143,17 +144,6 @@ def _brackets(text: bytes, at: int) -> tuple[bytes, int]:
         if depth == 0:
             return text[at + 1 : end], end + 1
     return b"", len(text)
-
-
-def _split(arguments: bytes) -> list[bytes]:
-    parts, depth = [b""], 0
-    for piece in re.split(rb"([(),])", arguments):
-        depth += (piece == b"(") - (piece == b")")
-        if piece == b"," and not depth:
-            parts.append(b"")
-        else:
-            parts[-1] += piece
-    return parts
 
 
 def _parameter(text: bytes) -> bytes:

@@ -10,6 +10,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from timehands.sources.code.functions import MACRO, PLAIN, STATIC
 from timehands.sources.code.hooks import MACROS, PASTED, hooks
 from timehands.sources.code.mask import Masked, mask
 from timehands.sources.code.parse import Span, Structure, parse
@@ -25,7 +26,7 @@ _NEWLINE: Final = ord("\n")
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """A function, or a macro that calls something (``kind`` 2); ``kind`` 1 is static."""
+    """A function, or a macro that calls something; ``kind`` is one of those of `functions`."""
 
     name: int
     file: int
@@ -238,9 +239,8 @@ def _functions(result: Scan, read: _Read) -> None:
     for (file, span), first, last, own in zip(spans, start, end, line, strict=True):
         number = int(batch.numbers[file])
         name = read.names.number(span.name)
-        result.functions.append(
-            Function(name, number, int(first), int(last), int(own), int(span.static))
-        )
+        kind = STATIC if span.static else PLAIN
+        result.functions.append(Function(name, number, int(first), int(last), int(own), kind))
 
 
 def _calls(result: Scan, read: _Read) -> None:
@@ -361,7 +361,7 @@ def _macro_functions(result: Scan, heads: _Heads, head: NDArray[np.int64]) -> No
     base = len(result.functions)
     for at in first.tolist():
         name, file, line = int(heads.name[at]), int(heads.file[at]), int(heads.line[at])
-        result.functions.append(Function(name, file, line, int(heads.last[at]), line, 2))
+        result.functions.append(Function(name, file, line, int(heads.last[at]), line, MACRO))
     result.caller = np.concatenate((result.caller, (caller.reshape(-1) + base).astype(np.int32)))
 
 
