@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from functools import cached_property
+from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from timehands.sources.code.arguments import split
@@ -26,6 +27,8 @@ _ABOVE: Final = 6
 #: So many calls are looked at for one function that is named; no text is longer than a person's.
 _MOST_CALLS: Final = 400
 _LONGEST_NAME: Final = 200
+#: So often one text names what it hands over.
+_MOST_NAMED: Final = 200
 _LONGEST_HEAD: Final = 4000
 _LONGEST_BODY: Final = 100_000
 _NAME: Final = re.compile(rb"([A-Za-z_]\w*)[ \t\n]*$")
@@ -121,7 +124,8 @@ class Handed:
 
 def _calls_with(name: bytes, text: bytes) -> Iterator[tuple[bytes, int]]:
     """The calls in a text that have a name as an argument: what is called, which argument."""
-    for match in re.finditer(rb"(?<![\w.>])&?\b%s\b(?!\s*[\w(=])" % re.escape(name), text):
+    pattern = rb"(?<![\w.>])&?\b%s\b(?!\s*[\w(=])" % re.escape(name)
+    for match in islice(re.finditer(pattern, text), _MOST_NAMED):
         depth = place = 0
         for at in range(match.start() - 1, max(-1, match.start() - 600), -1):
             letter = text[at : at + 1]
