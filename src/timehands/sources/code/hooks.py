@@ -23,6 +23,9 @@ RUNNERS: Final[dict[str, tuple[str, ...]]] = {
 }
 #: What these register is called by a macro or function whose name is the pointer's in capitals.
 IN_CAPITALS: Final = frozenset(("DEVMETHOD", "KOBJMETHOD"))
+#: What these register is called where an event of that name is invoked, by one of the others.
+EVENTS: Final = frozenset(("EVENTHANDLER_DEFINE", "EVENTHANDLER_REGISTER"))
+INVOKERS: Final = (b"EVENTHANDLER_INVOKE", b"EVENTHANDLER_DIRECT_INVOKE")
 _INITCALLS: Final = (
     "module_init", "early_initcall", "pure_initcall", "core_initcall", "postcore_initcall",
     "arch_initcall", "subsys_initcall", "fs_initcall", "rootfs_initcall", "device_initcall",
