@@ -5,6 +5,7 @@ import pytest
 from timehands.sources.code.clock_file import ClockFile
 from timehands.sources.code.clock_kinds import KINDS
 from timehands.sources.code.grammar import captures, innermost, is_too_deep
+from timehands.sources.code.parse import parse
 
 TIMECOUNTER = KINDS[0]
 
@@ -37,3 +38,13 @@ def test_each_value_has_the_function_that_it_stands_in() -> None:
     assert [(one.text, one.home and one.home.name) for one in sets] == [
         ("0", "f0"), ("1", "f1"), ("2", "f2"),
     ]  # fmt: skip
+
+
+def test_what_is_parsed_is_in_the_order_of_the_text() -> None:
+    """tree-sitter's own order is another one in each run: an index is to be the same again."""
+    structs = [b"s%d" % number for number in range(60)]
+    code = b"".join(b"struct %s { int a; };\n" % name for name in structs)
+    code += b"".join(b"struct %s v%s = { .a = %s };\n" % (3 * (name,)) for name in structs)
+    found = parse(code)
+    assert [name for name, _ in found.layouts] == structs
+    assert [value.name for value in found.values] == structs

@@ -14,7 +14,7 @@ from typing import Final
 from tree_sitter import Node
 
 from timehands.sources.code.clock_kinds import ClockKind
-from timehands.sources.code.grammar import captures, innermost, is_too_deep
+from timehands.sources.code.grammar import captures, in_order, innermost, is_too_deep
 from timehands.sources.code.mask import mask
 
 _QUERY: Final = """
@@ -80,7 +80,8 @@ class ClockFile:
         data = data if len(data) <= _LARGEST else b""
         self._data, self._kind, self._members = data, kind, members
         code = mask(data).code
-        found = {} if is_too_deep(code) else captures(code, _QUERY)
+        captured = {} if is_too_deep(code) else captures(code, _QUERY)
+        found = {name: in_order(nodes) for name, nodes in captured.items()}
         homes = (self._function(node) for node in found.get("function", ()))
         self._homes = _outer(one for one in homes if one)
         tables = (one for node in found.get("table", ()) for one in self._table(node))

@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from functools import cache
 from typing import Final
 
@@ -35,13 +36,18 @@ def _asked(query: str) -> tuple[Parser, Query]:
 
 
 def captures(code: bytes, query: str) -> dict[str, list[Node]]:
-    """The nodes of a text by the names that one of our queries gives them.
+    """The nodes of a text by the names that one of our queries gives them, in no order.
 
     Ask `is_too_deep` first.
     """
     parser, question = _asked(query)
     cursor = QueryCursor(question, match_limit=_MAX_MATCHES)
     return cursor.captures(parser.parse(code).root_node)
+
+
+def in_order(nodes: Iterable[Node]) -> list[Node]:
+    """Nodes as the text has them: their order from `captures` is another one each time."""
+    return sorted(nodes, key=lambda node: node.start_byte)
 
 
 def is_too_deep(code: bytes) -> bool:

@@ -17,7 +17,7 @@ from tree_sitter import Node
 
 from timehands.sources.code.bodies import Body, bodies, hidden
 from timehands.sources.code.brief import brief
-from timehands.sources.code.grammar import captures, innermost, is_too_deep
+from timehands.sources.code.grammar import captures, in_order, innermost, is_too_deep
 from timehands.sources.code.mask import parsable
 from timehands.sources.code.roles import KEYWORDS
 
@@ -119,7 +119,7 @@ def parse(code: bytes) -> Structure:
     structure.enumerators = [node.start_byte for node in found.get("enumerator", ())]
     structure.errors = sorted({node.start_byte for node in found.get("error", ())})
     _externs(structure, found, short)
-    _tables(structure, found.get("table", ()), short)
+    _tables(structure, in_order(found.get("table", ())), short)
     _members(structure, found, short)
     _move(structure, places)
     _recover(structure, code, found_bodies)
@@ -205,7 +205,7 @@ def _externs(structure: Structure, found: dict[str, list[Node]], code: bytes) ->
             structure.externs.append((node.start_byte, node.end_byte))
 
 
-def _tables(structure: Structure, nodes: list[Node] | tuple[()], code: bytes) -> None:
+def _tables(structure: Structure, nodes: list[Node], code: bytes) -> None:
     for node in nodes:
         kind = node.child_by_field_name("type")
         name = kind.child_by_field_name("name") if kind else None
@@ -270,7 +270,7 @@ def _members(structure: Structure, found: dict[str, list[Node]], code: bytes) ->
     """The members' names, and by structure in their order."""
     names = [name for node in found.get("member", ()) if (name := innermost(node))]
     structure.members = sorted({name.start_byte for name in names})
-    for node in found.get("body", ()):
+    for node in in_order(found.get("body", ())):
         parent = node.parent
         name = parent.child_by_field_name("name") if parent else None
         if name is not None and node.named_child_count <= 256:
