@@ -13,57 +13,24 @@ indexes are kept for the next time; the tree itself is not touched.
 from __future__ import annotations
 
 import argparse
-import hashlib
-import sqlite3
 import sys
 import tempfile
 from collections import Counter, defaultdict
 from functools import lru_cache
 from pathlib import Path
 
-import numpy as np
-
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 from c_text import CText
-from cscope_answers import Comparison, Cscope, Difference
+from cscope_answers import Comparison, Cscope, Difference, drawn
 from cscope_rules import Rule, explain
 from timehands.sources.code import Index
-from timehands.sources.code.columns import unpack
 from timehands.sources.code.files import files_of
-from timehands.sources.code.roles import ROLE_MASK, Role
 from timehands.sources.tree import SourceTree
 
-_KINDS = {
-    "functions": Role.FUNCTION,
-    "variables": Role.VARIABLE,
-    "macros": Role.MACRO,
-    "types": Role.TYPE,
-    "members": Role.MEMBER,
-    "enumerators": Role.ENUMERATOR,
-}
 _QUESTIONS = {
     0: "-0 every line", 1: "-1 definitions", 2: "-2 callees", 3: "-3 callers", 9: "-9 assignments",
 }  # fmt: skip
-
-
-def drawn(cache: Path, many: int, seed: int) -> list[str]:
-    """Names of each kind; a name may be of several."""
-    pools: dict[str, set[bytes]] = {kind: set() for kind in _KINDS}
-    with sqlite3.connect(next(cache.glob("*.sqlite"))) as database:
-        for (data,) in database.execute("SELECT data FROM block"):
-            names, counts, _, _, roles = unpack(data)
-            owner = np.repeat(np.arange(len(names)), counts)
-            for kind, role in _KINDS.items():
-                at = np.unique(owner[(roles & ROLE_MASK) == role])
-                pools[kind] |= {names[place] for place in at.tolist()}
-
-    def drawn_at(name: bytes) -> bytes:
-        return hashlib.sha256(b"%d %s" % (seed, name)).digest()
-
-    # An index that knows some names better draws the same of the others.
-    chosen = {name for pool in pools.values() for name in sorted(pool, key=drawn_at)[:many]}
-    return sorted(name.decode() for name in chosen)
 
 
 class Tally:
@@ -95,7 +62,8 @@ class Tally:
     def words(self, one: Difference) -> str:
         """A difference on a line."""
         where = f"{one.line.file}:{one.line.line}"
-        line = " ".join(self._text(one.line.file).lines[one.line.line - 1].split())[:110]
+        lines = self._text(one.line.file).lines[one.line.line - 1 : one.line.line]
+        line = " ".join("".join(lines).split())[:110]
         said = ", ".join(sorted({f"{w.list}: {w.what} {w.function}" for w in one.whats}))
         who = "cscope" if one.only_cscope else "ours"
         of = f"{one.asked} {one.line.function}".strip()

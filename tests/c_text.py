@@ -41,6 +41,8 @@ class CText:
 
     def places(self, line: int, name: str) -> list[int]:
         """The offsets at which a name stands on a line."""
+        if line > len(self.starts):
+            return []
         start = self.starts[line - 1]
         return [start + m.start() for m in re.finditer(rf"\b{re.escape(name)}\b", self.code(line))]
 

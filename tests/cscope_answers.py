@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import sqlite3
@@ -13,7 +14,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
 
+import numpy as np
+
 from timehands.sources.code import Found, Index
+from timehands.sources.code.columns import unpack
+from timehands.sources.code.roles import ROLE_MASK, Role
 
 #: cscope's questions by their numbers.
 SYMBOL, DEFINITION, CALLEES, CALLERS, ASSIGNMENTS = 0, 1, 2, 3, 9
@@ -22,7 +27,16 @@ EVERY = (
     "definitions", "declarations", "callers", "writers", "readers", "initialisers", "macros",
     "locals",
 )  # fmt: skip
+_KINDS = {
+    "functions": Role.FUNCTION,
+    "variables": Role.VARIABLE,
+    "macros": Role.MACRO,
+    "types": Role.TYPE,
+    "members": Role.MEMBER,
+    "enumerators": Role.ENUMERATOR,
+}
 _PROMPT = b">> "
+_ANSWER = re.compile(r"(\S+) (\S+) (\d+) ?(.*)")
 #: A pattern of cscope is no longer.
 _PATTERN = 230
 
@@ -35,6 +49,10 @@ class Line(NamedTuple):
     function: str
 
 
+class CscopeDied(Exception):
+    """cscope did not answer a question."""
+
+
 class Cscope:
     """cscope on some files of a tree; its index is made in ``folder``."""
 
@@ -44,9 +62,19 @@ class Cscope:
         base = ["-i", str(names), "-f", str(folder / "cscope.out")]
         if not (folder / "cscope.out").exists():
             subprocess.run(["cscope", "-bqk", *base], cwd=root, check=True, capture_output=True)
+        self._command, self._root = ["cscope", "-dlq", *base], root
+        self.start()
+        self._kept = sqlite3.connect(folder / "answers.sqlite")
+        self._kept.execute("PRAGMA synchronous = OFF")
+        self._kept.execute(
+            "CREATE TABLE IF NOT EXISTS answer (field, name, lines, PRIMARY KEY (field, name))"
+        )
+
+    def start(self) -> None:
+        """Start the process: first of all, and again when it died of a question."""
         self._process = subprocess.Popen(
-            ["cscope", "-dlq", *base],
-            cwd=root,
+            self._command,
+            cwd=self._root,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -54,10 +82,6 @@ class Cscope:
         assert self._process.stdin and self._process.stdout
         self._in, self._out = self._process.stdin, self._process.stdout
         self._prompt()
-        self._kept = sqlite3.connect(folder / "answers.sqlite")
-        self._kept.execute(
-            "CREATE TABLE IF NOT EXISTS answer (field, name, lines, PRIMARY KEY (field, name))"
-        )
 
     def __enter__(self) -> Self:
         return self
@@ -74,7 +98,16 @@ class Cscope:
     def _prompt(self) -> None:
         found = self._out.read(len(_PROMPT))
         if found != _PROMPT:
-            raise RuntimeError(f"cscope: {found!r} where {_PROMPT!r} should be")
+            raise self._died(found)
+
+    def _died(self, said: bytes) -> CscopeDied:
+        """End what is left of the process. cscope has a fault where a block of its index ends:
+        which question meets that depends on the length of the folder's name."""
+        self._process.kill()
+        self._in.close()
+        self._out.close()
+        self._process.wait()
+        return CscopeDied(f"cscope: {said!r}")
 
     def ask(self, field: int, name: str) -> list[Line]:
         """The lines of an answer; none where cscope finds nothing. They are kept in the folder."""
@@ -93,7 +126,12 @@ class Cscope:
         known = {name for (name,) in rows}
         for batch in _batches([name for name in names if name not in known]):
             found: dict[str, list[Line]] = {name: [] for name in batch}
-            for line, text in self._asked(ASSIGNMENTS, f"^({'|'.join(batch)})$"):
+            try:
+                answer = self._asked(ASSIGNMENTS, f"^({'|'.join(batch)})$")
+            except CscopeDied:
+                self.start()
+                continue
+            for line, text in answer:
                 for name in batch:
                     if re.search(rf"\b{name}\s*([-+*/%&|^]|<<|>>)?=(?!=)", text):
                         found[name].append(line)
@@ -112,11 +150,13 @@ class Cscope:
         lines = []
         if head.startswith(b"cscope: "):
             for _ in range(int(head.split()[1])):
-                answer = self._out.readline().decode("latin-1").split(" ", 3)
-                file, function, line = answer[:3]
-                lines.append((Line(file, int(line), function), answer[3]))
+                answer = self._out.readline()
+                match = _ANSWER.match(answer.decode("latin-1"))
+                if not match:
+                    raise self._died(answer)
+                lines.append((Line(match[1], int(match[3]), match[2]), match[4]))
         elif not head.startswith(b"Unable to search"):
-            raise RuntimeError(f"cscope: {head!r}")
+            raise self._died(head)
         self._prompt()
         return lines
 
@@ -131,6 +171,25 @@ def _batches(names: Sequence[str]) -> Iterator[list[str]]:
         batch.append(name)
     if batch:
         yield batch
+
+
+def drawn(cache: Path, many: int, seed: int) -> list[str]:
+    """Names of each kind; a name may be of several."""
+    pools: dict[str, set[bytes]] = {kind: set() for kind in _KINDS}
+    with sqlite3.connect(next(cache.glob("*.sqlite"))) as database:
+        for (data,) in database.execute("SELECT data FROM block"):
+            names, counts, _, _, roles = unpack(data)
+            owner = np.repeat(np.arange(len(names)), counts)
+            for kind, role in _KINDS.items():
+                at = np.unique(owner[(roles & ROLE_MASK) == role])
+                pools[kind] |= {names[place] for place in at.tolist()}
+
+    def drawn_at(name: bytes) -> bytes:
+        return hashlib.sha256(b"%d %s" % (seed, name)).digest()
+
+    # An index that knows some names better draws the same of the others.
+    chosen = {name for pool in pools.values() for name in sorted(pool, key=drawn_at)[:many]}
+    return sorted(name.decode() for name in chosen)
 
 
 class What(NamedTuple):
@@ -188,10 +247,15 @@ class Comparison:
     def of(
         self, name: str, fields: Sequence[int] = FIELDS
     ) -> Iterator[tuple[int, int, list[Difference]]]:
-        """By question: the question, how many lines both have, and where they differ."""
+        """By question: the question, how many lines both have, and where they differ. A question
+        of which cscope dies is left out."""
         found = self._find(name)
         for field in fields:
-            mine, theirs = ours(found, field), set(self._cscope.ask(field, name))
+            try:
+                mine, theirs = ours(found, field), set(self._cscope.ask(field, name))
+            except CscopeDied:
+                self._cscope.start()
+                continue
             if field not in (CALLEES, CALLERS):
                 theirs = {line._replace(function="") for line in theirs}
             yield field, len(mine & theirs), list(self._compared(found, field, mine, theirs))

@@ -16,7 +16,7 @@ from cscope_answers import ASSIGNMENTS, CALLEES, CALLERS, DEFINITION, SYMBOL, Di
 
 #: Whose answer is the worse one; or neither's: they were asked different things.
 THEIRS, OURS, NEITHER = "cscope's", "ours", "neither's"
-_ATTRIBUTE = r"__\w+(?:\s*\((?:[^()]|\([^()]*\))*\))?"
+_ATTRIBUTE = r"__\w+(?:\s*\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\))?"
 _SUBSCRIPT = r"\s*\[(?:[^][;]|\[(?:[^][;]|\[[^][;]*\])*\])*\]"
 _WRITES = r"\s*(?:=(?!=)|(?:[-+*/%&|^]|<<|>>)=|\+\+|--)"
 
@@ -137,6 +137,8 @@ class Rule:
 def explain(difference: Difference, text: CText) -> Rule | None:
     """The first rule that holds at one of the name's places on the line."""
     places = text.places(difference.line.line, difference.name)
+    if not places and difference.only_cscope:
+        return _ELSEWHERE
     start = text.starts[difference.line.line - 1]
     spots = [Spot(difference, text, at) for at in places or [start]]
     kind = (difference.field, difference.only_cscope)
@@ -156,6 +158,11 @@ def _another_name(spot: Spot) -> bool:
     return bool(re.fullmatch(rf"{body}[^(]*", spot.directive[1], re.S))
 
 
+_ELSEWHERE = Rule(
+    "not on that line", (), True, THEIRS,
+    "the line has no such name, or the file no such line: cscope reads on in the next file",
+    lambda _spot: True,
+)  # fmt: skip
 _FIRST = r"[\w*),}]@"  #: what stands before a declarator
 
 _EVERY = (SYMBOL,)
@@ -177,10 +184,14 @@ RULES = (
          lambda spot: spot.is_near(r"__\w+\s?\([^;]*@") and not spot.one.whats),
     Rule("an attribute", (SYMBOL, CALLEES, CALLERS), CSCOPE, NEITHER,
          "attributes are blanked, so that the names beside them are understood",
-         lambda spot: spot.one.name.startswith("__") and not spot.one.whats),
+         lambda spot: not spot.one.whats
+         and (spot.one.name.startswith("__") or spot.is_near(r"__\w+\s?\([^;]*@"))),
     Rule("#x", _EVERY, INDEX, THEIRS, "#x in a macro's body names x",
          lambda spot: spot.directive[0] == "define"
          and bool(re.search(rf"#\s*{spot.one.name}\b", spot.text.code(spot.one.line.line)))),
+    Rule("x", _EVERY, INDEX, THEIRS,
+         "the name stands there: cscope loses some, and which depends on its folder's name",
+         lambda spot: bool(spot.text.places(spot.one.line.line, spot.one.name))),
     # ---- definitions that only cscope has
     Rule("#if 0", (DEFINITION, CALLERS, CALLEES), CSCOPE, NEITHER,
          "within #if 0: the index says so, and takes nothing there for a function", Spot.is_dead),
@@ -193,6 +204,13 @@ RULES = (
     Rule("a macro at the margin", _DEFINED, CSCOPE, THEIRS, "it is used, and defines other names",
          lambda spot: spot.said("callers") and spot.in_file
          and bool(re.match(rf"{spot.one.name}\s?\(", spot.text.code(spot.one.line.line)))),
+    Rule("x; in a structure", _DEFINED, CSCOPE, THEIRS,
+         "a macro that is members, or the type of bits without a name",
+         lambda spot: spot.said("readers") and spot.inside == "struct"
+         and spot.is_near(r"(^|[;{,])@ ?[;:]")),
+    Rule("T x MACRO;", _DEFINED, CSCOPE, THEIRS, "a macro behind what is declared",
+         lambda spot: spot.said("readers") and spot.is_near(
+             rf"\b(?!struct|union|enum|class)\w+ \**\w+({_SUBSCRIPT})*@ ?[;,]")),
     Rule("typedef macro struct x", _DEFINED, CSCOPE, OURS, "a macro stands before struct",
          lambda spot: spot.is_near(r"typedef \w+ (struct|union|enum)@ ?\{")),
     Rule("struct x;", _DEFINED, CSCOPE, THEIRS, "a forward declaration",
@@ -249,7 +267,7 @@ RULES = (
          lambda spot: spot.what("member") and spot.inside == "struct" and spot.is_near(r"\w@ \w")),
     Rule("pointer to a function", _DEFINED, INDEX, THEIRS, "a variable of the file",
          lambda spot: spot.what("variable") and spot.parentheses == 1
-         and spot.is_near(rf"\w ?\( ?\*+ ?(const)?@({_SUBSCRIPT})*\s?\)\s?\(")),
+         and spot.is_near(rf"\w ?\( ?\*+ ?(const|volatile)?@({_SUBSCRIPT})*\s?\)\s?\(")),
     Rule("variable", _DEFINED, INDEX, THEIRS, "a variable of the file, declared with its type",
          lambda spot: spot.what("variable") and spot.in_file
          and not spot.is_near(r"\b(struct|union|enum|class|typedef \w+)@\s?;")
@@ -275,7 +293,7 @@ RULES = (
              for name in spot.ours)),
     Rule("in another function", _CALLS, CSCOPE, THEIRS,
          "the braces in the first column say that the line is not in that function",
-         lambda spot: not spot.in_theirs()
+         lambda spot: not spot.in_theirs() and not spot.defines(spot.one.asked)
          and (spot.one.field == CALLEES or (bool(spot.one.others) and spot.in_ours()))),
     Rule("defined()", _CALLEES, CSCOPE, THEIRS, "defined() is no call",
          lambda spot: spot.one.name == "defined" and spot.directive[0] in ("if", "elif")),
@@ -304,7 +322,7 @@ RULES = (
          and (spot.is_near(r"@\s?(\+\+|--)") or spot.is_near(r"(\+\+|--) ?\(*(?:[\w.]|-> ?)*@"))),
     Rule("an atomic's &x", _ASSIGNED, INDEX, NEITHER, "an atomic function writes it",
          lambda spot: spot.what("changed in place", "a part of it is written")
-         and spot.is_near(r"\batomic_\w+ ?\( ?& ?\(*(?:[\w.\[\]()+-]|-> ?)*@")),
+         and spot.is_near(r"\b_*atomic_\w+ ?\( ?& ?\(*(?:[\w.\[\]()+-]|-> ?)*@")),
     Rule("WRITE_ONCE(x", _ASSIGNED, INDEX, NEITHER, "the macro writes it",
          lambda spot: spot.what("=") and spot.is_near(r"\bWRITE_ONCE\((?:[\w.]|-> ?)*@")),
     Rule("asm(... : \"=r\" (x))", _ASSIGNED, INDEX, NEITHER, "assembly writes it",
@@ -327,5 +345,5 @@ RULES = (
          Spot.is_cplusplus),
     Rule("C++", (DEFINITION, CALLERS, CALLEES, ASSIGNMENTS), CSCOPE, NEITHER,
          "C++ in a header: read as C",
-         Spot.is_cplusplus),
+         lambda spot: spot.is_cplusplus() and not spot.directive[0]),
 )  # fmt: skip

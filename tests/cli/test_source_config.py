@@ -136,3 +136,14 @@ def test_a_long_story_is_cut_in_a_table_of_differences(
         "y", "config:9", "...", "arch/x86/Kconfig:21",
         "unset:", "other:9", "...", "arch/x86/Kconfig:19",
     ]  # fmt: skip
+
+
+def test_a_difference_takes_no_words(freebsd: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["source", freebsd, "config", "SMALL", "HZ", "--diff", "SMALL"]) == 2
+    assert "HZ: a difference is shown whole" in capsys.readouterr().err
+
+
+def test_words_are_not_told_as_missing(freebsd: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["source", freebsd, "config"])
+    assert capsys.readouterr().err.endswith("arguments are required: NAME\n")

@@ -49,6 +49,18 @@ def test_find_what_is_not_there(source: str, capsys: pytest.CaptureFixture[str])
     assert "Perhaps tsc_delay." in capsys.readouterr().out
 
 
+def test_what_was_not_read_makes_the_answer_partial(
+    source: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with (Path(source) / "sys/kern/big.c").open("wb") as big:
+        big.truncate((16 << 20) + 1)
+    assert main(["source", source, "find", "nowhere_else"]) == 1
+    why = "sys/kern/big.c: larger than 16 MB; not read"
+    assert f"Partial: {why}" in capsys.readouterr().out
+    assert main(["source", source, "find", "tsc_freq", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["complaints"] == [why]
+
+
 def test_path(source: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["source", source, "path", "main", "tsc_get_timecount"]) == 0
     out = capsys.readouterr().out

@@ -25,7 +25,11 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     )
     parser.add_argument("name", metavar="NAME", help="GENERIC, or its file (Linux: a .config)")
     parser.add_argument(
-        "words", nargs="*", metavar="WORD", help="only settings with one of these in their names"
+        "words",
+        nargs="*",
+        default=[],
+        metavar="WORD",
+        help="only settings with one of these in their names",
     )
     parser.add_argument("--arch", default="amd64", help="the architecture (default amd64)")
     parser.add_argument("--diff", metavar="NAME", help="compare with this configuration")
@@ -46,6 +50,11 @@ def run(options: argparse.Namespace) -> int:
 
     if options.diff_tree and not options.diff:
         raise UsageError("--diff-tree names no configuration", advice="Give --diff NAME, too.")
+    if options.diff and options.words:
+        raise UsageError(
+            f"{' '.join(options.words)}: a difference is shown whole",
+            advice="Without --diff they choose settings.",
+        )
     tree = opened(options)
     one = resolved(tree, options.name, options.arch)
     if options.diff:

@@ -3,8 +3,8 @@
 ``--json`` prints one object: ``schema`` (1), ``symbol``, ``definitions``, ``declarations``,
 ``callers``, ``callees``, ``writers``, ``readers``, ``initialisers``, ``macros``, ``locals`` (each
 a list of ``file``, ``line``, ``what``, ``function``, ``doubt``, ``text``), ``left_out`` (how many
-more each list has), ``near`` and ``index`` (``files``, ``scanned``, ``unparsed``). The exit status
-is 1 when the name does not occur.
+more each list has), ``near``, ``index`` (``files``, ``scanned``, ``unparsed``) and ``complaints``
+(files that were not read, and why). The exit status is 1 when the name does not occur.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ def run(options: argparse.Namespace) -> int:
         lines = _Lines(tree)
         unparsed = len(index.unparsed())
         data = as_json(found, lines, index, unparsed)
-        show(options, page(found, lines), data, linked=tree)
+        show(options, page(found, lines, index.unread()), data, linked=tree)
     finally:
         index.close()
     return 0 if found else 1
@@ -172,8 +172,8 @@ class _Lines:
         return " ".join(lines[at].split()) if at < len(lines) else ""
 
 
-def page(found: Found, lines: _Lines) -> Document:
-    """The answer for people."""
+def page(found: Found, lines: _Lines, unread: Sequence[tuple[str, str]] = ()) -> Document:
+    """The answer for people. ``unread``: files that were not read, and why."""
     from timehands.sources.document import Document, Heading, Words
 
     blocks: list[Block] = []
@@ -191,8 +191,16 @@ def page(found: Found, lines: _Lines) -> Document:
         blocks.append(Words("The name does not occur.", "bad"))
         if found.near:
             blocks.append(Words(f"Perhaps {', '.join(found.near)}."))
+    return Document(found.symbol, tuple(blocks), _partial(more, unread))
+
+
+def _partial(more: dict[str, int], unread: Sequence[tuple[str, str]]) -> str:
     words = ", ".join(f"{count:,} {name}" for name, count in more.items())
-    return Document(found.symbol, tuple(blocks), f"{words} more; see --all." if words else "")
+    first = next((f"{path}: {reason}" for path, reason in unread), "")
+    others = f", and {len(unread) - 1:,} files more" if len(unread) > 1 else ""
+    return "; ".join(
+        filter(None, [f"{words} more, see --all" if words else "", f"{first}{others}"])
+    )
 
 
 def _line(place: Place, wide: int, text: str) -> Cell:
@@ -228,4 +236,5 @@ def as_json(found: Found, lines: _Lines, index: Index, unparsed: int) -> dict[st
     data["left_out"], data["near"] = dict(found.left_out), list(found.near)
     built = index.built
     data["index"] = {"files": built.files, "scanned": built.scanned, "unparsed": unparsed}
+    data["complaints"] = [f"{path}: {reason}" for path, reason in index.unread()]
     return data

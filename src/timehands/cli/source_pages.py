@@ -38,6 +38,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     parser.add_argument(
         "path",
         nargs="*",
+        default=[],
         help="files and folders; none: the files that the recording speaks of (--recording)",
     )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="write them there")

@@ -160,6 +160,23 @@ several_init(void)
 void older(void) { old_timecounter.tc_name = "old"; tc_init(&old_timecounter); }
 #endif
 """,
+    "sys/dev/pit.c": """\
+#ifdef CONFIG_PIT
+static struct clocksource pit_cs = {
+	.name = "pit",
+	.rating = 110,
+	.read = pit_read,
+};
+int pit_init(void) { return clocksource_register_hz(&pit_cs, PIT_RATE); }
+#endif
+""",
+    "sys/sys/clocksource.h": """\
+static inline int
+clocksource_register_hz(struct clocksource *cs, unsigned hz)
+{
+	return __clocksource_register_scale(cs, 1, hz);
+}
+""",
 }
 
 
@@ -244,5 +261,17 @@ def test_a_registration_that_is_not_compiled(tmp_path: Path) -> None:
     assert clocks["timecounter", "old"].conditions == ("#ifdef OLD",)
     without = [one for one in shapes(tmp_path / "two", Build()).values() if one.refused]
     assert [str(one.refused) for one in without] == [
-        "sys/dev/several.c:21: #ifdef OLD does not hold"
+        "sys/dev/several.c:21: #ifdef OLD does not hold",
+        "sys/dev/pit.c:1: #ifdef CONFIG_PIT does not hold",
+    ]
+
+
+def test_a_clock_that_is_not_compiled_keeps_its_name(tmp_path: Path) -> None:
+    pit = shapes(tmp_path, Build())["clocksource", "pit"]
+    assert (pit.quality, pit.frequency) == ("110", "PIT_RATE Hz")
+
+
+def test_who_registers_for_others_has_no_clock(tmp_path: Path) -> None:
+    assert [clock.name for clock in shapes(tmp_path).values() if clock.kind == "clocksource"] == [
+        "pit"
     ]

@@ -244,6 +244,13 @@ def test_a_file_that_is_too_large_is_named(tmp_path: Path) -> None:
     assert index.unread() == [("sys/kern/large.c", "larger than 16 MB; not read")]
 
 
+def test_a_file_with_nul_bytes_is_read_and_named(tmp_path: Path) -> None:
+    source = tree(tmp_path / "src", {"sys/kern/nul.c": "int\0here;\n"})
+    index = Index.open(source, cache=tmp_path / "cache", jobs=1)
+    assert index.unread() == [("sys/kern/nul.c", "has NUL bytes, as UTF-16 has; taken for blanks")]
+    assert rows(index.find("here").definitions) == [("sys/kern/nul.c", 1, "")]
+
+
 def test_links_out_of_the_tree_are_not_followed(tmp_path: Path) -> None:
     source = tree(tmp_path / "src")
     (tmp_path / "secret.c").write_text("int secret;\n")

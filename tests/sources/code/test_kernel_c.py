@@ -121,6 +121,15 @@ def test_parameters_are_no_variables() -> None:
     assert {said(text, name)[0] for name in "abcdeghi"} == {"LOCAL"}
 
 
+def test_a_type_before_a_pointer_to_a_function_is_not_called() -> None:
+    text = (
+        "struct s {\n\tt_t (*m)(int);\n};\nstatic t_t (*v)(int);\nint f(t_t (*p)(int));\n"
+        "int\ng(t_t (*p)(int))\n{\n\treturn h(*p);\n}\n"
+    )
+    assert said(text, "t_t") == ["READ"] * 4
+    assert said(text, "h") == ["CALL"]
+
+
 def test_a_macro_at_the_margin_takes_nothing_with_it() -> None:
     """NetBSD's sys/sys/syscallargs.h."""
     text = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -129,6 +130,9 @@ void local_call(void (*run_it)(void)) { run_it(); }
 """,
     "sys/tests/one.c": "int prog_main(void) { DELAY2(1); }\n",
     "sys/tests/two.c": "int prog_main(void) { DELAY2(2); }\n",
+    "sys/tests/lib/lib.c": "void lib(void) { }\n",
+    "sys/tests/lib/tests.h": "static int prog_main(void) { DELAY2(3); }\n",
+    "sys/kern/self_test.c": "#ifndef _KERNEL\nint prog_main(void) { DELAY2(4); }\n#endif\n",
     "sys/tests/three.c": "int part_main(void) { DELAY2(2); }\n",
     "sys/parts/part.c": "int part_main(void) { DELAY2(2); }\n",
     "sys/parts/whole.c": '#include "part.c"\n',
@@ -138,7 +142,7 @@ void local_call(void (*run_it)(void)) { run_it(); }
 class Build:
     """A configuration of our own: files that are left out, and macros."""
 
-    def __init__(self, *out: str, unlisted: tuple[str, ...] = (), **macros: str) -> None:
+    def __init__(self, *out: str, unlisted: Sequence[str] = (), **macros: str) -> None:
         self._out, self._unlisted, self._macros = out, unlisted, macros
 
     @property
@@ -238,13 +242,15 @@ def test_a_file_that_no_line_names_comes_last_and_is_marked(index: Index) -> Non
 
 
 def test_a_way_begins_in_no_program_that_the_tree_has_besides(index: Index) -> None:
-    programs = ("sys/tests/one.c", "sys/tests/two.c")
-    (way,) = index.path("prog_main", "DELAY2", limit=1, build=Build(unlisted=programs[:1]))
-    assert way[0].where.file == programs[1]
+    *programs, kernels = (
+        f"sys/tests/{name}" for name in ("lib/lib.c", "lib/tests.h", "one.c", "two.c")
+    )
+    (way,) = index.path("prog_main", "DELAY2", limit=1, build=Build(unlisted=programs))
+    assert way[0].where.file == kernels
     with pytest.raises(SourcesError, match="compiles defines prog_main") as caught:
-        index.path("prog_main", "DELAY2", build=Build(unlisted=programs))
+        index.path("prog_main", "DELAY2", build=Build(unlisted=(*programs, kernels)))
     assert caught.value.advice == (
-        f"It is in {programs[0]}, {programs[1]}, which no line of the configuration names."
+        "It is in sys/kern/self_test.c, sys/tests/lib/tests.h, sys/tests/one.c and 1 more."
     )
 
 

@@ -134,6 +134,13 @@ def test_complaints_name_the_line(tmp_path: Path) -> None:
     assert "sys/kern/kern_tc.c" in odd.files
 
 
+def test_an_ifdef_without_its_end_is_named_by_its_line(tmp_path: Path) -> None:
+    text = "machine amd64\nifdef amd64\nendif\nifdef vax\noptions DDB\n"
+    found = resolve(planted(tmp_path, NETBSD, {"sys/arch/amd64/conf/CUT": text}), "CUT")
+    told = "sys/arch/amd64/conf/CUT:4: this ifdef has no endif"
+    assert told in [str(complaint) for complaint in found.complaints]
+
+
 def test_without_a_machine_nothing_is_defined(tmp_path: Path) -> None:
     more = {"sys/arch/amd64/conf/NONE": "options DDB\n"}
     found = resolve(planted(tmp_path, NETBSD, more), "NONE")

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from timehands.sources.code.segment import Segment
 
-SCHEMA: Final = 5
+SCHEMA: Final = 6
 _SEGMENT_BYTES: Final = 12 << 20
 _LAST_BYTES: Final = 2 << 20
 #: With more segments than this of refreshes, or more files gone, the index is made anew.

@@ -82,6 +82,8 @@ class _Clocks:
         """Those that are registered, and those that are there without."""
         seen = set()
         for call in self._parsed.calls:
+            if call.home and call.home.name in self._kind.registrars:
+                continue  # it hands on what its callers register
             name = call.base.partition("[")[0]
             table = self._parsed.structures.get(name, Structure(call.base, call.line))
             seen |= {call.base, name}
@@ -135,15 +137,21 @@ class _Clocks:
         path = self._holding.paths[self._file]
         around = tuple(self._holding.around(place))
         self._lacking = None
-        values = tuple(value for one in given for value in self._values(one, around))
+        refused = self._holding.refused(place)
+        # Of a clock that is not compiled all is told; of another what is compiled of it.
+        compiled = (one for one in given if refused or not self._refused(one))
+        values = tuple(value for one in compiled for value in self._values(one, around))
         return ClockSource(
             self._kind.kind,
             Where(path, table.line),
             Where(path, line) if call else None,
             values,
             around,
-            self._holding.refused(place) or self._lacking,
+            refused or self._lacking,
         )
+
+    def _refused(self, given: Given) -> bool:
+        return self._holding.refused_by_branch((self._file, given.line)) is not None
 
     def _values(self, given: Given, around: tuple[str, ...]) -> Iterator[ClockValue]:
         """What a member gets: of a parameter what the callers hand over.
@@ -151,8 +159,6 @@ class _Clocks:
         Conditions that the whole clock has (``around``) are left out.
         """
         place = (self._file, given.line)
-        if self._holding.refused_by_branch(place):
-            return
         member = self._kind.members[given.member]
         callers = list(self._origins.callers(given))
         handed = [one for one in callers if not self._holding.refused(one[1:])]

@@ -74,15 +74,24 @@ class Holding:
                 self._out.add(file)
         return file not in self._out
 
-    def is_aside(self, file: int) -> bool:
-        """Whether a file is C that no line names, and that no file of its folder includes."""
-        path = self.paths[file]
-        if self._build is None or not path.endswith(".c") or self._build.listed(path) is not None:
+    def is_aside(self, place: Place) -> bool:
+        """Whether a line is no kernel's: in C that no line names, or not for ``_KERNEL``."""
+        if self._build is None:
             return False
+        unnamed = self._build.listed(self.paths[place[0]]) is None
+        return self.refused_by_branch(place) is not None or (unnamed and self._is_alone(place[0]))
+
+    def _is_alone(self, file: int) -> bool:
+        """Whether no file beside it includes it; of a header: whether no line names C beside it."""
+        path = self.paths[file]
         folder, _, name = path.rpartition("/")
         beside = [one for one, other in self.paths.items() if other.rpartition("/")[0] == folder]
-        quoted = b'"%s"' % name.encode()
-        return not any(quoted in self.texts.data(one) for one in beside[:_BESIDE] if one != file)
+        if path.endswith(".c"):
+            quoted = b'"%s"' % name.encode()
+            return not any(quoted in self.texts.data(one) for one in beside[:_BESIDE])
+        sources = [self.paths[one] for one in beside if self.paths[one].endswith(".c")]
+        listed = [self._build.listed(one) for one in sources] if self._build else []
+        return bool(listed) and listed.count(None) == len(listed)
 
     def holds(self, place: Place, depth: int = 0) -> bool | None:
         """Whether the conditions around a line hold; None: that is not decided."""

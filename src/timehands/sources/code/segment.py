@@ -55,6 +55,8 @@ def make(tree: SourceTree, files: Sequence[tuple[int, str]]) -> Segment:
             unread.append((number, error.reason))
             continue
         batch.append((number, data))
+        if b"\0" in data:
+            unread.append((number, "has NUL bytes, as UTF-16 has; taken for blanks"))
         size += len(data)
         if size >= _BATCH_BYTES or len(batch) >= _BATCH_FILES:
             scans.append(scan(batch, names))

@@ -51,6 +51,7 @@ def roles(found: Words, names: Names, known: Bytes, inside: Bools, table: Bools)
     role[called] = Role.CALL
     role[(called & member) | (through & (starred | member))] = Role.CALL_THROUGH
     role[called & _declared(found, names, inside)] = Role.DECLARATION
+    role[:-1][_before_pointer(found, known)] = Role.READ
     designator = _designates(found) & ((role == Role.WRITE) | (role == Role.WRITE_PART))
     quiet = table & (role != Role.CALL) & (role != Role.CALL_THROUGH)
     role[quiet] = Role.INITIAL
@@ -71,6 +72,13 @@ def writes(found: Words, names: Names) -> Bytes:
     _through(found, role)
     _parts(found, role)
     return role
+
+
+def _before_pointer(found: Words, known: Bytes) -> Bools:
+    """``type (*name)(...)`` of a parameter, a member, a variable: no call of ``type``."""
+    declared = np.isin(known[1:], (Role.LOCAL, Role.MEMBER, Role.VARIABLE))
+    pointer = (found.after[0] == ord("(")) & (found.after[1] == ord("*"))
+    return np.asarray(declared & pointer[:-1] & (found.before[1][1:] == ord("(")), np.bool_)
 
 
 def _is_type(found: Words, known: Bytes) -> Bools:

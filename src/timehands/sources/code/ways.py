@@ -163,26 +163,27 @@ class Ways:
         every = self._calls.named(name.encode())
         found = [one for one in every if self._functions.kind[one] != MACRO] or every
         if not found:
-            near = self._index.near(name)
+            near = [one for one in self._index.near(name) if one != name]
             advice = f"Perhaps {', '.join(near)}." if near else ""
             raise SourcesError(f"no function {name} in this tree", advice=advice)
         return found
 
     def _of_kernel(self, name: str, starts: set[int]) -> set[int]:
-        """Of several those in files of the kernel: a tree has programs, and each its ``main``."""
-        home, paths = self._functions.file, self._checks.paths
-        files = {int(home[one]) for one in starts}
-        aside = {file for file in files if self._checks.is_aside(file)}
-        if len(files) < 2:
-            return starts  # whoever names it means it; the way says that no line has its file
-        if aside == files:
-            shown = ", ".join(sorted(paths[file] for file in aside)[:_SHOWN])
-            more = f" and {len(aside) - _SHOWN} more" if len(aside) > _SHOWN else ""
+        """Of several those of the kernel: a tree has programs besides, and each its ``main``."""
+        if len(starts) < 2:
+            return starts  # whoever names it means it; the way says what its lines lack
+        good = {one for one in starts if not self._checks.is_aside(self._home(one))}
+        if not good:
+            paths = sorted({self._checks.paths[self._home(one)[0]] for one in starts})
+            more = f" and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else ""
             raise SourcesError(
-                f"no file that this configuration compiles defines {name}",
-                advice=f"It is in {shown}{more}, which no line of the configuration names.",
+                f"nothing that this configuration compiles defines {name}",
+                advice=f"It is in {', '.join(paths[:_SHOWN])}{more}.",
             )
-        return {one for one in starts if int(home[one]) not in aside}
+        return good
+
+    def _home(self, function: int) -> tuple[int, int]:
+        return int(self._functions.file[function]), int(self._functions.line[function])
 
     # ---- the search
 
@@ -282,7 +283,7 @@ class Ways:
         """The lines that have to be compiled for an edge: the call, what is called, what is set."""
         functions = self._functions
         yield int(functions.file[edge.caller]), edge.line
-        yield int(functions.file[edge.function]), int(functions.line[edge.function])
+        yield self._home(edge.function)
         if edge.reach.set:
             yield edge.reach.set
 
@@ -297,7 +298,7 @@ class Ways:
     def _steps(self, way: list[_Edge]) -> list[Step]:
         functions = self._functions
         first = way[0].caller
-        place = int(functions.file[first]), int(functions.line[first])
+        place = self._home(first)
         conditions = tuple(self._checks.conditions(place))
         begin = self._where(place)
         steps = [

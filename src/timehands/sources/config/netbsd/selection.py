@@ -78,15 +78,16 @@ class Selection:
             except Malformed as error:
                 told = f"{words(source)[0]}: {error}"
                 self.reader.complaints.add(place.where(line), told)
-        if regions.open:
-            self.reader.complaints.add(place.where(1), "an ifdef has no endif")
+        for line in regions.open:
+            self.reader.complaints.add(place.where(line), "this ifdef has no endif")
 
     def _carry_out(self, statement: Statement, place: Place, regions: Regions) -> None:
         keyword = statement.take()
         keyword = "no" if keyword == "-no" else keyword
         if keyword in _CONDITIONALS:
             name = statement.peek()
-            regions.carry_out(keyword, name in self.definitions.tables.attributes)
+            defined = name in self.definitions.tables.attributes
+            regions.carry_out(keyword, defined, statement.line)
         elif not regions.ignored:
             if keyword in _INCLUDES:
                 self._include(keyword, statement, place)
@@ -330,28 +331,28 @@ class Regions:
     """
 
     def __init__(self) -> None:
-        self._stack: list[tuple[bool, bool]] = []
+        self._stack: list[tuple[bool, bool, int]] = []
         self.ignored = False
 
     @property
-    def open(self) -> bool:
-        """Whether a region was not ended."""
-        return bool(self._stack)
+    def open(self) -> list[int]:
+        """The lines that begin regions which were not ended."""
+        return [line for _, _, line in self._stack]
 
-    def carry_out(self, keyword: str, defined: bool) -> None:
+    def carry_out(self, keyword: str, defined: bool, line: int) -> None:
         """Take in one of the keywords. Raises `Malformed` for one that is out of place."""
-        self._change(keyword, defined)
-        self.ignored = any(not active for active, _ in self._stack)
+        self._change(keyword, defined, line)
+        self.ignored = any(not active for active, _, _ in self._stack)
 
-    def _change(self, keyword: str, defined: bool) -> None:
+    def _change(self, keyword: str, defined: bool, line: int) -> None:
         if keyword in ("ifdef", "ifndef"):
             active = defined == (keyword == "ifdef")
-            self._stack.append((active, active))
+            self._stack.append((active, active, line))
             return
         if not self._stack:
             raise Malformed("there is no ifdef before it")
-        _, done = self._stack.pop()
+        _, done, begun = self._stack.pop()
         if keyword != "endif":
             wanted = keyword == "else" or defined == (keyword == "elifdef")
             active = wanted and not done
-            self._stack.append((active, done or active))
+            self._stack.append((active, done or active, begun))
