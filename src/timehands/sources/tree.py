@@ -124,13 +124,14 @@ class SourceTree:
         if path.is_absolute() and path.is_relative_to(self.root):
             path = path.relative_to(self.root)
         for candidate in (str(path), self.below_sys(str(path))):
-            if self._there(candidate):
+            if self.has(candidate):
                 return candidate
         return asked
 
-    def _there(self, file: str) -> bool:
+    def has(self, path: str) -> bool:
+        """Whether the tree has such a path, of whatever kind."""
         try:
-            return self.path(file).exists()
+            return self.path(path).exists()
         except (FileUnusable, OSError):
             return False
 
@@ -160,11 +161,7 @@ class SourceTree:
 
     def text(self, file: str) -> str:
         """A file as text: UTF-8, or Latin-1 where it is none. Raises as `read`."""
-        data = self.read(file)
-        try:
-            return data.decode("utf-8")
-        except UnicodeDecodeError:
-            return data.decode("latin-1")
+        return decoded(self.read(file))
 
     def _opened(self, file: str) -> BinaryIO:
         """A regular file, opened so that a pipe or a device cannot hold us up."""
@@ -206,6 +203,14 @@ class SourceTree:
                 entry.is_symlink() and self.exists(below)
             ):
                 yield below
+
+
+def decoded(data: bytes) -> str:
+    """A file's bytes as text: UTF-8, or Latin-1 where they are none."""
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        return data.decode("latin-1")
 
 
 def _bounded(opened: BinaryIO) -> bytes:

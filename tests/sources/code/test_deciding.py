@@ -125,6 +125,32 @@ def test_an_else_of_what_is_not_known() -> None:
     assert branches.at(8) == ()
 
 
+class Asking(Known):
+    """A macro that is defined if another one is, so many times, each deep in brackets."""
+
+    def __init__(self, steps: int, depth: int) -> None:
+        super().__init__({})
+        self._steps, self._depth = steps, depth
+
+    def defined(self, name: str) -> bool | None:
+        self._steps -= 1
+        text = f"{'(' * self._depth}defined({name}){')' * self._depth}"
+        return decided(text, self) if self._steps else True
+
+
+@pytest.mark.parametrize(("depth", "told"), [(8, True), (100, None)])
+def test_deep_brackets_of_macros_that_ask_for_others(depth: int, told: bool | None) -> None:
+    assert decided("defined(A)", Asking(4, depth)) is told
+
+
+def test_of_endless_branches_the_first_ones_are_told_apart() -> None:
+    text = b"#if A\n" + b"#elif B\n" * 5000 + b"int x;\n#endif\nint y;\n"
+    branches = Branches(text)
+    (last,) = branches.at(5002)
+    assert last.line < 300
+    assert not branches.at(5004)
+
+
 def test_the_compilers_answer_is_the_same() -> None:
     """Each line that the preprocessor keeps is one that we keep, and no other."""
     lines = [line for line in FILE.split(b"\n") if line.startswith(b"int ")]

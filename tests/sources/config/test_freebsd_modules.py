@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -121,6 +122,17 @@ def test_a_change_of_a_module_is_seen(tmp_path: Path, monkeypatch: pytest.Monkey
     planted(tmp_path / "src", {"sys/modules/vmm/Makefile": "KMOD= vmm\nSRCS= vmx.c\n"})
     small = resolve(tree, "SMALL", cache=tmp_path / "kept")
     assert small.why("sys/amd64/vmm/vmm.c").modules == ()
+
+
+@pytest.mark.parametrize("lists", [False, True])
+def test_variables_that_multiply_each_other_end(tmp_path: Path, lists: bool) -> None:
+    word = " ".join(["${%s}"] * 30) if lists else "${%s}" * 30
+    names = [f"V{number}" for number in range(12)]
+    lines = [f"{one}= {word.replace('%s', other)}" for one, other in pairwise(names)]
+    makefile = "\n".join(["KMOD=a", "SRCS= a.c ${V0}", *lines, "V11= ${NONE}", ""])
+    odd = {"sys/modules/odd/Makefile": makefile, "sys/modules/odd/a.c": ""}
+    small = resolve(planted(tmp_path, FREEBSD, odd), "SMALL")
+    assert small.why("sys/modules/odd/a.c").modules
 
 
 @settings(max_examples=30, deadline=None)

@@ -68,6 +68,18 @@ def test_netbsd(tmp_path: Path) -> None:
     assert [known.value(name) for name in ("NLAPIC", "NHPET", "HZ")] == [1, 0, 100]
 
 
+def test_openbsd(tmp_path: Path) -> None:
+    openbsd = {
+        "sys/conf/newvers.sh": 'ost="OpenBSD"\n',
+        "sys/arch/amd64/conf/files.amd64": "file kern/kern_tc.c\n",
+        "sys/arch/amd64/conf/SMALL": "machine amd64\noption MULTIPROCESSOR\noption HZ=100\n",
+        "sys/kern/kern_tc.c": "",
+    }
+    known = macros(resolve(made(tmp_path, openbsd), "SMALL"))
+    assert told(known, "MULTIPROCESSOR __OpenBSD__ __NetBSD__ DDB") == [True, True, False, None]
+    assert known.value("HZ") == 100
+
+
 def test_linux(tmp_path: Path) -> None:
     files = {
         "Kconfig": "config SMP\n\tbool\nconfig NET\n\ttristate\nconfig HZ\n\tint\n",

@@ -9,19 +9,16 @@ from functools import cached_property
 from typing import Final
 
 from timehands.sources.code.deciding import Macros, decided
+from timehands.sources.code.mask import COMMENT_OR_STRING
 
-# A comment or a string is taken whole, so that what looks like a directive in it is none.
-_PART: Final = re.compile(
-    rb"/\*[^*]*(?:\*(?!/)[^*]*)*(?:\*/)?|//[^\n]*"
-    rb"|\"[^\"\\\n]*(?:\\.[^\"\\\n]*)*\"?|'[^'\\\n]*(?:\\.[^'\\\n]*)*'?",
-    re.DOTALL,
-)
 _DIRECTIVE: Final = re.compile(
     rb"^[ \t]*#[ \t]*(if|ifdef|ifndef|elif|elifdef|elifndef|else|endif|define)\b"
     rb"([^\\\n]*(?:\\(?:\r?\n|.)[^\\\n]*)*)",
     re.MULTILINE | re.DOTALL,
 )
 _DEEPEST: Final = 200
+#: Branches of one ``#if``; those after them count as the last of these.
+_MOST_BRANCHES: Final = 200
 _SHOWN: Final = 72
 
 
@@ -55,7 +52,7 @@ class Branches:
         self.data = data
         self._lines: list[int] = [0]
         self._stacks: list[tuple[Branch, ...]] = [()]
-        self._text = _PART.sub(_blank, data)
+        self._text = COMMENT_OR_STRING.sub(_blank, data)
         self._guard = self._guarded()
         self._read()
 
@@ -123,6 +120,8 @@ def _step(stack: list[Branch], word: bytes, text: str, line: int) -> bool:
         return False
     elif word == b"endif":
         stack.pop()
+    elif len(stack[-1].before) >= _MOST_BRANCHES:
+        return False
     else:
         was = stack.pop()
         before = (*was.before, was.condition) if was.condition else was.before

@@ -13,15 +13,13 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from timehands.sources.code.hooks import IN_CAPITALS, RUNNERS
+from timehands.sources.code.hooks import EVENTS, IN_CAPITALS, INVOKERS, RUNNERS
 
 if TYPE_CHECKING:
     from timehands.sources.code.index import Index
 
 Ints = NDArray[np.int64]
 _NONE: Final = np.zeros(0, np.int64)
-_EVENT: Final = "EVENTHANDLER"
-INVOKERS: Final = (b"EVENTHANDLER_INVOKE", b"EVENTHANDLER_DIRECT_INVOKE")
 
 
 class Link(NamedTuple):
@@ -220,7 +218,7 @@ class Calls:
 
     def _called(self, link: Link) -> Iterator[int]:
         """Names whose call may call what a link was given; a runner stands for its calls."""
-        if link.how.startswith(_EVENT):
+        if link.how in EVENTS:
             names: Iterable[bytes] = INVOKERS
         elif link.through.decode(errors="replace") in RUNNERS:
             names = (one.encode() for one in RUNNERS[link.through.decode()])

@@ -6,16 +6,16 @@ The index does not keep values; so a file that it points to is parsed again.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from tree_sitter import Language, Node, Parser, Query, QueryCursor
-from tree_sitter_c import language
+from tree_sitter import Node
 
 from timehands.sources.code.clock_kinds import ClockKind
+from timehands.sources.code.grammar import captures, in_order, innermost, is_too_deep
 from timehands.sources.code.mask import mask
-from timehands.sources.code.parse import innermost
 
 _QUERY: Final = """
 (declaration declarator: (init_declarator value: (initializer_list))) @table
@@ -79,11 +79,11 @@ class ClockFile:
     def __init__(self, data: bytes, kind: ClockKind, members: list[str]) -> None:
         data = data if len(data) <= _LARGEST else b""
         self._data, self._kind, self._members = data, kind, members
-        grammar = Language(language())
         code = mask(data).code
-        found = QueryCursor(Query(grammar, _QUERY)).captures(Parser(grammar).parse(code).root_node)
+        captured = {} if is_too_deep(code) else captures(code, _QUERY)
+        found = {name: in_order(nodes) for name, nodes in captured.items()}
         homes = (self._function(node) for node in found.get("function", ()))
-        self.homes = sorted((one for one in homes if one), key=lambda one: one.line)
+        self._homes = _outer(one for one in homes if one)
         tables = (one for node in found.get("table", ()) for one in self._table(node))
         self.structures = {one.name: one for one in tables}
         sets = [self._set(node) for node in found.get("set", ())]
@@ -100,8 +100,11 @@ class ClockFile:
         return plain(self._data[node.start_byte : end].decode(errors="replace"))
 
     def _home(self, node: Node) -> Home | None:
+        """The function that a node stands in."""
         line = node.start_point.row + 1
-        return next((one for one in self.homes if one.line <= line <= one.last), None)
+        at = bisect_left(self._homes, line, key=lambda one: one.last)
+        found = self._homes[at] if at < len(self._homes) else None
+        return found if found and found.line <= line else None
 
     def _function(self, node: Node) -> Home | None:
         declarator = node.child_by_field_name("declarator")
@@ -215,6 +218,15 @@ class ClockFile:
             return None
         home = self._home(node)
         return Registered(function, bare(texts[0]), texts, node.start_point.row + 1, home)
+
+
+def _outer(homes: Iterable[Home]) -> list[Home]:
+    """Functions in their order, without those that stand within another."""
+    found: list[Home] = []
+    for one in sorted(homes, key=lambda one: one.line):
+        if not found or one.last > found[-1].last:
+            found.append(one)
+    return found
 
 
 def _spoken(member: str, text: str) -> str:

@@ -64,7 +64,7 @@ class Origins:
         """Where these lines assign to this very name first, and how many others there are."""
         text = b"\n".join(self._holding.texts.branches(file).plain[first - 1 : last])
         pattern = re.compile(
-            rb"(?<![\w.>*])(?<!for \()(?<!for\()%s\s*=(?!=)\s*([^;]{1,400});"
+            rb"(?<![\w.>*])(?<!for \()(?<!for\()%s\s*+=(?!=)\s*+([^;]{1,400});"
             % re.escape(name.encode())
         )
         found = list(islice(pattern.finditer(text), _MOST_PLACES * 4))

@@ -16,7 +16,8 @@ _TOKEN: Final = re.compile(
     r"|(\|\||&&|==|!=|<=|>=|<<|>>|[-+*/%<>!~&|^?:(),]))"
 )
 _LONGEST: Final = 4000
-_DEEPEST: Final = 60
+#: Brackets within brackets. Each takes a dozen calls, and a macro may be asked of an ``#if``, too.
+_DEEPEST: Final = 12
 _WIDTH: Final = (1 << 64) - 1
 
 _Operation = Callable[[int, int], int]

@@ -25,6 +25,7 @@ _SUFFIXES: Final = (".c", ".h")
 #: At the beginning of a line: words, stars, and then a name with its parenthesis.
 _HEAD: Final = re.compile(rb"^[A-Za-z_][\w \t*]*\(", re.MULTILINE)
 _NAME: Final = re.compile(rb"(\w+)[ \t]*\(\Z")
+_LONGEST_NAME: Final = 200
 #: What is larger is a table that a program made.
 _MOST_BYTES: Final = 4 << 20
 
@@ -49,12 +50,12 @@ def functions_of(tree: SourceTree, file: str) -> list[Function]:
     if not file.endswith(_SUFFIXES):
         return []
     code = mask(data).code
-    return [
-        Function(
-            span.name.decode("utf-8", "replace"), code.count(b"\n", 0, span.at) + 1, span.static
-        )
-        for span in sorted(parse(code).functions, key=lambda span: span.at)
-    ]
+    found, line, counted = [], 1, 0
+    for span in sorted(parse(code).functions, key=lambda span: span.at):
+        line += code.count(b"\n", counted, span.at)
+        counted = span.at
+        found.append(Function(span.name.decode("utf-8", "replace"), line, span.static))
+    return found
 
 
 class Defined:
@@ -88,7 +89,7 @@ class Defined:
             except FileUnusable:
                 continue
             for head in _HEAD.findall(data[:_MOST_BYTES]):
-                name = _NAME.search(head)
+                name = _NAME.search(head[-_LONGEST_NAME:])
                 if name:
                     found.setdefault(name[1], []).append(file)
         return found

@@ -7,24 +7,13 @@ from collections.abc import Iterator
 from typing import Final
 
 from timehands.errors import FileUnusable, SourcesError
+from timehands.sources.code.machines import EVERYBODYS, machines_of
 from timehands.sources.tree import SourceTree
 
 #: In place of an architecture: the files of every one.
 EVERY: Final = "all"
 _SUFFIXES: Final = (".c", ".h")
 _MOST_FOLDERS: Final = 10_000
-#: FreeBSD's machines have their folders beside those of the kernel's other parts.
-_FREEBSD: Final = frozenset(
-    ("amd64", "arm", "arm64", "i386", "powerpc", "riscv", "mips", "sparc64", "ia64", "pc98")
-)
-#: What a machine's kernel takes of others' folders; FreeBSD's first.
-_FREEBSD_SHARED: Final = {"arm64": frozenset(("arm",))}
-_SHARED: Final = {
-    "amd64": frozenset(("x86", "i386", "xen", "x86_64")),
-    "i386": frozenset(("x86", "xen")),
-    "evbarm": frozenset(("arm", "aarch64")),
-}
-_EVERYBODYS: Final = "include"
 
 
 def files_of(tree: SourceTree, base: str, arch: str) -> Iterator[tuple[str, int, int]]:
@@ -62,20 +51,19 @@ def _skipped(tree: SourceTree, arch: str) -> frozenset[str]:
     """Folders of other architectures."""
     if arch == EVERY:
         return frozenset()
-    if tree.kind == "freebsd":
-        folder, shared = tree.sys, _FREEBSD_SHARED.get(arch, frozenset())
-        known = _folders(tree, folder) & _FREEBSD
-    else:
-        folder, shared = tree.below_sys("arch"), _SHARED.get(arch, frozenset())
-        known = _folders(tree, folder)
-    keep = {arch, *shared}
+    machines = machines_of(tree.kind)
+    folder = tree.below_sys(machines.below).rstrip("/")
+    known = _folders(tree, folder)
+    if machines.names is not None:
+        known &= machines.names
+    keep = {arch, *machines.shared.get(arch, ())}
     if known and not known & keep:
         known_words = ", ".join(sorted(known))
         raise SourcesError(
             f"{tree.root}: there is no architecture {arch!r}",
             advice=f"Known are {known_words}; {EVERY} stands for every one.",
         )
-    return frozenset(f"{folder}/{name}".lstrip("/") for name in known - keep - {_EVERYBODYS})
+    return frozenset(f"{folder}/{name}".lstrip("/") for name in known - keep - {EVERYBODYS})
 
 
 def _folders(tree: SourceTree, folder: str) -> set[str]:

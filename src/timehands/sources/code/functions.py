@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _LINES: Final = 1 << 24
+#: Kinds of functions; a macro that calls something counts as one.
 PLAIN, STATIC, MACRO = 0, 1, 2
 
 
@@ -59,7 +60,7 @@ class Functions:
         return table
 
     def called(self, name: bytes) -> list[int]:
-        """The functions of a name."""
+        """The functions of a name; for a single one no table of all names is made."""
         if "_by_name" in self.__dict__:
             return self._by_name.get(name, [])
         return [at for at in self._named(name) if self.alive[at]]

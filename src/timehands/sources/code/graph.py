@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from timehands.sources.code.calls import INVOKERS, Calls, Link
+from timehands.sources.code.calls import Calls, Link
 from timehands.sources.code.checks import Checks
 from timehands.sources.code.functions import PLAIN
 from timehands.sources.code.handed import Handed
-from timehands.sources.code.hooks import IN_CAPITALS, RUNNERS
+from timehands.sources.code.hooks import EVENTS, IN_CAPITALS, INVOKERS, RUNNERS
 from timehands.sources.code.model import Build
 from timehands.sources.code.roles import ROLE_MASK, Role
 
@@ -87,8 +87,10 @@ class Graph:
         """Of each file, whether it may be compiled, and what it costs to take it for so."""
         kept = self._index.alive.copy()
         extra = np.zeros(len(kept), np.int64)
-        for number, path in self.checks.paths.items() if build else ():
-            listed = build.listed(path) if build else None
+        if build is None:
+            return kept, extra
+        for number, path in self.checks.paths.items():
+            listed = build.listed(path)
             kept[number] = listed is not False
             extra[number] = _UNLISTED if listed is None and not path.endswith(".h") else 0
         return kept, extra
@@ -202,7 +204,7 @@ class Graph:
         homes = self._calls.structures(link.through)
         reach = Reach(how, place, self._doubt(link.through), member, variable, homes, link.how)
         cost = self._price(link.through)
-        if link.how.startswith("EVENTHANDLER"):
+        if link.how in EVENTS:
             yield self._event(pointer, cost, place)
             return
         capitals = link.how in IN_CAPITALS

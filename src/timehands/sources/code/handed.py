@@ -9,8 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from functools import cached_property
+from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from timehands.sources.code.arguments import split
 from timehands.sources.code.calls import Calls, Link
 from timehands.sources.code.checks import Checks
 from timehands.sources.code.holding import Place
@@ -25,6 +27,8 @@ _ABOVE: Final = 6
 #: So many calls are looked at for one function that is named; no text is longer than a person's.
 _MOST_CALLS: Final = 400
 _LONGEST_NAME: Final = 200
+#: So often one text names what it hands over.
+_MOST_NAMED: Final = 200
 _LONGEST_HEAD: Final = 4000
 _LONGEST_BODY: Final = 100_000
 _NAME: Final = re.compile(rb"([A-Za-z_]\w*)[ \t\n]*$")
@@ -95,7 +99,7 @@ class Handed:
         opened = text.find(functions.names[function] + b"(")
         at = opened + len(functions.names[function]) if opened >= 0 else text.find(b"(")
         inside, end = _brackets(text, at)
-        return [_parameter(one) for one in _split(inside)], text[end:]
+        return [_parameter(one) for one in split(inside)], text[end:]
 
     def _kept(self, parameter: bytes, function: int) -> Iterator[Link]:
         """The pointers that get a parameter in a function."""
@@ -120,7 +124,8 @@ class Handed:
 
 def _calls_with(name: bytes, text: bytes) -> Iterator[tuple[bytes, int]]:
     """The calls in a text that have a name as an argument: what is called, which argument."""
-    for match in re.finditer(rb"(?<![\w.>])&?\b%s\b(?!\s*[\w(=])" % re.escape(name), text):
+    pattern = rb"(?<![\w.>])&?\b%s\b(?!\s*[\w(=])" % re.escape(name)
+    for match in islice(re.finditer(pattern, text), _MOST_NAMED):
         depth = place = 0
         for at in range(match.start() - 1, max(-1, match.start() - 600), -1):
             letter = text[at : at + 1]
@@ -143,17 +148,6 @@ def _brackets(text: bytes, at: int) -> tuple[bytes, int]:
         if depth == 0:
             return text[at + 1 : end], end + 1
     return b"", len(text)
-
-
-def _split(arguments: bytes) -> list[bytes]:
-    parts, depth = [b""], 0
-    for piece in re.split(rb"([(),])", arguments):
-        depth += (piece == b"(") - (piece == b")")
-        if piece == b"," and not depth:
-            parts.append(b"")
-        else:
-            parts[-1] += piece
-    return parts
 
 
 def _parameter(text: bytes) -> bytes:

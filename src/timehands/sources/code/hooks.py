@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
+from timehands.sources.code.arguments import split
+
 #: Who runs what a macro registered: FreeBSD's mi_startup walks SYSINITs, Linux's do_one_initcall
 #: the initcalls.
 RUNNERS: Final[dict[str, tuple[str, ...]]] = {
@@ -21,6 +23,9 @@ RUNNERS: Final[dict[str, tuple[str, ...]]] = {
 }
 #: What these register is called by a macro or function whose name is the pointer's in capitals.
 IN_CAPITALS: Final = frozenset(("DEVMETHOD", "KOBJMETHOD"))
+#: What these register is called where an event of that name is invoked, by one of the others.
+EVENTS: Final = frozenset(("EVENTHANDLER_DEFINE", "EVENTHANDLER_REGISTER"))
+INVOKERS: Final = (b"EVENTHANDLER_INVOKE", b"EVENTHANDLER_DIRECT_INVOKE")
 _INITCALLS: Final = (
     "module_init", "early_initcall", "pure_initcall", "core_initcall", "postcore_initcall",
     "arch_initcall", "subsys_initcall", "fs_initcall", "rootfs_initcall", "device_initcall",
@@ -76,7 +81,7 @@ class Hook(NamedTuple):
 def hooks(text: bytes, places: Iterable[int]) -> Iterator[Hook]:
     """The functions that macros register whose names stand at these offsets of a masked text."""
     for match in filter(None, (_CALL.match(text, place) for place in places)):
-        arguments = _split(match[2])
+        arguments = split(match[2])
         macro = match[1].decode()
         first = _NAME.fullmatch(arguments[0])
         if first:
@@ -87,15 +92,3 @@ def hooks(text: bytes, places: Iterable[int]) -> Iterator[Hook]:
                 target = through.encode() or (first[1] if first else b"")
                 if target and name[1] != b"NULL":
                     yield Hook(match.start(1), macro, target, name[1])
-
-
-def _split(arguments: bytes) -> list[bytes]:
-    """Arguments at commas that no parentheses hold."""
-    parts, depth = [b""], 0
-    for piece in re.split(rb"([(),])", arguments):
-        depth += (piece == b"(") - (piece == b")")
-        if piece == b"," and not depth:
-            parts.append(b"")
-        else:
-            parts[-1] += piece
-    return parts

@@ -17,7 +17,8 @@ _TO_BLANK: Final = bytes(c if c in b"\n" else 0x20 for c in range(256))
 _OUTPUTS: Final = bytes(c if c in b"=+" else 0x20 for c in range(256))
 
 # No pattern here may go back over what it took: a file is as large as its writer likes.
-_SKIP: Final = re.compile(
+#: Taken whole, so that what looks like code in one is none; unterminated ones go to the end.
+COMMENT_OR_STRING: Final = re.compile(
     rb"/\*[^*]*(?:\*(?!/)[^*]*)*(?:\*/)?|//[^\n]*"
     rb"|\"[^\"\\\n]*(?:\\.[^\"\\\n]*)*\"?|'[^'\\\n]*(?:\\.[^'\\\n]*)*'?",
     re.DOTALL,
@@ -104,7 +105,7 @@ class Masked:
 
 def mask(data: bytes) -> Masked:
     """A file's bytes, masked."""
-    text = _SKIP.sub(_blank, data.replace(b"\0", b" "))
+    text = COMMENT_OR_STRING.sub(_blank, data.replace(b"\0", b" "))
     if b"__" in text:
         text = _ATTRIBUTE.sub(_spaces, text)
     directives = [_directive(match) for match in _DIRECTIVE.finditer(b"\n" + text)]

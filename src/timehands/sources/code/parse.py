@@ -1,7 +1,7 @@
 """The structure of one C file, by tree-sitter: functions, declarations, initialisers, types.
 
-What tree-sitter cannot parse is counted and named by its line; functions within it that start and
-end as the BSDs write them (a brace in the first column) are found all the same.
+What tree-sitter cannot parse is counted and named by its line; functions within it whose braces
+stand as kernels write them (`timehands.sources.code.bodies`) are found all the same.
 """
 
 from __future__ import annotations
@@ -9,17 +9,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from tree_sitter import Language, Node, Parser, Query, QueryCursor
-from tree_sitter_c import language
+from tree_sitter import Node
 
 from timehands.sources.code.bodies import Body, bodies, hidden
-from timehands.sources.code.brackets import STEPS
 from timehands.sources.code.brief import brief
+from timehands.sources.code.grammar import captures, in_order, innermost, is_too_deep
 from timehands.sources.code.mask import parsable
 from timehands.sources.code.roles import KEYWORDS
 
@@ -55,14 +53,8 @@ _QUERY: Final = """
 """
 _MAX_VALUES: Final = 4000
 _MAX_ERRORS: Final = 3
-#: tree-sitter's nodes are asked no deeper than this for the name in a declarator.
+#: Initialisers within one another.
 _MAX_DEPTH: Final = 12
-_MAX_NESTED: Final = 400
-#: So many matches may be open at once; without a limit the time grows with the square of a file.
-_MAX_MATCHES: Final = 4096
-_UNARY: Final = (b"*", b"!", b"-", b"+", b"&", b"~")
-_MANY_UNARY: Final = 4000
-_RUN: Final = re.compile(rb"[*&!~+-]{1000}")
 
 
 class Span(NamedTuple):
@@ -107,24 +99,16 @@ class Structure:
     recovered: int = 0
 
 
-@cache
-def _grammar() -> tuple[Parser, Query]:
-    grammar = Language(language())
-    return Parser(grammar), Query(grammar, _QUERY)
-
-
 def parse(code: bytes) -> Structure:
     """The structure of a masked file (`timehands.sources.code.mask.Masked.code`)."""
     found_bodies = bodies(code)
     short, places = brief(code, hidden(code, found_bodies))
-    if _too_deep(short):
+    if is_too_deep(short):
         structure = Structure(errors=[0])
         _recover(structure, code, found_bodies)
         return structure
-    parser, query = _grammar()
     short = parsable(short)
-    cursor = QueryCursor(query, match_limit=_MAX_MATCHES)
-    found = cursor.captures(parser.parse(short).root_node)
+    found = captures(short, _QUERY)
     structure = Structure()
     for node in found.get("function", ()):
         if span := _function(node, short):
@@ -135,7 +119,7 @@ def parse(code: bytes) -> Structure:
     structure.enumerators = [node.start_byte for node in found.get("enumerator", ())]
     structure.errors = sorted({node.start_byte for node in found.get("error", ())})
     _externs(structure, found, short)
-    _tables(structure, found.get("table", ()), short)
+    _tables(structure, in_order(found.get("table", ())), short)
     _members(structure, found, short)
     _move(structure, places)
     _recover(structure, code, found_bodies)
@@ -171,30 +155,8 @@ def _move(structure: Structure, places: NDArray[np.int64]) -> None:
     structure.externs, structure.tables = ranges(structure.externs), ranges(structure.tables)
 
 
-def _too_deep(code: bytes) -> bool:
-    """Whether brackets or ``!!!`` nest deeper than anybody writes: the time grows with that."""
-    if sum(map(code.count, _UNARY)) >= _MANY_UNARY and _RUN.search(code.translate(None, b" \t\n")):
-        return True
-    if code.count(b"{") + code.count(b"(") + code.count(b"[") < _MAX_NESTED:
-        return False
-    steps = np.frombuffer(code.translate(STEPS), np.int8)
-    depth = np.cumsum(steps, dtype=np.int32)
-    return bool((depth - np.minimum.accumulate(depth)).max() >= _MAX_NESTED)
-
-
 def _text(node: Node, code: bytes) -> bytes:
     return code[node.start_byte : node.end_byte]
-
-
-def innermost(node: Node | None) -> Node | None:
-    """The identifier that a declarator declares; None when it is hidden too deep."""
-    for _ in range(_MAX_DEPTH):
-        if node is None or node.type in ("identifier", "field_identifier", "type_identifier"):
-            return node
-        node = node.child_by_field_name("declarator") or (
-            node.named_child(0) if node.type == "parenthesized_declarator" else None
-        )
-    return None
 
 
 def _made_name(name: Node, declarator: Node) -> Node:
@@ -243,7 +205,7 @@ def _externs(structure: Structure, found: dict[str, list[Node]], code: bytes) ->
             structure.externs.append((node.start_byte, node.end_byte))
 
 
-def _tables(structure: Structure, nodes: list[Node] | tuple[()], code: bytes) -> None:
+def _tables(structure: Structure, nodes: list[Node], code: bytes) -> None:
     for node in nodes:
         kind = node.child_by_field_name("type")
         name = kind.child_by_field_name("name") if kind else None
@@ -308,7 +270,7 @@ def _members(structure: Structure, found: dict[str, list[Node]], code: bytes) ->
     """The members' names, and by structure in their order."""
     names = [name for node in found.get("member", ()) if (name := innermost(node))]
     structure.members = sorted({name.start_byte for name in names})
-    for node in found.get("body", ()):
+    for node in in_order(found.get("body", ())):
         parent = node.parent
         name = parent.child_by_field_name("name") if parent else None
         if name is not None and node.named_child_count <= 256:
@@ -339,7 +301,7 @@ def _header(code: bytes, body: int, end: int) -> Span | None:
     blank = before.rfind(b"\n\n")
     if blank >= 0 and before[blank:].strip():
         base, before = base + blank + 2, before[blank + 2 :]
-    found = re.match(rb"\s*([\w \t\n*]*?)(\w+)[ \t]*\(", before)
+    found = re.match(rb"\s*+([\w \t\n*]*?)\b(\w++)[ \t]*+\(", before)
     if not found or b"=" in before or found[2] in KEYWORDS:
         return None
     return Span(

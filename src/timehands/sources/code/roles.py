@@ -29,7 +29,6 @@ class Role(IntEnum):
     MEMBER = 17  #: a member's declaration
     ENUMERATOR = 18
     UNDEFINED = 20  #: ``#undef name``
-    HOOK = 19  #: named in a macro that registers functions (``SYSINIT``)
     WRITE_THROUGH = 21  #: ``*name = ...``: what it points to is written
     OUTPUT = 22  #: ``asm("..." : "=a" (name))``
 

@@ -10,6 +10,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from timehands.sources.code.functions import MACRO, PLAIN, STATIC
 from timehands.sources.code.hooks import MACROS, PASTED, hooks
 from timehands.sources.code.mask import Masked, mask
 from timehands.sources.code.parse import Span, Structure, parse
@@ -25,7 +26,7 @@ _NEWLINE: Final = ord("\n")
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """A function, or a macro that calls something (``kind`` 2); ``kind`` 1 is static."""
+    """A function, or a macro that calls something; ``kind`` is one of those of `functions`."""
 
     name: int
     file: int
@@ -238,9 +239,8 @@ def _functions(result: Scan, read: _Read) -> None:
     for (file, span), first, last, own in zip(spans, start, end, line, strict=True):
         number = int(batch.numbers[file])
         name = read.names.number(span.name)
-        result.functions.append(
-            Function(name, number, int(first), int(last), int(own), int(span.static))
-        )
+        kind = STATIC if span.static else PLAIN
+        result.functions.append(Function(name, number, int(first), int(last), int(own), kind))
 
 
 def _calls(result: Scan, read: _Read) -> None:
@@ -300,8 +300,27 @@ class _Lines:
         return int(np.searchsorted(self._newlines, at)) + 1
 
 
-def _macros(result: Scan, batch: _Batch, names: Names) -> None:
-    """Add what the directives name: macros defined, what their bodies use, conditions."""
+@dataclass(frozen=True, slots=True)
+class _Named:
+    """The identifiers of directives: columns that are alike long, but for ``end``.
+
+    ``own``: the directive that each is in; ``order``: its place there, from 0, which is the
+    directive's own word; ``define`` and ``undefine``: whether it is a directive of that kind.
+    ``end``: where each directive ends, as an offset in the batch.
+    """
+
+    found: Words
+    own: NDArray[np.int64]
+    order: NDArray[np.int64]
+    file: Ints
+    line: Ints
+    define: Bools
+    undefine: Bools
+    end: NDArray[np.int64]
+
+
+def _named(batch: _Batch, names: Names) -> _Named | None:
+    """What the directives of a batch name; None: it has none."""
     used = [
         (file, directive)
         for file, masked in enumerate(batch.masked)
@@ -309,40 +328,55 @@ def _macros(result: Scan, batch: _Batch, names: Names) -> None:
         if directive.word in _NAMING
     ]
     if not used:
-        return
+        return None
     text = b"\n".join(batch.masked[file].text[d.start : d.end] for file, d in used)
-    text = text.replace(b"\\\n", b" \n")
-    found = words(text, names)
+    found = words(text.replace(b"\\\n", b" \n"), names)
     sizes = np.array([d.end - d.start + 1 for _, d in used])
     starts = np.concatenate(([0], np.cumsum(sizes)[:-1]))
     own = np.searchsorted(starts, found.at, "right") - 1
     begin = np.array([int(batch.base[file]) + d.start for file, d in used], np.int64)
     file, line = batch.place(begin[own] + (found.at - starts[own]))
     order = np.arange(len(own)) - np.searchsorted(own, own, "left")
-    define = np.array([d.word == b"define" for _, d in used], np.bool_)[own]
-    called = found.after[0] == ord("(")
+    define, undefine = (
+        np.array([d.word == word for _, d in used], np.bool_)[own] for word in (b"define", b"undef")
+    )
+    return _Named(found, own, order, file, line, define, undefine, begin + sizes - 1)
+
+
+def _macros(result: Scan, batch: _Batch, names: Names) -> None:
+    """Add what the directives name: macros defined, what their bodies use, conditions."""
+    read = _named(batch, names)
+    if read is None:
+        return
+    found, role = read.found, _roles_in_directives(read, names)
+    keep = (read.order > 0) & (found.name >= names.keywords)
+    keep &= read.define | (found.name != names.number(b"defined"))
+    file = batch.numbers[read.file]
+    _append(result, found.name[keep], file[keep], read.line[keep], role[keep])
+    body = read.define & (read.order >= 2) & keep
+    through = role == Role.CALL_THROUGH
+    another_name = (read.order == 2) & (np.bincount(read.own)[read.own] == 3)
+    calls = np.flatnonzero(body & ((role == Role.CALL) | through | another_name))
+    head = calls - read.order[calls] + 1
+    _, last = batch.place(read.end[read.own[calls]])
+    _macro_functions(result, _Heads(found.name[head], file[head], read.line[head], last), head)
+    result.callee = np.concatenate((result.callee, found.name[calls]))
+    result.call_line = np.concatenate((result.call_line, read.line[calls]))
+    result.call_through = np.concatenate((result.call_through, through[calls]))
+
+
+def _roles_in_directives(read: _Named, names: Names) -> Bytes:
+    found = read.found
     through = (found.before[0] == ord("*")) & (found.after[0] == ord(")"))
     through &= (found.after[1] == ord("(")) & (found.before[1] == ord("("))
     role = writes(found, names)
     role[role == Role.READ] = Role.MACRO_BODY
-    role[called] = Role.CALL
+    role[found.after[0] == ord("(")] = Role.CALL
     role[through] = Role.CALL_THROUGH
-    role[~define] = Role.CONDITION
-    role[np.array([d.word == b"undef" for _, d in used], np.bool_)[own]] = Role.UNDEFINED
-    role[define & (order == 1)] = Role.MACRO
-    keep = (order > 0) & (found.name >= names.keywords)
-    keep &= define | (found.name != names.number(b"defined"))
-    _append(result, found.name[keep], batch.numbers[file[keep]], line[keep], role[keep])
-    length = np.bincount(own, minlength=len(used))
-    body = define & (order >= 2) & keep
-    calls = np.flatnonzero(body & (called | through | ((order == 2) & (length[own] == 3))))
-    head = calls - order[calls] + 1
-    _, last = batch.place((begin + sizes - 1)[own[calls]])
-    heads = _Heads(found.name[head], batch.numbers[file[head]], line[head], last)
-    _macro_functions(result, heads, head)
-    result.callee = np.concatenate((result.callee, found.name[calls]))
-    result.call_line = np.concatenate((result.call_line, line[calls]))
-    result.call_through = np.concatenate((result.call_through, through[calls]))
+    role[~read.define] = Role.CONDITION
+    role[read.undefine] = Role.UNDEFINED
+    role[read.define & (read.order == 1)] = Role.MACRO
+    return role
 
 
 @dataclass(frozen=True, slots=True)
@@ -361,7 +395,7 @@ def _macro_functions(result: Scan, heads: _Heads, head: NDArray[np.int64]) -> No
     base = len(result.functions)
     for at in first.tolist():
         name, file, line = int(heads.name[at]), int(heads.file[at]), int(heads.line[at])
-        result.functions.append(Function(name, file, line, int(heads.last[at]), line, 2))
+        result.functions.append(Function(name, file, line, int(heads.last[at]), line, MACRO))
     result.caller = np.concatenate((result.caller, (caller.reshape(-1) + base).astype(np.int32)))
 
 

@@ -22,6 +22,7 @@ from timehands.sources.code.tokens import Names
 from timehands.sources.tree import SourceTree
 
 _BATCH_BYTES: Final = 1 << 21
+_BATCH_FILES: Final = 2000
 _BLOCK_NAMES: Final = 512
 
 
@@ -45,7 +46,7 @@ class Segment:
 
 def make(tree: SourceTree, files: Sequence[tuple[int, str]]) -> Segment:
     """Scan files (number, path) into a segment. A file that cannot be read is named in it."""
-    names, scans, unread, total = Names(), [], [], 0
+    names, scans, unread, total, size = Names(), [], [], 0, 0
     batch: list[tuple[int, bytes]] = []
     for number, path in files:
         try:
@@ -56,14 +57,13 @@ def make(tree: SourceTree, files: Sequence[tuple[int, str]]) -> Segment:
         batch.append((number, data))
         if b"\0" in data:
             unread.append((number, "has NUL bytes, as UTF-16 has; taken for blanks"))
-        if sum(len(data) for _, data in batch) >= _BATCH_BYTES:
-            total += sum(len(data) for _, data in batch)
+        size += len(data)
+        if size >= _BATCH_BYTES or len(batch) >= _BATCH_FILES:
             scans.append(scan(batch, names))
-            batch = []
+            batch, total, size = [], total + size, 0
     if batch:
-        total += sum(len(data) for _, data in batch)
         scans.append(scan(batch, names))
-    return _segment(scans, names, unread, total)
+    return _segment(scans, names, unread, total + size)
 
 
 def _segment(scans: list[Scan], names: Names, unread: list[tuple[int, str]], total: int) -> Segment:

@@ -32,23 +32,16 @@ def path_in_tree(tree: SourceTree, configuration: Configuration, asked: str) -> 
     asked = joined("", asked.rstrip("/") or ".")
     below = tree.below_sys(asked)
     for candidate in (asked, below):
-        if _there(tree, candidate) or candidate in configuration.rules:
+        if tree.has(candidate) or candidate in configuration.rules:
             return candidate
     named = [file for file in configuration.rules if file.endswith(f"/{asked}")]
     return named[0] if len(named) == 1 else asked
 
 
-def _there(tree: SourceTree, file: str) -> bool:
-    try:
-        return tree.path(file).exists()
-    except (FileUnusable, OSError):
-        return False
-
-
 def why(tree: SourceTree, configuration: Configuration, asked: str) -> tuple[str, list[Why]]:
     """The answers for a file, or for each file of a folder, and the path that they are about."""
     file = path_in_tree(tree, configuration, asked)
-    if _there(tree, file) and tree.path(file).is_dir():
+    if tree.has(file) and tree.path(file).is_dir():
         return file, list(_folder(tree, configuration, file))
     return file, [one(tree, configuration, file)]
 
@@ -75,7 +68,7 @@ def _folder(tree: SourceTree, configuration: Configuration, folder: str) -> Iter
 def _unnamed(tree: SourceTree, answer: Why) -> Why:
     """The answer for a file that no line names: what is known of it all the same."""
     file = answer.file
-    if not _there(tree, file):
+    if not tree.has(file):
         return replace(answer, note=f"{_UNNAMED}, and the tree has no such file")
     if (other := _other_list(tree, file)) is not None:
         words = f"but {other} does: another machine's list, or one that is not taken in"

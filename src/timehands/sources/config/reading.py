@@ -18,7 +18,7 @@ from typing import Final
 from timehands.errors import FileUnusable
 from timehands.sources.config.cache import Seen
 from timehands.sources.config.model import Chain, Complaints, Step
-from timehands.sources.tree import MAX_FILE_BYTES, SourceTree
+from timehands.sources.tree import MAX_FILE_BYTES, SourceTree, decoded
 from timehands.sources.where import Where
 
 #: Includes nest no deeper, and there are no more of them in one configuration.
@@ -73,7 +73,7 @@ class Reader:
             data = _read(path)
         except OSError:
             data = None  # a link, or not to be read: the tree knows what to do
-        return self.tree.text(file) if data is None else _decoded(data)
+        return self.tree.text(file) if data is None else decoded(data)
 
     def _path(self, file: str) -> str:
         """Where a file is on disk, or would be. Raises `FileUnusable`: its folder is outside."""
@@ -171,13 +171,6 @@ def _read(path: str) -> bytes | None:
             return file.read(MAX_FILE_BYTES)
     finally:
         os.close(opened)
-
-
-def _decoded(data: bytes) -> str:
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError:
-        return data.decode("latin-1")
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,8 @@ from timehands.sources.history.objects import Commit, Hunk, Missing, Objects
 from timehands.sources.history.renames import renamed_from
 from timehands.sources.history.walk import Budget, Step
 
+#: More pairs of lines than this are not all compared.
+_MANY_PAIRS = 1 << 22
 #: Of a commit and a path of it, the oldest commit on the way back that has the same file there.
 Runs = dict[tuple[str, str], Commit]
 
@@ -138,8 +140,10 @@ def line_hunks(old: list[bytes], new: list[bytes]) -> list[Hunk]:
     while tail < min(len(old), len(new)) - head and old[-1 - tail] == new[-1 - tail]:
         tail += 1
     a, b = old[head : len(old) - tail], new[head : len(new) - tail]
+    # Of many lines those that are everywhere, as empty ones, are no sign of what belongs together.
+    matcher = SequenceMatcher(None, a, b, autojunk=len(a) * len(b) > _MANY_PAIRS)
     return [
         Hunk(head + i1 + (i2 > i1), i2 - i1, head + j1 + (j2 > j1), j2 - j1)
-        for tag, i1, i2, j1, j2 in SequenceMatcher(None, a, b, autojunk=False).get_opcodes()
+        for tag, i1, i2, j1, j2 in matcher.get_opcodes()
         if tag != "equal"
     ]

@@ -23,6 +23,8 @@ _REFERENCE = re.compile(r"\$\{([\w.]+(?::H)*)\}|\$\(([\w.]+)\)|\$([A-Za-z])(?![A
 _MOST_LINES = 5000
 _MOST_WORDS = 20_000
 _DEEPEST = 12
+#: What a variable stands for is no longer than this: values may double each other without end.
+_LONGEST = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,17 +114,24 @@ class Makefile:
 
     # ---- values
 
-    def text(self, text: str, folder: str, depth: int = 0) -> str:
+    def text(self, text: str, folder: str) -> str:
         """A word with its references expanded, as far as they have one value."""
+        return self._expanded(text, folder, {}, 0)
+
+    def _expanded(self, text: str, folder: str, known: dict[str, str], depth: int) -> str:
+        """``known``: what variables came to, each worked out once."""
 
         def value(match: re.Match[str]) -> str:
             name = match.group(1) or match.group(2) or match.group(3)
             if (built_in := self._built_in(name, folder)) is not None:
                 return built_in
-            words = self.variables.get(name, [])
-            if len(words) != 1 or depth >= _DEEPEST:
-                return match.group()
-            return self.text(words[0].text, folder, depth + 1)
+            if name not in known:
+                known[name] = match.group()
+                words = self.variables.get(name, [])
+                if len(words) == 1 and len(words[0].text) <= _LONGEST and depth < _DEEPEST:
+                    found = self._expanded(words[0].text, folder, known, depth + 1)
+                    known[name] = found if len(found) <= _LONGEST else match.group()
+            return known[name]
 
         return _REFERENCE.sub(value, text)
 
@@ -145,12 +154,19 @@ class Makefile:
         path = joined("", text).lstrip("/")
         return path if self.reader.tree.sys else path.removeprefix("sys/")
 
-    def words(self, name: str, folder: str, depth: int = 0) -> Iterator[Word]:
+    def words(self, name: str, folder: str) -> Iterator[Word]:
         """The words of a variable; one that is a variable itself gives its words."""
-        for word in list(self.variables.get(name, ())):
+        names, waiting = [name], [iter(self.variables.get(name, ()))]
+        for _ in range(_MOST_WORDS):
+            while waiting and (word := next(waiting[-1], None)) is None:
+                waiting.pop()
+                names.pop()
+            if not waiting or word is None:
+                return
             inner = self._named(word.text, folder)
-            if inner and inner != name and depth < _DEEPEST:
-                yield from self.words(inner, folder, depth + 1)
+            if inner and inner != names[-1] and len(names) <= _DEEPEST:
+                names.append(inner)
+                waiting.append(iter(self.variables[inner]))
             elif "$" not in (text := self.text(word.text, folder)):
                 yield Word(text, word.where, word.under)
 

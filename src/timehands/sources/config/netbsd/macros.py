@@ -10,15 +10,20 @@ from typing import Final
 
 from timehands.sources.config.conditions import Name
 from timehands.sources.config.model import Configuration
+from timehands.sources.config.netbsd.dialect import NETBSD, OPENBSD
 
 _SYSTEMS: Final = {"NetBSD": "__NetBSD__", "OpenBSD": "__OpenBSD__"}
+#: What becomes a macro of its name: both systems' words for options.
+_KINDS: Final = frozenset((NETBSD.option, OPENBSD.option, "file-system"))
+#: That of the own system is given.
+_NEVER: Final = frozenset(("_MODULE", "__FreeBSD__", "__linux__", "__sun", *_SYSTEMS.values()))
 
 
 def given(configuration: Configuration) -> dict[str, str]:
     """Its macros with their values."""
     found = {"_KERNEL": "1", "_KERNEL_OPT": "1", _SYSTEMS.get(configuration.system, ""): "1"}
     for (kind, name), setting in configuration.settings.items():
-        if setting.on and kind in ("options", "file-system"):
+        if setting.on and kind in _KINDS:
             found[name] = setting.value or "1"
     return {**_counts(configuration), **found}
 
@@ -37,4 +42,4 @@ def _counts(configuration: Configuration) -> dict[str, str]:
 
 def absent(name: str) -> bool:
     """Whether a name that was not given is no macro; counts are given, or unknown."""
-    return name in ("_MODULE", "__FreeBSD__", "__linux__", "__sun")
+    return name in _NEVER

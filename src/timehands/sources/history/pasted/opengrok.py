@@ -14,14 +14,15 @@ from timehands.sources.history.pasted.blocks import cut, message
 from timehands.sources.history.pasted.dates import find_date
 
 FORM = "OpenGrok's history"
-_BETWEEN = r"\s*(?:[\t|]|\s{2,})\s*"
+# Begins where blanks do and takes them all: else a line of them is gone over again and again.
+_BETWEEN = r"(?<!\s)(?:\s*+\|\s*+|\s{2,}+|\t)"
 _BEGINS = re.compile(
     rf"\W*(?P<revision>[\w.]{{1,40}})[^\t|]*?{_BETWEEN}(?P<date>\d{{1,2}}-[A-Z][a-z]{{2}}-\d{{4}})"
     rf"{_BETWEEN}(?P<author>[^\t|]+?){_BETWEEN}(?P<text>.*)"
 )
 _BRANCHES = re.compile(r"\Abranches:(?:\s+[\d.]+;)+\s*")
 #: Paths of the files that a revision changed, and what the page has below its table.
-_NOISE = re.compile(r"[\s|]*(?:/[\w./+-]+|\d+|Completed in \d+ .*|<<< \d+.*|)[\s|]*\Z")
+_NOISE = re.compile(r"[\s|]*+(?:/[\w./+-]+|\d+|Completed in \d+ .*|<<< \d+.*|)[\s|]*\Z")
 
 
 def parse(lines: Sequence[str]) -> Iterator[Change]:
