@@ -50,6 +50,24 @@ def test_what_is_known_of_a_file_that_no_line_names(tmp_path: Path, asked: str, 
     assert words in answer.note
 
 
+@pytest.mark.parametrize(
+    ("asked", "meant"),
+    [
+        ("sys/x86/x86/pvclok.c", "sys/x86/x86/pvclock.c"),
+        ("pvclocks.c", "sys/x86/x86/pvclock.c"),
+        ("sys/dev/nowhere/pvclock.c", "sys/x86/x86/pvclock.c"),
+        ("sys/x86/x86/quite_another.c", None),
+    ],
+)
+def test_a_misspelled_file_is_told_what_may_be_meant(
+    tmp_path: Path, asked: str, meant: str | None
+) -> None:
+    tree = planted(tmp_path, FREEBSD)
+    _, (answer,) = asking.why(tree, resolve(tree, "SMALL"), asked)
+    words = f"; perhaps {meant}" if meant else ""
+    assert answer.note.endswith(f"the tree has no such file{words}")
+
+
 def test_only_what_no_rule_decides_is_unknown(tmp_path: Path) -> None:
     tree = planted(tmp_path, FREEBSD)
     kernel = resolve(tree, "SMALL")

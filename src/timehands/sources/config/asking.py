@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -16,6 +17,8 @@ from timehands.sources.where import Where
 _SOURCES = (".c", ".S", ".s", ".m", ".cc", ".rs")
 _MOST_MAKEFILES = 40
 _MOST_LISTS = 500
+#: How much of a file's name has to be right.
+_LIKE = 0.7
 _UNNAMED = "no line that is read for this kernel names it"
 
 
@@ -53,7 +56,19 @@ def one(tree: SourceTree, configuration: Configuration, file: str) -> Why:
         return answer
     if answer.modules:
         return replace(answer, note=_UNNAMED)
+    if not tree.has(file):
+        near = "".join(f"; perhaps {one}" for one in _near(configuration, file)[:1])
+        return replace(answer, note=f"{_UNNAMED}, and the tree has no such file{near}")
     return _unnamed(tree, answer)
+
+
+def _near(configuration: Configuration, file: str) -> list[str]:
+    """Files that rules name whose names are like this one's; those of its folder first."""
+    folder, _, name = file.rpartition("/")
+    known = {one: one.rpartition("/") for one in configuration.rules}
+    like = difflib.get_close_matches(name, {parts[2] for parts in known.values()}, 3, _LIKE)
+    found = [one for one, parts in known.items() if parts[2] in like]
+    return sorted(found, key=lambda one: (known[one][0] != folder, like.index(known[one][2]), one))
 
 
 def _folder(tree: SourceTree, configuration: Configuration, folder: str) -> Iterator[Why]:
@@ -68,8 +83,6 @@ def _folder(tree: SourceTree, configuration: Configuration, folder: str) -> Iter
 def _unnamed(tree: SourceTree, answer: Why) -> Why:
     """The answer for a file that no line names: what is known of it all the same."""
     file = answer.file
-    if not tree.has(file):
-        return replace(answer, note=f"{_UNNAMED}, and the tree has no such file")
     if (other := _other_list(tree, file)) is not None:
         words = f"but {other} does: another machine's list, or one that is not taken in"
         return replace(answer, note=f"{_UNNAMED}, {words}", noted=other)
