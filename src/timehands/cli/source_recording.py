@@ -53,11 +53,16 @@ def looked(tree: SourceTree, booted: Booted, path: Path | None) -> Looked:
     from timehands.reports.sourced.join import others
     from timehands.reports.sourced.places import Places, kernel_of
 
-    recording, messages = booted.recording, booted.report.story.messages
-    printed = {one.source: one.evidence[0] for one in reversed(messages) if one.evidence}
+    recording = booted.recording
     kernel, lacks = kernel_of(recording, path)
     places, other = Places(recording, tree, kernel), tuple(others(tree, recording))
-    return Looked(recording, places, lacks, other, printed)
+    return Looked(recording, places, lacks, other, _printed(booted))
+
+
+def _printed(booted: Booted) -> dict[str, str]:
+    """Of functions that are known to print a line of the console, the event of their first."""
+    messages = booted.report.story.messages
+    return {one.source: one.evidence[0] for one in reversed(messages) if one.evidence}
 
 
 def ran_in(options: argparse.Namespace) -> tuple[Ran, tuple[str, ...]]:
@@ -70,9 +75,7 @@ def ran_in(options: argparse.Namespace) -> tuple[Ran, tuple[str, ...]]:
     from timehands.sources.code.model import Ran
 
     booted = open_recording(options.recording)
-    messages = booted.report.story.messages
-    printed = {one.source: one.evidence[0] for one in reversed(messages) if one.evidence}
-    ran, never = names_reached(booted.recording, printed)
+    ran, never = names_reached(booted.recording, _printed(booted))
     dropped = booted.recording.header.events_dropped
     lacks = f"{dropped:,} events were dropped: of no function it is said that it never ran"
     return Ran(ran, never), (lacks,) if dropped else ()

@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from timehands.sources.config.conditions import ALWAYS
-from timehands.sources.config.model import Chain
 from timehands.sources.config.netbsd.listed import PLAIN_FILE, Listed, file_statement
 from timehands.sources.config.netbsd.scanner import Malformed, Statement
 from timehands.sources.config.netbsd.tables import Attachment, Option, Said, Tables
@@ -42,7 +41,6 @@ class Definitions:
     tables: Tables = field(default_factory=Tables)
     folders: list[str] = field(init=False)
     values: dict[str, str] = field(default_factory=dict)
-    make_options: list[tuple[str, Chain]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.folders = [self.reader.tree.sys]

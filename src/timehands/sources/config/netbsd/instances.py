@@ -32,7 +32,6 @@ class Instance:
     parent_unit: str
     chain: Chain
     active: bool = False
-    disabled: bool = False
 
     @property
     def name(self) -> str:

@@ -249,7 +249,6 @@ class Selection:
         at = at or (words[cut + 1] if len(words) > cut + 1 else "")
         locators = " ".join(words[cut + (3 if at.endswith("?") else 2) :])
         instance = self.instances.add(name, at, chain)
-        instance.disabled = "disable" in words
         self.ledger.set(_ATTACHED, instance.name, locators or None, chain)
 
     def _enable(self, name: str, at: str, chain: Chain) -> None:
@@ -257,7 +256,6 @@ class Selection:
         if not found:
             raise Malformed(f"there is no {name} at {at}")
         for one in found:
-            one.disabled = False
             self.ledger.note(_ATTACHED, one.name, chain)
 
     # ---- what is taken away
