@@ -39,6 +39,7 @@ def named(role: Role, statements: str) -> list[str]:
         ("struct softc *sc = x, *other;", ["sc", "other"]),
         ("const struct s *const p = q;", ["p"]),
         ("unsigned long long n = f(a, b), m;", ["n", "m"]),
+        ("int n = f(a, b[1]), m;", ["n", "m"]),
         ("foo_t a = { b, c }, d;", ["a"]),
         ("static const char *names[] = { b, c };", ["names"]),
         ("int (*call)(int, void *) = g;", ["call"]),
@@ -90,6 +91,7 @@ def test_what_is_extern_in_a_function_is_declared_elsewhere() -> None:
         ("x[ = 1;", []),
         ("y] = 1; z[2] = 3;", ["z"]),
         ("a[b[1] = 2; c[3] = 4;", ["b", "c"]),
+        ("y] = 1; z]; a[ = 2; c[3] = 4;", ["c"]),
     ],
 )
 def test_parts_of_arrays_and_structures_are_written(statement: str, parts: list[str]) -> None:

@@ -37,10 +37,11 @@ def _square(solids: Bytes) -> tuple[Places, Places]:
     opens = solids[places] == ord("[")
     depth = np.cumsum(np.where(opens, 1, -1))
     level = np.where(opens, depth, depth + 1)
-    # On a level of its own, each one that opens stands right before the one that closes it.
+    # On a level of its own, each one that opens stands right before the one that closes it; one
+    # that nothing closes before one of the next level, which was there first.
     order = np.argsort(level, kind="stable")
     one, next_ = order[:-1], order[1:]
-    pairs = opens[one] & ~opens[next_] & (level[one] == level[next_]) & (one < next_)
+    pairs = opens[one] & ~opens[next_] & (one < next_)
     first, second = places[one[pairs]], places[next_[pairs]]
     sort = np.argsort(first)
     return first[sort], second[sort]
