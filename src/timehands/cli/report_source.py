@@ -87,11 +87,10 @@ class _Definitions:
 
     def _opened(self) -> Index:
         if self._index is None:
-            from timehands.kernels.cache import default_folder
+            from timehands.cli.source_show import index_folder
             from timehands.sources.code import Index
 
-            folder = default_folder().parent / "sources"
-            self._index = Index.open(self._tree, cache=folder, arch=self._arch)
+            self._index = Index.open(self._tree, cache=index_folder(), arch=self._arch)
         return self._index
 
     def close(self) -> None:

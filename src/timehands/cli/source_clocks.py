@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from timehands.sources.code.model import ClockValue
     from timehands.sources.config.compiled import Compiled
     from timehands.sources.document import Block, Cell, Document
-    from timehands.sources.tree import SourceTree
     from timehands.sources.where import Where
 
 JSON_SCHEMA = 1
@@ -58,10 +57,10 @@ class Told:
 def run(options: argparse.Namespace) -> int:
     """Print the clocks. Raises `ConfigurationUnknown`, `TreeUnusable`, `SourcesError`."""
     from timehands.cli.source_find import opened_index
-    from timehands.cli.source_show import opened, show
+    from timehands.cli.source_show import build_of, opened, show
 
     tree = opened(options)
-    build = _build(tree, options)
+    build = build_of(tree, options)
     index = opened_index(options, tree)
     try:
         clocks = [_told(clock, build) for clock in index.clocks(build)]
@@ -69,15 +68,6 @@ def run(options: argparse.Namespace) -> int:
         index.close()
     show(options, page(clocks), as_json(clocks), linked=tree)
     return 0 if clocks else 1
-
-
-def _build(tree: SourceTree, options: argparse.Namespace) -> Compiled | None:
-    if not options.config:
-        return None
-    from timehands.cli.source_show import resolved
-    from timehands.sources.config.compiled import Compiled
-
-    return Compiled(tree, resolved(tree, options.config, options.arch))
 
 
 def _told(clock: ClockSource, build: Compiled | None) -> Told:

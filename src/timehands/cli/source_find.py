@@ -69,14 +69,13 @@ def opened_index(options: argparse.Namespace, tree: SourceTree) -> Index:
 
     Raises `SourcesError`, `FileUnusable`, `HostError`.
     """
-    from timehands.kernels.cache import default_folder
+    from timehands.cli.source_show import index_folder
     from timehands.sources.code import Index
 
-    folder = default_folder().parent / "sources"
     with _shown(tree) as progress:
         index = Index.open(
             tree,
-            cache=folder,
+            cache=index_folder(),
             under=options.under,
             arch=options.arch,
             jobs=options.jobs,

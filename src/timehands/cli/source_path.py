@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from timehands.sources.code import Index, Step
     from timehands.sources.code.model import Build, Cut, Ran
     from timehands.sources.document import Block, Cell, Document
-    from timehands.sources.tree import SourceTree
     from timehands.sources.where import Where
 
 JSON_SCHEMA = 1
@@ -70,10 +69,10 @@ class Answer:
 def run(options: argparse.Namespace) -> int:
     """Print the ways. Raises `TreeUnusable`, `SourcesError`, `ConfigurationUnknown`."""
     from timehands.cli.source_find import opened_index
-    from timehands.cli.source_show import opened, show
+    from timehands.cli.source_show import build_of, opened, show
 
     tree = opened(options)
-    build = _build(tree, options)
+    build = build_of(tree, options)
     ran, complaints = _ran(options)
     index = opened_index(options, tree)
     try:
@@ -82,15 +81,6 @@ def run(options: argparse.Namespace) -> int:
         index.close()
     show(options, page(answer), as_json(answer), linked=tree)
     return 0 if answer.paths else 1
-
-
-def _build(tree: SourceTree, options: argparse.Namespace) -> Build | None:
-    if not options.config:
-        return None
-    from timehands.cli.source_show import resolved
-    from timehands.sources.config.compiled import Compiled
-
-    return Compiled(tree, resolved(tree, options.config, options.arch))
 
 
 def _ran(options: argparse.Namespace) -> tuple[Ran | None, tuple[str, ...]]:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from timehands.reports.page import Page
     from timehands.sources.config import Configuration
+    from timehands.sources.config.compiled import Compiled
     from timehands.sources.document import Block, Cell, Document, Table
     from timehands.sources.tree import SourceTree
 
@@ -75,12 +76,27 @@ def resolved(tree: SourceTree, name: str, arch: str) -> Configuration:
 def kept_folder() -> Path | None:
     """Where it is kept; None for a user without a home, for whom it is worked out each time."""
     from timehands.errors import HostError
-    from timehands.kernels.cache import default_folder
 
     try:
-        return default_folder().parent / "sources"
+        return index_folder()
     except HostError:
         return None
+
+
+def index_folder() -> Path:
+    """Where indexes are kept. Raises `HostError` for a user without a home."""
+    from timehands.kernels.cache import default_folder
+
+    return default_folder().parent / "sources"
+
+
+def build_of(tree: SourceTree, options: argparse.Namespace) -> Compiled | None:
+    """What ``--config`` compiles; None without it. Raises `ConfigurationUnknown`."""
+    if not options.config:
+        return None
+    from timehands.sources.config.compiled import Compiled
+
+    return Compiled(tree, resolved(tree, options.config, options.arch))
 
 
 def show(

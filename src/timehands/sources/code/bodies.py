@@ -1,8 +1,8 @@
 """Where functions have their bodies, by their braces: one search over a file's lines.
 
-A body is looked for as kernels are written: its last brace is in the first column, alone on its
-line; its first is in the first column, too, or ends a line that begins there. What is written
-otherwise is left to the parser.
+A body is looked for as kernels are written: its first brace is in the first column, or ends a line
+that begins there; its last is in the first column, too, alone on its line, or is the last one
+before the next body begins. What is written otherwise is left to the parser.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ def _pairs(code: bytes) -> Iterator[Body]:
         if match[1] == b"{":
             if opened >= 0:
                 depth += code.count(b"{", seen, at) - code.count(b"}", seen, at)
-                if not depth and _is_body(code, opened, code.rfind(b"}", opened, at)):
-                    # Its last brace was not in the first column.
-                    yield Body(opened, code.rfind(b"}", opened, at))
+                last = -1 if depth else code.rfind(b"}", opened, at)
+                if last >= 0 and _is_body(code, opened, last):
+                    yield Body(opened, last)
             if opened < 0 or not depth:
                 opened, depth = at, 0
             seen = at
